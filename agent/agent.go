@@ -1,0 +1,183 @@
+// Package agent is the process on the board: it puts the device and the local
+// API together, keeps the watchdog, and ends when either of them ends.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/herald-im/herald/agent/localapi"
+	"github.com/herald-im/herald/configs"
+	"github.com/herald-im/herald/device"
+	"github.com/herald-im/herald/device/journal"
+	"github.com/herald-im/herald/device/outbox"
+	"github.com/herald-im/herald/protocol"
+)
+
+// Logging is where the process writes its log and what sets how much.
+type Logging struct {
+	*slog.Logger
+	Level *slog.LevelVar
+}
+
+// Agent is the process's parts, put together and not yet running.
+type Agent struct {
+	cfg    configs.Agent
+	log    Logging
+	device *device.Device
+	api    *localapi.Server
+}
+
+// New opens the state and the local API. An Agent that was made must be run.
+func New(cfg configs.Agent, log Logging) (*Agent, error) {
+	api, err := apiConfig(cfg.API)
+	if err != nil {
+		return nil, err
+	}
+	d, err := device.Open(deviceConfig(cfg, log), log.With("room", "device"))
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{cfg: cfg, log: log, device: d}
+	if a.api, err = a.openAPI(api); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return a, nil
+}
+
+func (a *Agent) openAPI(cfg localapi.Config) (*localapi.Server, error) {
+	log := a.log.With("room", "localapi")
+	table := protocol.NewTable[protocol.Caller]()
+	streams := localapi.NewStreams(log)
+	streams.Bind(table)
+	a.device.Bind(table)
+	if missing := table.Unbound(protocol.Local, protocol.Hub, protocol.Queued); len(missing) > 0 {
+		return nil, fmt.Errorf("nothing answers the methods %s", strings.Join(missing, ", "))
+	}
+	set := metrics.NewSet()
+	a.device.Metrics(set)
+	return localapi.Open(cfg, localapi.Parts{
+		Table: table, Streams: streams, Journal: a.device.Journal(), Moments: a.device,
+		Health: a.device.Alive, Metrics: set, Log: log,
+	})
+}
+
+func apiConfig(c configs.API) (localapi.Config, error) {
+	out := localapi.Config{Socket: c.Socket, Group: c.SocketGroup, HTTP: c.HTTP, Origins: c.Origins(), MaxStreams: c.MaxStreams}
+	if c.HTTP == "" {
+		return out, nil
+	}
+	token, err := os.ReadFile(c.TokenFile)
+	if err != nil {
+		return out, fmt.Errorf("api.token_file: %w", err)
+	}
+	out.Token = strings.TrimSpace(string(token))
+	return out, nil
+}
+
+func deviceConfig(c configs.Agent, log Logging) device.Config {
+	addr, secure := c.Hub.Broker()
+	return device.Config{
+		StateDir: c.State.Dir, MinFree: int64(c.State.MinFree),
+		Outbox:  outbox.Limits{MaxItems: c.Outbox.MaxItems, MaxBytes: int64(c.Outbox.MaxBytes)},
+		Journal: journal.Limits{MaxEvents: c.Journal.MaxEvents, MaxBytes: int64(c.Journal.MaxBytes)},
+		HubAddr: addr, HubTLS: secure, CAFile: c.Hub.CAFile,
+		ConnectTimeout: time.Duration(c.Hub.ConnectTimeout), KeepAlive: time.Duration(c.Hub.Keepalive),
+		ReconnectMin: time.Duration(c.Hub.ReconnectMin), ReconnectMax: time.Duration(c.Hub.ReconnectMax),
+		Beat: time.Duration(c.Health.Beat), Platform: c.Account.Platform,
+		User: c.Account.User, Sig: func() (string, error) { return readSig(c.Account) },
+		LogLevel: log.Level,
+	}
+}
+
+// maxSigFile is more than any UserSig that is accepted.
+const maxSigFile = protocol.MaxUserSig + 64
+
+func readSig(a configs.Account) (string, error) {
+	path := a.SigPath()
+	if path == "" {
+		return "", protocol.Errorf(protocol.CodeSvrAccountUserSigEmpty,
+			"account.user is %s, but there is no UserSig: set account.sig_file (or --sig), or give the unit the credential herald.sig", a.User)
+	}
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > maxSigFile {
+		return "", protocol.Errorf(protocol.CodeSvrAccountUserSigCheckFailed, "%s is no UserSig: it has %d bytes", path, info.Size())
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", protocol.Errorf(protocol.CodeSvrAccountUserSigEmpty, "the UserSig cannot be read: %v", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// Run serves until ctx is over or one of the parts fails, and returns when all
+// are gone. reload receives wishes to look at the configuration again.
+func (a *Agent) Run(ctx context.Context, reload <-chan configs.Agent) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ends := make(chan error, 2)
+	go func() { ends <- a.device.Run(ctx) }()
+	go func() { ends <- a.api.Run(ctx) }()
+	a.notify(daemon.SdNotifyReady)
+	a.log.Info("herald is ready", "version", protocol.BuildVersion, "socket", a.cfg.API.Socket, "http", a.cfg.API.HTTP, "state", a.cfg.State.Dir)
+
+	watch, stop := watchdog()
+	defer stop()
+	for {
+		select {
+		case cfg := <-reload:
+			a.reload(cfg)
+		case <-watch:
+			if err := a.device.Alive(); err != nil {
+				a.log.Error("the watchdog is not fed", "err", err)
+				continue
+			}
+			a.notify(daemon.SdNotifyWatchdog)
+		case <-ctx.Done():
+			a.notify(daemon.SdNotifyStopping)
+			return errors.Join(<-ends, <-ends)
+		case err := <-ends:
+			a.notify(daemon.SdNotifyStopping)
+			cancel()
+			return errors.Join(err, <-ends)
+		}
+	}
+}
+
+// reload takes over what can change while running: how much is logged. A new
+// UserSig is found by the attempt that follows at once.
+func (a *Agent) reload(cfg configs.Agent) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err == nil {
+		a.log.Level.Set(level)
+	}
+	a.device.Retry()
+	cfg.Log = a.cfg.Log
+	if cfg != a.cfg {
+		a.log.Warn("the configuration has changed in parts that need a restart of herald")
+	}
+}
+
+func (a *Agent) notify(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		a.log.Warn("systemd could not be told", "state", state, "err", err)
+	}
+}
+
+// watchdog ticks twice in the time that systemd allows, or never.
+func watchdog() (<-chan time.Time, func()) {
+	limit, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || limit == 0 {
+		return nil, func() {}
+	}
+	t := time.NewTicker(limit / 2)
+	return t.C, t.Stop
+}

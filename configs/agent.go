@@ -1,0 +1,235 @@
+package configs
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// AgentPath is where herald looks for its file when it is not told another.
+const AgentPath = "/etc/herald/herald.toml"
+
+// Agent is the configuration of herald, the daemon on the board.
+type Agent struct {
+	Hub     Link    `toml:"hub"`
+	Account Account `toml:"account"`
+	State   State   `toml:"state"`
+	Outbox  Outbox  `toml:"outbox"`
+	Journal Journal `toml:"journal"`
+	API     API     `toml:"api"`
+	Log     Log     `toml:"log"`
+	Health  Health  `toml:"health"`
+}
+
+// Link is how the board reaches its hub.
+type Link struct {
+	// URL of the broker: mqtt://HOST[:PORT] or mqtts://HOST[:PORT]. The ports
+	// are 1883 and 8883 when left out. Who logs in is not part of it.
+	URL string `toml:"url"`
+	// CAFile holds PEM certificates to trust for mqtts: the hub's own CA. Empty:
+	// those of the system.
+	CAFile string `toml:"ca_file"`
+	// ConnectTimeout is for one attempt, from the name's resolution to the
+	// broker's answer. 1s to 2m.
+	ConnectTimeout Duration `toml:"connect_timeout"`
+	// Keepalive is how long a silent link is believed alive before it is asked.
+	// MQTT carries whole seconds. 1s to 10m.
+	Keepalive Duration `toml:"keepalive"`
+	// ReconnectMin is the first wait before another attempt; each further one
+	// may be twice as long, and each is drawn at random between 0 and that (full
+	// jitter), so that a fleet does not come back all at once. 10ms to 1m.
+	ReconnectMin Duration `toml:"reconnect_min"`
+	// ReconnectMax is the longest wait. Not less than ReconnectMin. 100ms to 10m.
+	ReconnectMax Duration `toml:"reconnect_max"`
+}
+
+// Account is who the board is.
+type Account struct {
+	// User is the user id: 1 to 32 of A-Z a-z 0-9 _ -. Empty: wait for a
+	// program to log in.
+	User string `toml:"user"`
+	// SigFile holds the UserSig. See SigPath for when it is empty.
+	SigFile string `toml:"sig_file"`
+	// Platform tells the account's terminals apart: of one platform the newest
+	// login stays. 1 to 16 of a-z 0-9 _ -.
+	Platform string `toml:"platform"`
+}
+
+// State is where the board keeps what must survive a restart.
+type State struct {
+	// Dir holds the outbox, the cursors and the journal.
+	Dir string `toml:"dir"`
+	// MinFree is how much room on that disk new messages may not use: it is kept
+	// back so that what was accepted can still be delivered. 64KiB to 1GiB.
+	MinFree Size `toml:"min_free"`
+}
+
+// Outbox bounds what waits to be sent. A send beyond it is refused.
+type Outbox struct {
+	// MaxItems is how many messages may wait. 1 to 10000000.
+	MaxItems int `toml:"max_items"`
+	// MaxBytes is how much they may take together. 64KiB to 1GiB: 32-bit boards
+	// cannot map more.
+	MaxBytes Size `toml:"max_bytes"`
+}
+
+// Journal bounds the events kept for programs that are not listening. Beyond it
+// the oldest go; a reader that comes too late is told of the gap.
+type Journal struct {
+	// MaxEvents is how many events are kept. 100 to 10000000.
+	MaxEvents int `toml:"max_events"`
+	// MaxBytes is how much they may take together. 64KiB to 1GiB.
+	MaxBytes Size `toml:"max_bytes"`
+}
+
+// API is the local API's doors.
+type API struct {
+	// Socket is the unix socket's path, at most 107 bytes.
+	Socket string `toml:"socket"`
+	// SocketGroup is the group whose members may use the socket (0660). Empty:
+	// the daemon's own group.
+	SocketGroup string `toml:"socket_group"`
+	// HTTP is an address (HOST:PORT) for TCP besides. Empty: none.
+	HTTP string `toml:"http"`
+	// TokenFile holds the bearer token of TCP clients. Required with HTTP.
+	TokenFile string `toml:"token_file"`
+	// AllowOrigins lists the web origins that may call over HTTP, separated by
+	// commas: "https://panel.example, http://localhost:3000". See Origins.
+	AllowOrigins string `toml:"allow_origins"`
+	// MaxStreams is how many event streams may be open at a time. 1 to 1024.
+	MaxStreams int `toml:"max_streams"`
+}
+
+// Log is what goes to the log.
+type Log struct {
+	// Level is the lowest that is written: debug, info, warn or error.
+	Level string `toml:"level"`
+}
+
+// Health is the board's heartbeat.
+type Health struct {
+	// Beat is how often the board tells the hub how far it has read and is told
+	// what it missed. 5s to 1h.
+	Beat Duration `toml:"beat"`
+}
+
+// DefaultAgent is the configuration of a board without a file.
+func DefaultAgent() Agent {
+	return Agent{
+		Hub: Link{
+			URL:            "mqtt://127.0.0.1:1883",
+			ConnectTimeout: Duration(10 * time.Second),
+			Keepalive:      Duration(10 * time.Second),
+			ReconnectMin:   Duration(500 * time.Millisecond),
+			ReconnectMax:   Duration(30 * time.Second),
+		},
+		Account: Account{Platform: "linux"},
+		State:   State{Dir: "/var/lib/herald", MinFree: 4 * MiB},
+		Outbox:  Outbox{MaxItems: 100_000, MaxBytes: 64 * MiB},
+		Journal: Journal{MaxEvents: 50_000, MaxBytes: 32 * MiB},
+		API:     API{Socket: "/run/herald/herald.sock", SocketGroup: "herald", MaxStreams: 32},
+		Log:     Log{Level: "info"},
+		Health:  Health{Beat: Duration(60 * time.Second)},
+	}
+}
+
+// LoadAgent reads the file at path over DefaultAgent and validates the whole.
+// Path "" is AgentPath; a file that is missing there leaves the defaults, one
+// that is missing elsewhere is an error. The error is Problems.
+func LoadAgent(path string) (Agent, error) {
+	a := DefaultAgent()
+	if err := load(path, AgentPath, &a, func() []rule { return a.rules() }); err != nil {
+		return Agent{}, err
+	}
+	return a, nil
+}
+
+// Validate checks every value, also against each other. The error is Problems
+// and names each key, its value and what is allowed.
+func (a Agent) Validate() error { return failed(a.rules()).orNil() }
+
+func (a Agent) rules() []rule {
+	return []rule{
+		check("hub.url", withoutUser(a.Hub.URL), brokerURL(a.Hub.URL)),
+		filePath("hub.ca_file", a.Hub.CAFile, optional),
+		span("hub.connect_timeout", a.Hub.ConnectTimeout, time.Second, 2*time.Minute),
+		span("hub.keepalive", a.Hub.Keepalive, time.Second, 10*time.Minute),
+		wholeSeconds("hub.keepalive", a.Hub.Keepalive),
+		span("hub.reconnect_min", a.Hub.ReconnectMin, 10*time.Millisecond, time.Minute),
+		span("hub.reconnect_max", a.Hub.ReconnectMax, 100*time.Millisecond, 10*time.Minute),
+		{"hub.reconnect_max", a.Hub.ReconnectMax.String(), a.Hub.ReconnectMax >= a.Hub.ReconnectMin,
+			"must not be less than hub.reconnect_min, which is " + a.Hub.ReconnectMin.String()},
+		{"account.user", a.Account.User, a.Account.User == "" || spelled(a.Account.User, 32, "AZaz09_-"),
+			"must be 1 to 32 of A-Z a-z 0-9 _ -, or empty"},
+		filePath("account.sig_file", a.Account.SigFile, optional),
+		{"account.platform", a.Account.Platform, spelled(a.Account.Platform, 16, "az09_-"),
+			"must be 1 to 16 of a-z 0-9 _ -"},
+		filePath("state.dir", a.State.Dir, required),
+		size("state.min_free", a.State.MinFree, 64*KiB, GiB),
+		count("outbox.max_items", a.Outbox.MaxItems, 1, 10_000_000),
+		size("outbox.max_bytes", a.Outbox.MaxBytes, 64*KiB, GiB),
+		count("journal.max_events", a.Journal.MaxEvents, 100, 10_000_000),
+		size("journal.max_bytes", a.Journal.MaxBytes, 64*KiB, GiB),
+		check("api.socket", a.API.Socket, socketPath(a.API.Socket)),
+		{"api.socket_group", a.API.SocketGroup, a.API.SocketGroup == "" || spelled(a.API.SocketGroup, 32, "AZaz09_-"),
+			"must be the name or number of a group, or empty"},
+		check("api.http", a.API.HTTP, address(a.API.HTTP, optional)),
+		filePath("api.token_file", a.API.TokenFile, optional),
+		{"api.token_file", a.API.TokenFile, a.API.HTTP == "" || a.API.TokenFile != "",
+			"is required when api.http is set, which is " + quote(a.API.HTTP)},
+		check("api.allow_origins", a.API.AllowOrigins, origins(a.API)),
+		count("api.max_streams", a.API.MaxStreams, 1, 1024),
+		level("log.level", a.Log.Level),
+		span("health.beat", a.Health.Beat, 5*time.Second, time.Hour),
+	}
+}
+
+// Broker is where URL points: HOST:PORT to dial, and whether to speak TLS
+// there. It relies on Validate.
+func (l Link) Broker() (addr string, tls bool) {
+	u, wrong := parseBrokerURL(l.URL)
+	if wrong != "" {
+		return "", false
+	}
+	tls = u.Scheme == "mqtts"
+	port := u.Port()
+	switch {
+	case port == "" && tls:
+		port = "8883"
+	case port == "":
+		port = "1883"
+	}
+	return net.JoinHostPort(u.Hostname(), port), tls
+}
+
+// SigPath is the file with the board's UserSig: SigFile, or else the systemd
+// credential "herald.sig" ($CREDENTIALS_DIRECTORY) when the unit was given one,
+// or else "", which means that there is none.
+func (a Account) SigPath() string {
+	if a.SigFile != "" {
+		return a.SigFile
+	}
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" {
+		return ""
+	}
+	file := filepath.Join(dir, "herald.sig")
+	if _, err := os.Stat(file); err != nil {
+		return ""
+	}
+	return file
+}
+
+// Origins is AllowOrigins as a list; nil when it is empty.
+func (a API) Origins() []string {
+	if strings.TrimSpace(a.AllowOrigins) == "" {
+		return nil
+	}
+	list := strings.Split(a.AllowOrigins, ",")
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+	}
+	return list
+}

@@ -1,0 +1,180 @@
+package configs
+
+import (
+	"time"
+)
+
+// HubPath is where herald-hub looks for its file when it is not told another.
+const HubPath = "/etc/herald/hub.toml"
+
+// Hub is the configuration of herald-hub.
+type Hub struct {
+	MQTT     MQTT     `toml:"mqtt"`
+	HTTP     HTTP     `toml:"http"`
+	Data     Data     `toml:"data"`
+	DB       DB       `toml:"db"`
+	Accounts Accounts `toml:"accounts"`
+	Limits   Limits   `toml:"limits"`
+	Log      Log      `toml:"log"`
+}
+
+// MQTT is the hub's own broker.
+type MQTT struct {
+	// Listen is the address (HOST:PORT) that boards connect to; port 0 takes a
+	// free one. See TLS for how they are spoken to.
+	Listen string `toml:"listen"`
+	// TLSCert and TLSKey are PEM files, both or neither. Neither: the certificate
+	// that the hub made with its own CA, in the data directory.
+	TLSCert string `toml:"tls_cert"`
+	TLSKey  string `toml:"tls_key"`
+	// Plain allows TCP without TLS on addresses that others can reach.
+	Plain bool `toml:"plain"`
+	// MaxConnections is how many may be open at a time. 1 to 1000000.
+	MaxConnections int `toml:"max_connections"`
+	// MaxConnectionsPerAddr is how many of them one address may have. A whole
+	// building behind one router is one address. 1 to 1000000.
+	MaxConnectionsPerAddr int `toml:"max_connections_per_addr"`
+	// ConnectTimeout is from accepting a connection to its complete CONNECT. 1s
+	// to 1m.
+	ConnectTimeout Duration `toml:"connect_timeout"`
+}
+
+// HTTP is the hub's web server: files, and the auth calls of outside brokers.
+type HTTP struct {
+	// Listen is its address, HOST:PORT; port 0 takes a free one.
+	Listen string `toml:"listen"`
+}
+
+// Data is where the hub keeps its CA, its certificate and by default its
+// database.
+type Data struct {
+	Dir string `toml:"dir"`
+}
+
+// DB is the hub's database.
+type DB struct {
+	// URL of a PostgreSQL: postgres://USER:PASSWORD@HOST:PORT/NAME. Empty: SQLite
+	// in the data directory. It may hold a password, so it is never shown as it is.
+	URL string `toml:"url"`
+}
+
+// Accounts is who may log in, and how.
+type Accounts struct {
+	// CreateOnLogin makes an account for whoever comes with a good UserSig.
+	CreateOnLogin bool `toml:"create_on_login"`
+	// TerminalsPerPlatform is how many terminals of one platform an account may
+	// have online; one more ends the oldest (6208). 1 to 64.
+	TerminalsPerPlatform int `toml:"terminals_per_platform"`
+	// SigMaxExpire is the longest time a UserSig may be made for. 1s to 876000h.
+	SigMaxExpire Duration `toml:"sig_max_expire"`
+	// ClockTolerance is how far in the future a UserSig may have been issued. 1s
+	// to 24h.
+	ClockTolerance Duration `toml:"clock_tolerance"`
+	// LockAfterFailures is how many refused logins in a row lock an account for
+	// a minute (70050). 1 to 1000.
+	LockAfterFailures int `toml:"lock_after_failures"`
+}
+
+// Limits are what users may not exceed; the defaults are Tencent's.
+type Limits struct {
+	// MessageBytes is the longest text or custom message. 256B to 64KiB.
+	MessageBytes Size `toml:"message_bytes"`
+	// GroupWorkMembers is the most members of a Work group. 2 to 100000.
+	GroupWorkMembers int `toml:"group_work_members"`
+	// GroupPublicMembers is the most members of a Public group. 2 to 100000.
+	GroupPublicMembers int `toml:"group_public_members"`
+	// GroupMeetingMembers is the most members of a Meeting group. 2 to 100000.
+	GroupMeetingMembers int `toml:"group_meeting_members"`
+	// GroupsPerUser is how many groups one may be a member of. 1 to 100000.
+	GroupsPerUser int `toml:"groups_per_user"`
+	// GroupNameBytes is the longest name of a group, in bytes of UTF-8. 1 to 255.
+	GroupNameBytes int `toml:"group_name_bytes"`
+	// PullEntries is how many entries of a log a terminal gets at a time. 1 to
+	// 4096.
+	PullEntries int `toml:"pull_entries"`
+}
+
+// DefaultHub is the configuration of a hub without a file.
+func DefaultHub() Hub {
+	return Hub{
+		MQTT: MQTT{
+			Listen:                "127.0.0.1:1883",
+			MaxConnections:        20_000,
+			MaxConnectionsPerAddr: 10_000,
+			ConnectTimeout:        Duration(10 * time.Second),
+		},
+		HTTP: HTTP{Listen: "127.0.0.1:8080"},
+		Data: Data{Dir: "/var/lib/herald-hub"},
+		Accounts: Accounts{
+			CreateOnLogin:        true,
+			TerminalsPerPlatform: 1,
+			SigMaxExpire:         Duration(87600 * time.Hour),
+			ClockTolerance:       Duration(10 * time.Minute),
+			LockAfterFailures:    10,
+		},
+		Limits: Limits{
+			MessageBytes:        8 * KiB,
+			GroupWorkMembers:    200,
+			GroupPublicMembers:  2000,
+			GroupMeetingMembers: 6000,
+			GroupsPerUser:       1000,
+			GroupNameBytes:      30,
+			PullEntries:         256,
+		},
+		Log: Log{Level: "info"},
+	}
+}
+
+// LoadHub reads the file at path over DefaultHub and validates the whole. Path
+// "" is HubPath; a file that is missing there leaves the defaults, one that is
+// missing elsewhere is an error. The error is Problems.
+func LoadHub(path string) (Hub, error) {
+	h := DefaultHub()
+	if err := load(path, HubPath, &h, func() []rule { return h.rules() }); err != nil {
+		return Hub{}, err
+	}
+	return h, nil
+}
+
+// Validate checks every value, also against each other. The error is Problems
+// and names each key, its value and what is allowed.
+func (h Hub) Validate() error { return failed(h.rules()).orNil() }
+
+func (h Hub) rules() []rule {
+	return []rule{
+		check("mqtt.listen", h.MQTT.Listen, address(h.MQTT.Listen, required)),
+		filePath("mqtt.tls_cert", h.MQTT.TLSCert, optional),
+		filePath("mqtt.tls_key", h.MQTT.TLSKey, optional),
+		{"mqtt.tls_cert", h.MQTT.TLSCert, h.MQTT.TLSCert != "" || h.MQTT.TLSKey == "", "is required with mqtt.tls_key"},
+		{"mqtt.tls_key", h.MQTT.TLSKey, h.MQTT.TLSKey != "" || h.MQTT.TLSCert == "", "is required with mqtt.tls_cert"},
+		{"mqtt.plain", "true", !h.MQTT.Plain || h.MQTT.TLSCert == "", "contradicts mqtt.tls_cert: take out one of the two"},
+		count("mqtt.max_connections", h.MQTT.MaxConnections, 1, 1_000_000),
+		count("mqtt.max_connections_per_addr", h.MQTT.MaxConnectionsPerAddr, 1, 1_000_000),
+		span("mqtt.connect_timeout", h.MQTT.ConnectTimeout, time.Second, time.Minute),
+		check("http.listen", h.HTTP.Listen, address(h.HTTP.Listen, required)),
+		filePath("data.dir", h.Data.Dir, required),
+		check("db.url", redacted(h.DB.URL), databaseURL(h.DB.URL)),
+		count("accounts.terminals_per_platform", h.Accounts.TerminalsPerPlatform, 1, 64),
+		span("accounts.sig_max_expire", h.Accounts.SigMaxExpire, time.Second, 876000*time.Hour),
+		span("accounts.clock_tolerance", h.Accounts.ClockTolerance, time.Second, 24*time.Hour),
+		count("accounts.lock_after_failures", h.Accounts.LockAfterFailures, 1, 1000),
+		size("limits.message_bytes", h.Limits.MessageBytes, 256, 64*KiB),
+		count("limits.group_work_members", h.Limits.GroupWorkMembers, 2, 100_000),
+		count("limits.group_public_members", h.Limits.GroupPublicMembers, 2, 100_000),
+		count("limits.group_meeting_members", h.Limits.GroupMeetingMembers, 2, 100_000),
+		count("limits.groups_per_user", h.Limits.GroupsPerUser, 1, 100_000),
+		count("limits.group_name_bytes", h.Limits.GroupNameBytes, 1, 255),
+		count("limits.pull_entries", h.Limits.PullEntries, 1, 4096),
+		level("log.level", h.Log.Level),
+	}
+}
+
+// TLS tells whether the broker speaks TLS: with a certificate of the
+// operator's always; else on addresses that others can reach, unless Plain
+// allows them to be without.
+func (m MQTT) TLS() bool {
+	if m.TLSCert != "" {
+		return true
+	}
+	return !m.Plain && !loopback(m.Listen)
+}

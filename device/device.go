@@ -1,0 +1,232 @@
+// Package device is the account living on the board: it logs in, keeps the
+// link to the hub, sends what is queued, applies what comes, and answers the
+// methods of the API that concern messages. It knows nothing of cameras or
+// sound (room media) and nothing of how programs reach it (room agent).
+package device
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/herald-im/herald/device/journal"
+	"github.com/herald-im/herald/device/outbox"
+	"github.com/herald-im/herald/device/store"
+	"github.com/herald-im/herald/protocol"
+	"go.etcd.io/bbolt"
+)
+
+// Config is what a device is made of.
+type Config struct {
+	StateDir string
+	MinFree  int64 // bytes of disk kept back, see store.DB.Room
+	Outbox   outbox.Limits
+	Journal  journal.Limits
+
+	HubAddr        string // HOST:PORT of its broker
+	HubTLS         bool
+	CAFile         string // PEM, for HubTLS; empty: the system's
+	ConnectTimeout time.Duration
+	KeepAlive      time.Duration
+	ReconnectMin   time.Duration // of the waits between attempts, which grow with full jitter
+	ReconnectMax   time.Duration
+	Beat           time.Duration
+
+	Platform string
+	// User and Sig, if given, make the device log in by itself. Sig is asked at
+	// each attempt, so that a new ticket on disk is found.
+	User string
+	Sig  func() (string, error)
+
+	Now      func() time.Time // the board's clock; nil: time.Now
+	LogLevel *slog.LevelVar   // what im.init's logLevel sets; nil: it sets nothing
+}
+
+// Device is the account's side of the daemon.
+type Device struct {
+	cfg      Config
+	log      *slog.Logger
+	db       *store.DB
+	journal  *journal.Journal
+	moments  moments
+	clock    hubClock
+	terminal string
+	started  time.Time
+	sessions sync.WaitGroup
+
+	mu        sync.Mutex
+	ctx       context.Context // of Run; nil before it. Sessions end with it
+	destroyed bool
+	pinned    protocol.AppID // by im.init; 0: any
+	session   *session       // nil: logged out
+	lastErr   *protocol.Error
+}
+
+// Open opens the device's state.
+func Open(cfg Config, log *slog.Logger) (*Device, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	db, replaced, err := store.Open(store.Options{Dir: cfg.StateDir, MinFree: cfg.MinFree, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	d := &Device{cfg: cfg, log: log, db: db, started: time.Now()}
+	d.clock.board = cfg.Now
+	if d.journal, err = journal.Open(db, cfg.Journal); err == nil {
+		err = d.loadState()
+	}
+	if err == nil && replaced != nil {
+		err = d.reportReplaced(replaced)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return d, nil
+}
+
+func (d *Device) reportReplaced(r *store.Replaced) error {
+	d.log.Error("the store was damaged; it was set aside and a new one begun", "reason", r.Reason, "aside", r.SetAside)
+	ev, err := protocol.OnStoreReplaced.New(protocol.StoreReplacedEvent{Reason: r.Reason, SetAside: filepath.Base(r.SetAside)})
+	if err != nil {
+		return err
+	}
+	return d.journal.Write(ev)
+}
+
+var (
+	deviceName  = []byte("device")
+	terminalKey = []byte("terminal")
+	timeKey     = []byte("time")
+	acctName    = []byte("accounts")
+)
+
+// loadState reads, or makes, what is the board's own.
+func (d *Device) loadState() error {
+	return d.db.Do(func(tx *bbolt.Tx) error {
+		if _, err := tx.CreateBucketIfNotExists(acctName); err != nil {
+			return err
+		}
+		b, err := tx.CreateBucketIfNotExists(deviceName)
+		if err != nil {
+			return err
+		}
+		d.clock.remember(b.Get(timeKey))
+		if id := b.Get(terminalKey); id != nil {
+			d.terminal = string(id)
+			return nil
+		}
+		var raw [6]byte
+		if _, err := rand.Read(raw[:]); err != nil {
+			return err
+		}
+		d.terminal = strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(raw[:]))
+		return b.Put(terminalKey, []byte(d.terminal))
+	})
+}
+
+// Run logs in if the configuration says so and returns when ctx is over and
+// every session has ended, or when the store was found damaged. It closes the state.
+func (d *Device) Run(ctx context.Context) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	d.mu.Lock()
+	d.ctx = ctx
+	d.mu.Unlock()
+	defer func() {
+		cancel()
+		d.mu.Lock()
+		d.ctx = nil
+		d.mu.Unlock()
+		d.sessions.Wait()
+		err = errors.Join(err, d.db.Close())
+	}()
+	if d.cfg.User != "" {
+		if err := d.autoLogin(); err != nil {
+			d.log.Error("cannot log in; waiting for im.login", "user", d.cfg.User, "err", err)
+			d.fail(protocol.AsError(err))
+		}
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-d.db.Damaged():
+		return fmt.Errorf("%w; the next start sets it aside", err)
+	}
+}
+
+// Close closes the state of a device that is not run.
+func (d *Device) Close() error { return d.db.Close() }
+
+func (d *Device) fail(e *protocol.Error) {
+	d.mu.Lock()
+	d.lastErr = e
+	d.mu.Unlock()
+}
+
+// Journal is where the device's events are kept.
+func (d *Device) Journal() *journal.Journal { return d.journal }
+
+// Alive returns an error when one of the device's loops has not gone round for
+// long: then the process should be restarted. It takes as long as the store
+// takes for what is queued before it.
+func (d *Device) Alive() error {
+	d.db.Ping()
+	d.mu.Lock()
+	s := d.session
+	d.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	if at := s.alive.Load(); at != 0 && time.Now().Unix()-at > int64(stuck/time.Second) {
+		return fmt.Errorf("the connection's loop has not gone round for %d s", time.Now().Unix()-at)
+	}
+	return nil
+}
+
+// stuck is how long a loop that ticks every two seconds may take for one round.
+const stuck = 30 * time.Second
+
+// Retry has a login that waits for its next attempt make it now.
+func (d *Device) Retry() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.session != nil {
+		d.session.hurry()
+	}
+}
+
+// Watch follows the transient events. A watcher that does not take them loses
+// the oldest; stop ends it.
+func (d *Device) Watch() (events <-chan protocol.Occurrence, stop func()) { return d.moments.watch() }
+
+// raise records an event, or shows a transient one to those who watch.
+func raise[T any](d *Device, e protocol.Event[T], data T) {
+	ev, err := e.New(data)
+	if err == nil && ev.Info.Transient {
+		d.moments.show(ev)
+		return
+	}
+	if err == nil {
+		err = d.journal.Write(ev)
+	}
+	if err != nil {
+		d.log.Error("an event could not be recorded", "event", e.Info().Name, "err", err)
+	}
+}
+
+// account returns what finds an account's bucket, and makes the bucket.
+func (d *Device) account(app protocol.AppID, user string) (func(*bbolt.Tx) *bbolt.Bucket, error) {
+	name := []byte(protocol.Username(app, user))
+	err := d.db.Do(func(tx *bbolt.Tx) error {
+		_, err := tx.Bucket(acctName).CreateBucketIfNotExists(name)
+		return err
+	})
+	return func(tx *bbolt.Tx) *bbolt.Bucket { return tx.Bucket(acctName).Bucket(name) }, err
+}

@@ -1,0 +1,305 @@
+// Package inbox keeps how far an account on this board has applied each of its
+// logs, and decides about each entry that comes: the next in order is applied,
+// one at or below the cursor was applied before, and one beyond the next leaves
+// a hole that has to be read from the hub first.
+package inbox
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"github.com/herald-im/herald/device/store"
+	"github.com/herald-im/herald/protocol"
+	"go.etcd.io/bbolt"
+)
+
+var (
+	cursorsName = []byte("cursors")
+	erasKey     = []byte("eras")
+)
+
+// keptEras is how many of the hub's eras are remembered.
+const keptEras = 64
+
+// Inbox is the cursors of one account.
+type Inbox struct {
+	db      *store.DB
+	account func(tx *bbolt.Tx) *bbolt.Bucket
+
+	mu      sync.Mutex // written on the committer's goroutine, read by the session
+	cursors map[string]uint64
+	digest  uint64
+	moved   map[string]struct{} // since the last beat
+	eras    []protocol.Era
+	stale   bool
+}
+
+// Open reads an account's cursors from its bucket, which account returns.
+func Open(db *store.DB, account func(tx *bbolt.Tx) *bbolt.Bucket) (*Inbox, error) {
+	in := &Inbox{db: db, account: account, moved: make(map[string]struct{})}
+	err := db.Do(func(tx *bbolt.Tx) error {
+		acct := account(tx)
+		if _, err := acct.CreateBucketIfNotExists(cursorsName); err != nil {
+			return err
+		}
+		if v := acct.Get(erasKey); v != nil {
+			if err := protocol.Unmarshal(v, &in.eras); err != nil {
+				return fmt.Errorf("eras: %w", err)
+			}
+		}
+		return in.reload(tx)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("inbox: %w", err)
+	}
+	return in, nil
+}
+
+func (in *Inbox) reload(tx *bbolt.Tx) error {
+	cursors, digest := make(map[string]uint64), uint64(0)
+	err := in.account(tx).Bucket(cursorsName).ForEach(func(k, v []byte) error {
+		if len(v) != 8 {
+			return fmt.Errorf("cursor of %q has %d bytes", k, len(v))
+		}
+		seq := binary.BigEndian.Uint64(v)
+		cursors[string(k)] = seq
+		digest += protocol.CursorHash(string(k), seq)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.cursors, in.digest, in.stale = cursors, digest, false
+	return nil
+}
+
+// Committed tells the result of the transaction in which the inbox was
+// written. It is called on the committer's goroutine.
+func (in *Inbox) Committed(err error) {
+	if err != nil {
+		in.mu.Lock()
+		in.stale = true
+		in.mu.Unlock()
+	}
+}
+
+func (in *Inbox) fresh(tx *bbolt.Tx) error {
+	in.mu.Lock()
+	stale := in.stale
+	in.mu.Unlock()
+	if !stale {
+		return nil
+	}
+	return in.reload(tx)
+}
+
+// Cursor returns how far a log was applied; ok is false for a log without a
+// cursor.
+func (in *Inbox) Cursor(log string) (seq uint64, ok bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	seq, ok = in.cursors[log]
+	return seq, ok
+}
+
+// Logs names the logs that have a cursor.
+func (in *Inbox) Logs() []string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	out := make([]string, 0, len(in.cursors))
+	for log := range in.cursors {
+		out = append(out, log)
+	}
+	return out
+}
+
+// Digest sums up the cursors, see protocol.CursorHash.
+func (in *Inbox) Digest() (digest uint64, logs uint32) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.digest, uint32(len(in.cursors))
+}
+
+// TakeMoved returns cursors that have moved since they were last taken, at most limit.
+func (in *Inbox) TakeMoved(limit int) []protocol.Cursor {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var out []protocol.Cursor
+	for log := range in.moved {
+		if len(out) == limit {
+			break
+		}
+		out = append(out, protocol.Cursor{Log: log, Seq: in.cursors[log]})
+		delete(in.moved, log)
+	}
+	return out
+}
+
+// set moves a cursor within a transaction.
+func (in *Inbox) set(tx *bbolt.Tx, log string, seq uint64) error {
+	v := binary.BigEndian.AppendUint64(make([]byte, 0, 8), seq)
+	if err := in.account(tx).Bucket(cursorsName).Put([]byte(log), v); err != nil {
+		return err
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if old, ok := in.cursors[log]; ok {
+		in.digest -= protocol.CursorHash(log, old)
+	}
+	in.digest += protocol.CursorHash(log, seq)
+	in.cursors[log] = seq
+	in.moved[log] = struct{}{}
+	return nil
+}
+
+// Begin gives a log without a cursor one, within a transaction.
+func (in *Inbox) Begin(tx *bbolt.Tx, log string, seq uint64) error {
+	if err := in.fresh(tx); err != nil {
+		return err
+	}
+	if _, ok := in.Cursor(log); ok {
+		return nil
+	}
+	return in.set(tx, log, seq)
+}
+
+// Apply takes entries of one log, in order of seq, within a transaction: it
+// moves the cursor past those that are next in order and hands each to apply.
+// hole is true when an entry lies beyond the next: then the entries from the
+// cursor on have to be pulled.
+func (in *Inbox) Apply(tx *bbolt.Tx, log string, entries []protocol.Entry, apply func(*protocol.Entry) error) (hole bool, err error) {
+	if err := in.fresh(tx); err != nil {
+		return false, err
+	}
+	at, _ := in.Cursor(log)
+	before := at
+	for i := range entries {
+		e := &entries[i]
+		if e.Seq <= at {
+			continue
+		}
+		if e.Seq != at+1 {
+			hole = true
+			break
+		}
+		if err := apply(e); err != nil {
+			return false, err
+		}
+		at = e.Seq
+	}
+	if at == before {
+		return hole, nil
+	}
+	return hole, in.set(tx, log, at)
+}
+
+// Skip moves a log's cursor forward to where the hub says that a range begins,
+// within a transaction: the entries left out are such that the account may not
+// read or that the hub has dropped.
+func (in *Inbox) Skip(tx *bbolt.Tx, log string, from uint64) error {
+	if err := in.fresh(tx); err != nil {
+		return err
+	}
+	if at, ok := in.Cursor(log); ok && from <= at {
+		return nil
+	}
+	return in.set(tx, log, from)
+}
+
+// Eras are the newest eras of the hub that this board knows, oldest first, at
+// most limit.
+func (in *Inbox) Eras(limit int) []protocol.Era {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return append([]protocol.Era(nil), in.eras[max(0, len(in.eras)-limit):]...)
+}
+
+// Meet takes the hub's eras and heads at the beginning of a session, in one
+// transaction: logs without a cursor get one where the hub says; eras, the
+// hub's newest, take the place of those after common. With check, a cursor
+// beyond a head's Was is put back to it: the hub has lost what lies between.
+// rewound names those logs, and lost is how many entries that makes.
+func (in *Inbox) Meet(eras []protocol.Era, common uint32, heads []protocol.Head, check bool) (rewound []string, lost uint64, err error) {
+	merged := in.merge(eras, common)
+	v, err := protocol.Marshal(merged)
+	if err != nil {
+		return nil, 0, fmt.Errorf("inbox: %w", err)
+	}
+	err = in.db.Do(func(tx *bbolt.Tx) error {
+		rewound, lost = nil, 0
+		if err := in.fresh(tx); err != nil {
+			return err
+		}
+		if check {
+			if rewound, lost, err = in.dropUnlisted(tx, heads); err != nil {
+				return err
+			}
+		}
+		for _, h := range heads {
+			at, ok := in.Cursor(h.Log)
+			switch {
+			case !ok:
+				err = in.set(tx, h.Log, h.Start)
+			case check && at > h.Was:
+				rewound, lost = append(rewound, h.Log), lost+at-h.Was
+				err = in.set(tx, h.Log, h.Was)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return in.account(tx).Put(erasKey, v)
+	})
+	if err != nil {
+		in.Committed(err)
+		return nil, 0, fmt.Errorf("inbox: %w", err)
+	}
+	in.mu.Lock()
+	in.eras = merged
+	in.mu.Unlock()
+	return rewound, lost, nil
+}
+
+// dropUnlisted takes away the cursors of logs that the hub does not have at all.
+func (in *Inbox) dropUnlisted(tx *bbolt.Tx, heads []protocol.Head) (dropped []string, lost uint64, err error) {
+	listed := make(map[string]bool, len(heads))
+	for _, h := range heads {
+		listed[h.Log] = true
+	}
+	for _, log := range in.Logs() {
+		if listed[log] {
+			continue
+		}
+		if err := in.account(tx).Bucket(cursorsName).Delete([]byte(log)); err != nil {
+			return nil, 0, err
+		}
+		in.mu.Lock()
+		seq := in.cursors[log]
+		in.digest -= protocol.CursorHash(log, seq)
+		delete(in.cursors, log)
+		delete(in.moved, log)
+		in.mu.Unlock()
+		dropped, lost = append(dropped, log), lost+seq
+	}
+	return dropped, lost, nil
+}
+
+func (in *Inbox) merge(eras []protocol.Era, common uint32) []protocol.Era {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var merged []protocol.Era
+	for _, e := range in.eras {
+		if e.Ord <= common {
+			merged = append(merged, e)
+		}
+	}
+	for _, e := range eras {
+		if e.Ord > common {
+			merged = append(merged, e)
+		}
+	}
+	return merged[max(0, len(merged)-keptEras):]
+}

@@ -1,0 +1,220 @@
+// Package link is one MQTT 3.1.1 connection from the board to the hub's broker.
+// It ends at the first trouble and never comes back: whoever uses it makes a
+// new one, at a pace of his own. Nothing that was handed to it counts as
+// arrived until the hub itself has answered.
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
+	"github.com/herald-im/herald/protocol"
+)
+
+const (
+	inQueue     = 64               // frames received and not yet taken; then the broker waits
+	pingTimeout = 4 * time.Second  // with a keepalive of 10 s a dead link is found in under 20 s
+	writeLimit  = 10 * time.Second // for one write, and for unacknowledged data (TCP_USER_TIMEOUT)
+	quiesceMs   = 250              // time for a goodbye to leave
+	byeWait     = 5 * time.Second  // for the answer to the question why a login was refused
+	lastWords   = 200 * time.Millisecond
+)
+
+// Params say where to connect to and as whom.
+type Params struct {
+	Addr           string // HOST:PORT of the broker
+	TLS            *TLS   // nil: plain TCP
+	App            protocol.AppID
+	User, Terminal string
+	Sig            string
+	Boot           uint64
+	ConnectTimeout time.Duration
+	KeepAlive      time.Duration // whole seconds
+}
+
+// Message is one payload that came; Ack is called once it needs no redelivery.
+type Message struct {
+	Payload []byte
+	Ack     func()
+}
+
+// Conn is a connection that stands and has its subscriptions.
+type Conn struct {
+	client mqtt.Client
+	topic  string
+	in     chan Message
+	down   chan struct{}
+	err    error // why down; set before it is closed
+	ended  chan struct{}
+}
+
+// Refused is a login that the broker refused.
+type Refused struct {
+	Code protocol.Code // as the hub says; CodeLoginAuthFailed when it could not be asked
+	Msg  string
+}
+
+func (r *Refused) Error() string { return fmt.Sprintf("login refused: %s (code %d)", r.Msg, r.Code) }
+
+// Dial connects, logs in and subscribes. A refused login is a *Refused.
+func Dial(ctx context.Context, p Params) (*Conn, error) {
+	c, err := connect(ctx, p, protocol.Username(p.App, p.User))
+	if errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword) || errors.Is(err, packets.ErrorRefusedNotAuthorised) {
+		return nil, why(ctx, p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	filters := map[string]byte{
+		protocol.TopicTo(p.App, p.User):                     1,
+		protocol.TopicToTerminal(p.App, p.User, p.Terminal): 1,
+	}
+	if err := c.subscribe(ctx, filters, p.ConnectTimeout); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func connect(ctx context.Context, p Params, username string) (*Conn, error) {
+	c := &Conn{
+		topic: protocol.TopicIn(p.App, p.User, p.Terminal),
+		in:    make(chan Message, inQueue), down: make(chan struct{}), ended: make(chan struct{}),
+	}
+	will, err := protocol.EncodeFrame(&protocol.Frame{Boot: p.Boot, Bye: &protocol.Bye{Boot: p.Boot}})
+	if err != nil {
+		return nil, err
+	}
+	dialer := dialer{ctx: ctx, addr: p.Addr, timeout: p.ConnectTimeout, tls: p.TLS}
+	o := mqtt.NewClientOptions().
+		AddBroker("tcp://"+p.Addr). // for its form only: the dialer knows better
+		SetProtocolVersion(4).      // else a refusal is tried again as MQTT 3.1
+		SetClientID(protocol.ClientID(p.App, p.User, p.Terminal)).
+		SetUsername(username).SetPassword(p.Sig).
+		SetCleanSession(false). // an instant clean reconnect may lose its subscriptions to the end of the old session
+		SetAutoReconnect(false).SetConnectRetry(false).
+		SetConnectTimeout(p.ConnectTimeout).
+		SetKeepAlive(p.KeepAlive).SetPingTimeout(pingTimeout).SetWriteTimeout(writeLimit).
+		SetBinaryWill(c.topic, will, 1, false).
+		SetStore(mqtt.NewMemoryStore()).
+		SetOrderMatters(true).SetAutoAckDisabled(true).
+		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return dialer.open() }).
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
+			select {
+			case c.in <- Message{m.Payload(), m.Ack}:
+			case <-c.ended:
+			}
+		}).
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) {
+			c.err = err
+			close(c.down)
+		})
+	c.client = mqtt.NewClient(o)
+	if err := wait(ctx, c.client.Connect(), p.ConnectTimeout); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("connect to %s: %w", p.Addr, err)
+	}
+	return c, nil
+}
+
+func (c *Conn) subscribe(ctx context.Context, filters map[string]byte, timeout time.Duration) error {
+	t := c.client.SubscribeMultiple(filters, nil)
+	if err := wait(ctx, t, timeout); err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	for filter, granted := range t.(*mqtt.SubscribeToken).Result() {
+		if granted > 2 { // 0x80: refused [MQTT-3.9.3]
+			return fmt.Errorf("subscribe: the broker refuses %s", filter)
+		}
+	}
+	return nil
+}
+
+// Listen changes the live rooms that are listened to. It does not wait.
+func (c *Conn) Listen(add, remove []string) {
+	for _, t := range add {
+		c.client.Subscribe(t, 0, nil)
+	}
+	if len(remove) > 0 {
+		c.client.Unsubscribe(remove...)
+	}
+}
+
+func wait(ctx context.Context, t mqtt.Token, timeout time.Duration) error {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-t.Done():
+		return t.Error()
+	case <-timer.C:
+		return errors.New("no answer in time")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// In is what comes. It is never closed: see Down.
+func (c *Conn) In() <-chan Message { return c.in }
+
+// Down is closed when the connection is lost; Err says why.
+func (c *Conn) Down() <-chan struct{} { return c.down }
+
+// Err is why the connection went down.
+func (c *Conn) Err() error { return c.err }
+
+// Send publishes a frame with QoS 1. It returns before anything is certain.
+func (c *Conn) Send(f *protocol.Frame) error {
+	b, err := protocol.EncodeFrame(f)
+	if err != nil {
+		return err
+	}
+	c.client.Publish(c.topic, 1, false, b)
+	return nil
+}
+
+// Close says goodbye on the MQTT level and returns when the connection's
+// goroutines are gone.
+func (c *Conn) Close() {
+	select {
+	case <-c.ended:
+		return
+	default:
+	}
+	close(c.ended)
+	c.client.Disconnect(quiesceMs)
+}
+
+// why asks the hub for the reason of a refusal, see protocol.WhyPrefix.
+func why(ctx context.Context, p Params) error {
+	unknown := &Refused{protocol.CodeLoginAuthFailed, "the broker refused the login and the hub did not say why"}
+	c, err := connect(ctx, p, protocol.WhyPrefix+protocol.Username(p.App, p.User))
+	if err != nil {
+		return unknown
+	}
+	defer c.Close()
+	timer := time.NewTimer(byeWait)
+	defer timer.Stop()
+	down := c.Down()
+	for {
+		select {
+		case m := <-c.in:
+			f, err := protocol.DecodeFrame(m.Payload)
+			if err == nil && f.Bye != nil && f.Bye.Code != 0 {
+				return &Refused{f.Bye.Code, f.Bye.Msg}
+			}
+		case <-down: // what came before the end may still be on its way to us
+			down = nil
+			timer.Reset(lastWords)
+		case <-timer.C:
+			return unknown
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

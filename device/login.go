@@ -1,0 +1,189 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/herald-im/herald/device/inbox"
+	"github.com/herald-im/herald/device/outbox"
+	"github.com/herald-im/herald/protocol"
+	"github.com/herald-im/herald/protocol/usersig"
+)
+
+// loginWait is how long im.login waits for the hub before it says that it goes
+// on in the background.
+const loginWait = 15 * time.Second
+
+// autoLogin begins the session that the configuration asks for.
+func (d *Device) autoLogin() error {
+	sig, err := d.cfg.Sig()
+	if err != nil {
+		return err
+	}
+	_, err = d.begin(d.cfg.User, sig, true)
+	return err
+}
+
+// begin starts a session for an account.
+func (d *Device) begin(user, sig string, auto bool) (*session, error) {
+	sig = strings.TrimSpace(sig)
+	claims, err := usersig.Inspect(sig)
+	if err != nil {
+		return nil, sigError(err)
+	}
+	if claims.UserID != user {
+		return nil, protocol.Errorf(protocol.CodeSvrAccountUserSigMismatchID, "the UserSig was made for another user than %s", user)
+	}
+	app := protocol.AppID(claims.AppID)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.destroyed:
+		return nil, errNotInitialized
+	case d.ctx == nil || d.ctx.Err() != nil:
+		return nil, protocol.Errorf(protocol.CodeNotInitialized, "the daemon is stopping")
+	case d.pinned != 0 && app != d.pinned:
+		return nil, protocol.Errorf(protocol.CodeSvrAccountUserSigMismatchSDKAppID, "the UserSig was made for another sdkAppId than %d", d.pinned)
+	}
+	if s := d.session; s != nil && !s.over() {
+		if s.user != user || s.app != app {
+			return nil, protocol.Errorf(protocol.CodeAccountLoginInProcess, "%s is logged in: log out first", s.user)
+		}
+		s.renew(sig)
+		return s, nil
+	}
+	s, err := d.newSession(app, user, sig, auto)
+	if err != nil {
+		return nil, err
+	}
+	d.session, d.lastErr = s, nil
+	d.sessions.Add(1)
+	go func() {
+		defer d.sessions.Done()
+		s.run()
+	}()
+	return s, nil
+}
+
+func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*session, error) {
+	acct, err := d.account(app, user)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{
+		d: d, app: app, user: user, auto: auto, sig: sig,
+		log:     d.log.With("user", user),
+		first:   make(chan struct{}),
+		ended:   make(chan struct{}),
+		queued:  make(chan struct{}, 1),
+		poke:    make(chan struct{}, 1),
+		calls:   make(chan *call),
+		waiters: make(map[uint64]chan protocol.Ack),
+		link:    "down", since: d.clock.seconds(),
+	}
+	if s.box, err = outbox.Open(d.db, acct, d.cfg.Outbox); err != nil {
+		return nil, err
+	}
+	if s.inbox, err = inbox.Open(d.db, acct); err != nil {
+		return nil, err
+	}
+	s.ctx, s.cancel = context.WithCancel(d.ctx)
+	return s, nil
+}
+
+// sigError gives a UserSig that cannot even be read its code.
+func sigError(err error) error {
+	var e *usersig.Error
+	if errors.As(err, &e) {
+		return protocol.Errorf(protocol.Code(e.Code()), "userSig: %v", e)
+	}
+	return protocol.Errorf(protocol.CodeSvrAccountUserSigCheckFailed, "userSig: %v", err)
+}
+
+var errNotInitialized = protocol.Errorf(protocol.CodeNotInitialized, "im.destroy was called: call im.init first")
+
+func (d *Device) init(_ context.Context, _ protocol.Caller, r protocol.InitRequest) (protocol.Empty, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.session; s != nil && !s.over() && s.app != r.SDKAppID {
+		return protocol.Empty{}, protocol.Errorf(protocol.CodeInvalidParameters, "sdkAppId: %s is logged in with sdkAppId %d: log out first", s.user, s.app)
+	}
+	d.destroyed, d.pinned = false, r.SDKAppID
+	if r.LogLevel != nil && d.cfg.LogLevel != nil {
+		d.cfg.LogLevel.Set(logLevels[*r.LogLevel])
+	}
+	return protocol.Empty{}, nil
+}
+
+func (d *Device) login(ctx context.Context, c protocol.Caller, r protocol.LoginRequest) (protocol.Empty, error) {
+	s, err := d.begin(r.UserID, r.UserSig, false)
+	if err != nil {
+		return protocol.Empty{}, err
+	}
+	d.log.Info("login asked for", "user", r.UserID, "by", c.Who)
+	timer := time.NewTimer(loginWait)
+	defer timer.Stop()
+	select {
+	case <-s.firstLogin():
+		return protocol.Empty{}, nil
+	case <-s.ended:
+		return protocol.Empty{}, s.endedWith()
+	case <-timer.C:
+		return protocol.Empty{}, protocol.Errorf(protocol.CodeRequestTimeout,
+			"the hub at %s has not answered in %d s; the login goes on in the background", d.cfg.HubAddr, int(loginWait/time.Second))
+	case <-ctx.Done():
+		return protocol.Empty{}, ctx.Err()
+	}
+}
+
+func (d *Device) logout(ctx context.Context, _ protocol.Caller, _ protocol.Empty) (protocol.Empty, error) {
+	d.mu.Lock()
+	destroyed, s := d.destroyed, d.session
+	d.mu.Unlock()
+	if destroyed {
+		return protocol.Empty{}, errNotInitialized
+	}
+	return protocol.Empty{}, d.end(ctx, s)
+}
+
+func (d *Device) destroy(ctx context.Context, _ protocol.Caller, _ protocol.Empty) (protocol.Empty, error) {
+	d.mu.Lock()
+	d.destroyed, d.pinned = true, 0
+	s := d.session
+	d.mu.Unlock()
+	return protocol.Empty{}, d.end(ctx, s)
+}
+
+// end logs a session out and waits until it is gone.
+func (d *Device) end(ctx context.Context, s *session) error {
+	if s == nil {
+		return nil
+	}
+	s.finish(protocol.Errorf(protocol.CodeLoggedOutBeforeLoginFinished, ""))
+	select {
+	case <-s.ended:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	d.mu.Lock()
+	if d.session == s {
+		d.session, d.lastErr = nil, nil
+	}
+	d.mu.Unlock()
+	return nil
+}
+
+// current is the session that a method works with: errors say why there is none.
+func (d *Device) current() (*session, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.destroyed:
+		return nil, errNotInitialized
+	case d.session == nil || d.session.over():
+		return nil, protocol.Errorf(protocol.CodeNotLoggedIn, "not logged in: call im.login first")
+	}
+	return d.session, nil
+}

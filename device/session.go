@@ -1,0 +1,237 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/herald-im/herald/device/inbox"
+	"github.com/herald-im/herald/device/link"
+	"github.com/herald-im/herald/device/outbox"
+	"github.com/herald-im/herald/protocol"
+)
+
+// slowRetry is the wait after a refusal that only the operator can mend.
+const slowRetry = time.Minute
+
+// session is one login of an account: it makes one connection after another
+// until it is logged out, kicked or refused for good.
+type session struct {
+	d    *Device
+	app  protocol.AppID
+	user string
+	log  *slog.Logger
+
+	box   *outbox.Box
+	inbox *inbox.Inbox
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	first  chan struct{} // closed at the first welcome
+	ended  chan struct{} // closed when run has returned
+	queued chan struct{} // something was put into the outbox
+	poke   chan struct{} // do not wait any longer for the next attempt
+	calls  chan *call
+	alive  atomic.Int64 // Unix seconds, by the board, at which the connection's loop last went round; 0: no connection
+
+	mu      sync.Mutex
+	auto    bool // by the configuration: not given up for a refusal
+	sig     string
+	link    string // "up", "connecting", "down"
+	since   int64
+	lastErr *protocol.Error
+	end     *protocol.Error              // why it ended, or is to
+	waiters map[uint64]chan protocol.Ack // callers waiting for the hub's answer, by cseq
+}
+
+// run is the session's life.
+func (s *session) run() {
+	defer close(s.ended)
+	wait := s.d.cfg.ReconnectMin
+	for {
+		began := time.Now()
+		err := s.connect()
+		s.alive.Store(0)
+		if s.ctx.Err() != nil {
+			s.setLink("down", nil)
+			return
+		}
+		e := asLinkError(err)
+		again, after := s.verdict(e)
+		s.setLink("down", e)
+		if !again {
+			s.finish(e)
+			s.d.fail(e)
+			return
+		}
+		if time.Since(began) > s.d.cfg.ReconnectMax {
+			wait = s.d.cfg.ReconnectMin // it had stood for a while: begin anew
+		}
+		if after == 0 {
+			after = time.Duration(rand.Int64N(int64(wait)) + 1) // full jitter: a fleet must not come back in one wave
+			wait = min(2*wait, s.d.cfg.ReconnectMax)
+		}
+		if !s.pause(after) {
+			return
+		}
+	}
+}
+
+// asLinkError gives any trouble with the link a code.
+func asLinkError(err error) *protocol.Error {
+	var refused *link.Refused
+	var e *protocol.Error
+	switch {
+	case errors.As(err, &refused):
+		return loginError(refused.Code, refused.Msg)
+	case errors.As(err, &e):
+		return e
+	}
+	return protocol.Errorf(protocol.CodeNetDisconnect, "no link to the hub: %v", err)
+}
+
+// loginError says a refusal in the codes that im.login returns.
+func loginError(code protocol.Code, msg string) *protocol.Error {
+	if code == protocol.CodeSvrAccountUserSigExpired {
+		code = protocol.CodeUserSigExpired
+	}
+	if msg == "" {
+		return protocol.Errorf(code, "")
+	}
+	return protocol.Errorf(code, "%s", msg)
+}
+
+// verdict decides what follows a connection that ended with e: whether there is
+// to be another, and after how long (0: the usual backoff).
+func (s *session) verdict(e *protocol.Error) (again bool, after time.Duration) {
+	s.mu.Lock()
+	auto := s.auto
+	s.mu.Unlock()
+	switch e.Code {
+	case protocol.CodeLoginKickedOffByOther:
+		raise(s.d, protocol.OnKickedOffline, *e)
+		s.log.Warn("kicked offline; not coming back by itself, so that two boards do not fight", "why", e.Msg)
+		return false, 0
+	case protocol.CodeSvrAccountFreqLimit:
+		return true, slowRetry
+	case protocol.CodeUserSigExpired:
+		if s.loggedIn() {
+			raise(s.d, protocol.OnUserSigExpired, *e)
+		}
+	case protocol.CodeLoginAuthFailed, protocol.CodeSvrAccountUserSigEmpty, protocol.CodeSvrAccountUserSigCheckFailed,
+		protocol.CodeSvrAccountUserSigCheckFailedEx, protocol.CodeSvrAccountUserSigMismatchPublicKey,
+		protocol.CodeSvrAccountUserSigMismatchID, protocol.CodeSvrAccountUserSigMismatchSDKAppID, protocol.CodeSvrAccountSDKAppIDNotFound,
+		protocol.CodeSvrAccountBlacklist, protocol.CodeSvrAccountInvalidUserSig, protocol.CodeSvrAccountNotFound:
+	default:
+		raise(s.d, protocol.OnConnectFailed, *e)
+		s.log.Warn("no link to the hub; trying again", "err", e.Msg)
+		return true, 0
+	}
+	raise(s.d, protocol.OnConnectFailed, *e)
+	s.log.Error("the hub refuses the login", "code", e.Code, "err", e.Msg, "again", auto)
+	return auto, slowRetry
+}
+
+// pause waits before the next attempt; false says that the session is over.
+func (s *session) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			return true
+		case <-s.poke:
+			return true
+		case <-s.ctx.Done():
+			return false
+		case c := <-s.calls:
+			c.done(nil, errOffline)
+		}
+	}
+}
+
+// ticket is the UserSig for the next attempt: of an automatic login, what lies
+// on disk now.
+func (s *session) ticket() (string, error) {
+	s.mu.Lock()
+	auto, sig := s.auto, s.sig
+	s.mu.Unlock()
+	if !auto {
+		return sig, nil
+	}
+	return s.d.cfg.Sig()
+}
+
+// renew takes a new UserSig from a program and tries at once.
+func (s *session) renew(sig string) {
+	s.mu.Lock()
+	s.sig, s.auto = sig, false
+	s.mu.Unlock()
+	s.hurry()
+}
+
+// hurry ends the wait for the next attempt.
+func (s *session) hurry() {
+	select {
+	case s.poke <- struct{}{}:
+	default:
+	}
+}
+
+// finish ends the session with a reason. The first reason stays.
+func (s *session) finish(why *protocol.Error) {
+	s.mu.Lock()
+	if s.end == nil {
+		s.end = why
+	}
+	s.mu.Unlock()
+	s.cancel()
+}
+
+func (s *session) over() bool { return s.ctx.Err() != nil }
+
+func (s *session) endedWith() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end == nil {
+		return protocol.Errorf(protocol.CodeLoggedOutBeforeLoginFinished, "")
+	}
+	return s.end
+}
+
+func (s *session) firstLogin() <-chan struct{} { return s.first }
+
+func (s *session) loggedIn() bool {
+	select {
+	case <-s.first:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *session) setLink(state string, why *protocol.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link != state {
+		s.link, s.since = state, s.d.clock.seconds()
+	}
+	if why != nil || state == "up" {
+		s.lastErr = why
+	}
+}
+
+func (s *session) linkUp() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.link == "up"
+}
+
+// msgIDPrefix is what the message ids begin with that were given out in epoch.
+func (s *session) msgIDPrefix(epoch uint32) string {
+	return protocol.MsgIDPrefix(s.app, s.user, s.d.terminal, epoch)
+}

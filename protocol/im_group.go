@@ -1,0 +1,108 @@
+package protocol
+
+import "strings"
+
+// The four types of group.
+const (
+	GroupWork       = "Work"       // by invitation only
+	GroupPublic     = "Public"     // on application
+	GroupMeeting    = "Meeting"    // free to come and go, keeps history
+	GroupAVChatRoom = "AVChatRoom" // free to come and go, live only
+)
+
+// MaxGroupName is a group name's limit in bytes.
+const MaxGroupName = 30
+
+// CreateGroupRequest is the request of im.createGroup.
+type CreateGroupRequest struct {
+	// GroupType is Work, Public, Meeting or AVChatRoom.
+	GroupType string `json:"groupType"`
+	// GroupID is 1 to 48 printable ASCII characters, not beginning with
+	// "@TGS#". Missing: the hub makes one.
+	GroupID string `json:"groupId,omitempty"`
+	// GroupName, 1 to 30 bytes of UTF-8.
+	GroupName string `json:"groupName"`
+}
+
+func (r *CreateGroupRequest) Validate() error {
+	switch r.GroupType {
+	case GroupWork, GroupPublic, GroupMeeting, GroupAVChatRoom:
+	case "":
+		return invalid("groupType: missing")
+	default:
+		return invalid("groupType: %q is not Work, Public, Meeting or AVChatRoom", clip(r.GroupType))
+	}
+	if r.GroupID != "" {
+		if err := CheckGroupID("groupId", r.GroupID); err != nil {
+			return err
+		}
+		if strings.HasPrefix(r.GroupID, HubGroupPrefix) {
+			return Errorf(CodeGroupInvalidID, "groupId: only the hub makes ids that begin with %s", HubGroupPrefix)
+		}
+	}
+	switch {
+	case r.GroupName == "":
+		return invalid("groupName: missing")
+	case len(r.GroupName) > MaxGroupName:
+		return Errorf(CodeGroupInvalidName, "groupName: %d bytes are over the limit of %d", len(r.GroupName), MaxGroupName)
+	}
+	return nil
+}
+
+// CreateGroupResponse is the response of im.createGroup.
+type CreateGroupResponse struct {
+	// GroupID of the new group.
+	GroupID string `json:"groupId"`
+}
+
+// MaxJoinMsg is the limit of the words that go with an application, in bytes.
+const MaxJoinMsg = 300
+
+// JoinGroupRequest is the request of im.joinGroup.
+type JoinGroupRequest struct {
+	// GroupID of the group to join.
+	GroupID string `json:"groupId"`
+	// Msg goes to those who decide about an application, at most 300 bytes.
+	Msg string `json:"msg,omitempty"`
+}
+
+func (r *JoinGroupRequest) Validate() error {
+	if len(r.Msg) > MaxJoinMsg {
+		return invalid("msg: %d bytes are over the limit of %d", len(r.Msg), MaxJoinMsg)
+	}
+	return CheckGroupID("groupId", r.GroupID)
+}
+
+// GroupRequest is the request of the methods that name a group only.
+type GroupRequest struct {
+	// GroupID of the group.
+	GroupID string `json:"groupId"`
+}
+
+func (r *GroupRequest) Validate() error { return CheckGroupID("groupId", r.GroupID) }
+
+// hubCodes are what any method asked of the hub may return.
+func hubCodes(more ...Code) []Code {
+	return append([]Code{CodeNotInitialized, CodeNotLoggedIn, CodeNetDisconnect, CodeRequestTimeout, CodeSvrGroupInternalError}, more...)
+}
+
+// The family of groups.
+var (
+	CreateGroup = Declare[CreateGroupRequest, CreateGroupResponse](Info{
+		Name: "im.createGroup", Doc: "makes a group, owned by the caller", Source: "createGroup", Scope: Write, Route: Hub,
+		Codes: hubCodes(CodeGroupInvalidID, CodeGroupInvalidName, CodeSvrGroupGroupIDInUsed, CodeSvrGroupGroupIDInUsedForSuper, CodeSvrGroupCountLimit),
+	})
+	JoinGroup = Declare[JoinGroupRequest, Empty](Info{
+		Name: "im.joinGroup", Doc: "joins a Meeting or AVChatRoom, applies to a Public group", Source: "joinGroup", Scope: Write, Route: Hub,
+		Codes: hubCodes(CodeGroupInvalidID, CodeSvrGroupNotFound, CodeSvrGroupAlreadyMember, CodeSvrGroupFullMemberCount,
+			CodeGroupJoinPrivateGroupDeny, CodeSvrGroupCountLimit, CodeSvrGroupPermissionDeny),
+	})
+	QuitGroup = Declare[GroupRequest, Empty](Info{
+		Name: "im.quitGroup", Doc: "leaves a group; the owner may leave a Work group only", Source: "quitGroup", Scope: Write, Route: Hub,
+		Codes: hubCodes(CodeGroupInvalidID, CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny, CodeSvrGroupSuperNotAllowQuit),
+	})
+	DismissGroup = Declare[GroupRequest, Empty](Info{
+		Name: "im.dismissGroup", Doc: "ends a group; the owner may, a Work group nobody but the operator", Source: "dismissGroup", Scope: Write, Route: Hub,
+		Codes: hubCodes(CodeGroupInvalidID, CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny),
+	})
+)

@@ -19,6 +19,7 @@ import (
 	"github.com/herald-im/herald/device"
 	"github.com/herald-im/herald/device/journal"
 	"github.com/herald-im/herald/device/outbox"
+	"github.com/herald-im/herald/logging"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -155,10 +156,7 @@ func (a *Agent) Run(ctx context.Context, reload <-chan configs.Agent) error {
 // reload takes over what can change while running: how much is logged. A new
 // UserSig is found by the attempt that follows at once.
 func (a *Agent) reload(cfg configs.Agent) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err == nil {
-		a.log.Level.Set(level)
-	}
+	logging.SetLevel(a.log.Level, cfg.Log.Level)
 	a.device.Retry()
 	cfg.Log = a.cfg.Log
 	if cfg != a.cfg {

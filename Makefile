@@ -1,0 +1,43 @@
+# make without a target says what there is.
+.DEFAULT_GOAL := help
+.PHONY: help build programs run test bench lint generate clean
+
+# Where Go's own instructions put it, for a shell that was not told.
+export PATH := $(PATH):/usr/local/go/bin
+# The version comes from git describe below. Stamping by the go command fails where git refuses a checkout of another user.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
+# No C in the programs: they run on any Linux of their architecture.
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/herald-im/herald/protocol.BuildVersion=$(VERSION)'
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+
+build: ## bin/herald and bin/herald-hub
+	@scripts/deps run
+	@$(MAKE) --no-print-directory programs
+
+programs:
+	@mkdir -p bin
+	@$(GOBUILD) -o bin/ ./cmd/herald ./cmd/herald-hub
+
+run: build ## a hub and two boards in this terminal, talking to each other, until Ctrl-C
+	@$(GOBUILD) -o bin/herald-demo ./test/demo
+	@exec env HERALD_BIN_DIR=$(CURDIR)/bin bin/herald-demo
+
+test: ## everything that CI does: lint, generated files, tests, 20 s of each fuzz target (FUZZTIME=…)
+	@scripts/check
+
+bench: build ## measure, and write docs/benchmarks.md
+	@scripts/deps bench
+	@HERALD_BIN_DIR=$(CURDIR)/bin go run ./test/bench
+
+lint: ## gofmt, go vet, staticcheck
+	@scripts/check lint
+
+generate: ## what is derived from the registry: docs/methods.md, vectors, docs/dependencies.txt
+	@go generate ./protocol/... ./test/house/...
+
+clean: ## remove what was built
+	@rm -rf bin

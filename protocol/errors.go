@@ -46,8 +46,10 @@ func (c Code) HTTPStatus() int {
 // Error is what an API call fails with: a stable code for programs and a
 // sentence for people that says which value was wrong.
 type Error struct {
-	Code Code   `json:"code"`
-	Msg  string `json:"msg"`
+	// Code of the error table, for programs.
+	Code Code `json:"code"`
+	// Msg is a sentence for people that says which value was wrong.
+	Msg string `json:"msg"`
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s (code %d)", e.Msg, e.Code) }

@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/fxamacker/cbor/v2"
@@ -14,10 +13,12 @@ const (
 	MaxBatchBytes  = 128 << 10 // of the items' bodies in an append
 	MaxBodyBytes   = 16 << 10  // of one entry's or item's body
 	MaxHeads       = 1000      // heads in a frame; more follow in the next
+	MaxEras        = 16        // eras in a hello or a welcome
 	MaxPushEntries = 512       // entries in a push or a range
 	maxDepth       = 16        // nesting of CBOR, bodies among it
 	maxElements    = 4096      // of any CBOR array
 	maxPairs       = 256       // of any CBOR map
+	maxFrameArrays = 8192      // elements of all arrays of a frame together, those deep in bodies not counted
 )
 
 // Frame is one MQTT payload: a CBOR map (RFC 8949) with integer keys, of which
@@ -315,9 +316,9 @@ type Tip struct {
 	Type  string   `cbor:"5,keyasint,omitempty"`
 }
 
-// Digest sums up a set of cursors or heads whatever their order is: add
-// CursorHash of each. Equal sums of equally many logs mean that nothing is
-// missing; the odds of a false match are those of 64 bits.
+// CursorHash is what one cursor or head adds to a Digest: the sum, modulo 2^64,
+// over a set of them in any order. Equal sums of equally many logs mean that
+// nothing is missing; the odds of a false match are those of 64 bits.
 func CursorHash(log string, seq uint64) uint64 {
 	const offset, prime = 14695981039346656037, 1099511628211 // FNV-1a, 64 bit
 	h := uint64(offset)
@@ -327,11 +328,21 @@ func CursorHash(log string, seq uint64) uint64 {
 	for i := 0; i < 8; i++ {
 		h = (h ^ (seq >> (8 * i) & 0xff)) * prime
 	}
-	return h
+	// FNV-1a of two numbers that differ in one bit differs by ± prime^8: in the
+	// sum of two logs that move by one each that cancels every other time. So
+	// the bits are mixed once more (the finalizer of splitmix64).
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
 }
 
 var encMode = func() cbor.EncMode {
-	m, err := cbor.EncOptions{Sort: cbor.SortBytewiseLexical}.EncMode()
+	m, err := cbor.EncOptions{
+		Sort: cbor.SortBytewiseLexical,
+		// An empty list stays a list: null would read as an absent field, which
+		// for Signal.Rooms is another meaning.
+		NilContainers: cbor.NilContainerAsEmpty,
+	}.EncMode()
 	if err != nil {
 		panic(err)
 	}
@@ -360,8 +371,12 @@ func Marshal(v any) ([]byte, error) { return encMode.Marshal(v) }
 // indefinite lengths, no tags, no key twice.
 func Unmarshal(b []byte, v any) error { return decMode.Unmarshal(b, v) }
 
-// EncodeFrame encodes a frame. It fails only for a frame beyond MaxFrameBytes.
+// EncodeFrame encodes a frame. It fails only for one that DecodeFrame would
+// refuse: not of exactly one kind, or beyond a limit of the wire.
 func EncodeFrame(f *Frame) ([]byte, error) {
+	if err := f.check(); err != nil {
+		return nil, fmt.Errorf("encode frame: %w", err)
+	}
 	b, err := encMode.Marshal(f)
 	if err != nil {
 		return nil, fmt.Errorf("encode frame: %w", err)
@@ -372,50 +387,22 @@ func EncodeFrame(f *Frame) ([]byte, error) {
 	return b, nil
 }
 
-var errFrameKinds = errors.New("decode frame: not exactly one kind in it")
-
 // DecodeFrame decodes and checks a frame of strangers' bytes.
 func DecodeFrame(b []byte) (*Frame, error) {
 	if len(b) > MaxFrameBytes {
 		return nil, fmt.Errorf("decode frame: %d bytes are over the limit of %d", len(b), MaxFrameBytes)
+	}
+	if err := checkElements(b); err != nil {
+		return nil, fmt.Errorf("decode frame: %w", err)
 	}
 	f := new(Frame)
 	if err := decMode.Unmarshal(b, f); err != nil {
 		return nil, fmt.Errorf("decode frame: %w", err)
 	}
 	if err := f.check(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("decode frame: %w", err)
 	}
 	return f, nil
-}
-
-func (f *Frame) check() error {
-	kinds := 0
-	for _, present := range [...]bool{
-		f.Hello != nil, f.Welcome != nil, f.Append != nil, f.Acks != nil, f.Push != nil, f.Pull != nil, f.Range != nil,
-		f.Call != nil, f.Reply != nil, f.Beat != nil, f.Heads != nil, f.Signal != nil, f.Bye != nil,
-	} {
-		if present {
-			kinds++
-		}
-	}
-	if kinds != 1 {
-		return errFrameKinds
-	}
-	if f.Append != nil {
-		return f.Append.check()
-	}
-	return nil
-}
-
-func (a *Append) check() error {
-	if len(a.Items) == 0 || len(a.Items) > MaxBatchItems {
-		return fmt.Errorf("decode frame: append of %d items, not 1 to %d", len(a.Items), MaxBatchItems)
-	}
-	if a.First == 0 || a.Base == 0 || a.First < a.Base || a.First+uint64(len(a.Items)) < a.First {
-		return fmt.Errorf("decode frame: append numbered from %d with base %d", a.First, a.Base)
-	}
-	return nil
 }
 
 // DecodeMessage reads a message's body. An element of a kind that this version

@@ -43,6 +43,8 @@ func (r *CreateGroupRequest) Validate() error {
 	switch {
 	case r.GroupName == "":
 		return invalid("groupName: missing")
+	case strings.Contains(r.GroupName, "\x00"):
+		return Errorf(CodeGroupInvalidName, "groupName: there is a NUL in it") // no text of PostgreSQL takes one
 	case len(r.GroupName) > MaxGroupName:
 		return Errorf(CodeGroupInvalidName, "groupName: %d bytes are over the limit of %d", len(r.GroupName), MaxGroupName)
 	}

@@ -103,7 +103,7 @@ type LoginStatusResponse struct {
 
 // loginCodes are the reasons for which a login is refused.
 var loginCodes = []Code{
-	CodeUserSigExpired, CodeSvrAccountUserSigEmpty, CodeSvrAccountUserSigCheckFailed, CodeSvrAccountUserSigMismatchPublicKey,
+	CodeInvalidIdentifier, CodeUserSigExpired, CodeSvrAccountUserSigEmpty, CodeSvrAccountUserSigCheckFailed, CodeSvrAccountUserSigMismatchPublicKey,
 	CodeSvrAccountUserSigMismatchID, CodeSvrAccountUserSigMismatchSDKAppID, CodeSvrAccountSDKAppIDNotFound, CodeSvrAccountFreqLimit,
 	CodeSvrAccountBlacklist, CodeSvrAccountInvalidUserSig, CodeSvrAccountNotFound, CodeLoginAuthFailed,
 	CodeAccountLoginInProcess, CodeAccountLogoutInProcess, CodeLoggedOutBeforeLoginFinished, CodeNotInitialized,

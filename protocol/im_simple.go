@@ -36,7 +36,7 @@ type GroupTextRequest struct {
 	Text string `json:"text"`
 	// GroupID of the group, of which the sender is a member.
 	GroupID string `json:"groupId"`
-	// Priority is 0 default, 1 high, 2 normal.
+	// Priority is 0 default, 1 high, 2 normal. Missing: 0.
 	Priority uint8 `json:"priority"`
 }
 
@@ -50,7 +50,7 @@ type GroupCustomRequest struct {
 	CustomData string `json:"customData"`
 	// GroupID of the group, of which the sender is a member.
 	GroupID string `json:"groupId"`
-	// Priority is 0 default, 1 high, 2 normal.
+	// Priority is 0 default, 1 high, 2 normal. Missing: 0.
 	Priority uint8 `json:"priority"`
 }
 

@@ -24,7 +24,12 @@ const (
 type AppID uint32
 
 func (a *AppID) UnmarshalJSON(b []byte) error {
-	s := strings.Trim(string(b), `"`)
+	s := string(b)
+	if len(b) > 0 && b[0] == '"' {
+		if err := json.Unmarshal(b, &s); err != nil {
+			return invalid("sdkAppId: not valid JSON: %v", err)
+		}
+	}
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n == 0 {
 		return invalid("sdkAppId: not a number from 1 to 4294967295")

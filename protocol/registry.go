@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"reflect"
 	"sort"
+	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // Route says who answers a method.
@@ -257,6 +260,9 @@ func decodeJSONRequest[Req any](info *Info, body []byte) (req Req, err error) {
 	if body[0] != '{' {
 		return req, invalid("%s: the body is not a JSON object", info.Name)
 	}
+	if err := checkText(body); err != nil {
+		return req, invalid("%s: the body %v", info.Name, err)
+	}
 	if len(info.Aliases) > 0 {
 		if body, err = renameFields(body, info.Aliases); err != nil {
 			return req, invalid("%s: the body is not valid JSON: %v", info.Name, err)
@@ -265,7 +271,9 @@ func decodeJSONRequest[Req any](info *Info, body []byte) (req Req, err error) {
 	if err := json.Unmarshal(body, &req); err != nil {
 		return req, jsonError(info, err)
 	}
-	return req, validate(info, &req)
+	// Not in the return itself: Validate also fills in what is missing.
+	err = validate(info, &req)
+	return req, err
 }
 
 func jsonError(info *Info, err error) error {
@@ -275,23 +283,76 @@ func jsonError(info *Info, err error) error {
 	case errors.As(err, &e):
 		return Errorf(e.Code, "%s: %s", info.Name, e.Msg)
 	case errors.As(err, &typ) && typ.Field != "":
-		return invalid("%s: %s: a %s is needed, not a %s", info.Name, typ.Field, jsonKind(typ.Type), typ.Value)
+		return invalid("%s: %s: %s is needed, not %s", info.Name, typ.Field, jsonKind(typ.Type), jsonValue(typ.Value))
 	}
 	return invalid("%s: the body is not valid JSON: %v", info.Name, err)
 }
 
+// jsonValue says what was there instead.
+func jsonValue(v string) string {
+	switch kind, number, _ := strings.Cut(v, " "); {
+	case number != "":
+		return clip(number)
+	case kind == "array":
+		return "a list"
+	case kind == "object":
+		return "an object"
+	default:
+		return "a " + v // string, bool, number
+	}
+}
+
+// jsonKind says what JSON a field takes.
 func jsonKind(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:
-		return "string"
+		return "a string"
 	case reflect.Bool:
-		return "boolean"
+		return "a boolean"
 	case reflect.Slice, reflect.Array:
-		return "list"
+		return "a list"
 	case reflect.Struct, reflect.Map:
-		return "object"
+		return "an object"
+	case reflect.Int8, reflect.Int16, reflect.Int32:
+		end := int64(1) << (t.Bits() - 1)
+		return fmt.Sprintf("a whole number from %d to %d", -end, end-1)
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		return fmt.Sprintf("a whole number from 0 to %d", uint64(1)<<t.Bits()-1)
 	}
-	return "number in the range of " + t.Kind().String()
+	return "a whole number"
+}
+
+// checkText refuses what encoding/json would take and silently alter: bytes
+// that are not UTF-8 and escapes that name half of a surrogate pair.
+func checkText(body []byte) error {
+	if !utf8.Valid(body) {
+		return errors.New("is not valid UTF-8")
+	}
+	for i := bytes.IndexByte(body, '\\'); i >= 0 && i+1 < len(body); {
+		step := 2
+		if first, ok := escapedUnit(body[i:]); ok && utf16.IsSurrogate(first) {
+			second, _ := escapedUnit(body[i+6:])
+			if utf16.DecodeRune(first, second) == utf8.RuneError {
+				return fmt.Errorf("has half of a surrogate pair (%s)", body[i:i+6])
+			}
+			step = 12
+		}
+		next := bytes.IndexByte(body[i+step:], '\\')
+		if next < 0 {
+			return nil
+		}
+		i += step + next
+	}
+	return nil
+}
+
+// escapedUnit reads the UTF-16 code unit that b begins with as \uXXXX.
+func escapedUnit(b []byte) (unit rune, ok bool) {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(b[2:6]), 16, 16)
+	return rune(n), err == nil
 }
 
 // renameFields gives aliased fields their own name where that is not there.
@@ -323,6 +384,9 @@ func EncodeResponse(res any) ([]byte, error) {
 		return nil, fmt.Errorf("encode response: %w", err)
 	}
 	const head = `{"status":true`
+	if b[0] != '{' {
+		return nil, fmt.Errorf("encode response: %T is no object", res)
+	}
 	if len(b) <= 2 {
 		return []byte(head + "}"), nil
 	}

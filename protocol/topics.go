@@ -170,7 +170,8 @@ func ParseUsername(s string) (app AppID, user string, why, ok bool) {
 	s, why = strings.CutPrefix(s, WhyPrefix)
 	id, user, found := strings.Cut(s, "/")
 	n, err := strconv.ParseUint(id, 10, 32)
-	if !found || err != nil || n == 0 || !ValidUserID(user) {
+	// One login has one name: a ban or a log line must not be dodged with "007".
+	if !found || err != nil || n == 0 || !ValidUserID(user) || Username(AppID(n), user) != s {
 		return 0, "", why, false
 	}
 	return AppID(n), user, why, true

@@ -1,65 +1,111 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
 )
 
 const (
 	fileName = "herald.db"
-	noteName = "herald.db.damaged" // left by a run that met damage
+	noteName = fileName + ".damaged" // left by a run that met damage
+	nextName = fileName + ".next"    // a file in the making; removed at start
 
-	openTimeout = time.Second
+	lockTimeout = time.Second
+	lockRetry   = 20 * time.Millisecond
 	initialMmap = 1 << 20
 	compactOver = 8 << 20 // a file over this that is more than half free is compacted at start
-	keptAside   = 3       // damaged files kept for whoever wants to look into them
 )
 
-// Replaced says that a damaged file was set aside.
-type Replaced struct {
-	Reason   string
-	SetAside string // path; empty if there was nothing to keep
-}
-
-// ErrInUse says that another process has the file open.
+// ErrInUse says that another process has the state directory.
 var ErrInUse = errors.New("in use by another herald")
 
-func openOrReplace(opts Options) (*bbolt.DB, *Replaced, error) {
+// opened is what openOrReplace has got hold of.
+type opened struct {
+	bolt     *bbolt.DB
+	file     *os.File // bolt's own
+	lock     *os.File
+	replaced *Replaced
+}
+
+func openOrReplace(opts Options) (o opened, err error) {
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("state directory: %w", err)
+		return o, fmt.Errorf("state directory: %w", err)
 	}
-	path := filepath.Join(opts.Dir, fileName)
-	replaced, err := setAsideIfNoted(opts.Dir, path)
-	if err != nil {
-		return nil, nil, err
+	if o.lock, err = lockDir(opts.Dir); err != nil {
+		return o, err
 	}
-	b, err := openBolt(path)
-	if err != nil && !errors.Is(err, ErrInUse) && !isEnvironment(err) {
-		if replaced, err = setAside(path, err); err != nil {
-			return nil, nil, err
+	defer func() {
+		if err != nil {
+			_ = o.lock.Close()
 		}
-		b, err = openBolt(path)
+	}()
+	path, next := filepath.Join(opts.Dir, fileName), filepath.Join(opts.Dir, nextName)
+	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return o, fmt.Errorf("remove an unfinished store: %w", err)
+	}
+	why, err := examine(opts.Dir, path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		err = create(opts.Dir, path, next)
+	case err == nil && why != nil:
+		o.replaced, err = replace(opts.Dir, path, next, why, opts.Log)
 	}
 	if err != nil {
-		return nil, nil, err
+		return o, err
 	}
-	b, err = compact(b, path, opts.Log)
-	return b, replaced, err
+	o.bolt, o.file, err = openBolt(path)
+	if err != nil && !isEnvironment(err) {
+		if o.replaced, err = replace(opts.Dir, path, next, err, opts.Log); err != nil {
+			return o, err
+		}
+		o.bolt, o.file, err = openBolt(path)
+	}
+	if err != nil {
+		return o, err
+	}
+	return o, compact(&o, path, next, opts.Log)
+}
+
+// lockDir keeps other processes away, for as long as the file returned is open.
+// A lock on the store's file alone would not do: that file may be replaced.
+func lockDir(dir string) (*os.File, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout) // one that is just ending may still have it
+	defer cancel()
+	retry := time.NewTicker(lockRetry)
+	defer retry.Stop()
+	for {
+		err := unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return d, nil
+		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+			_ = d.Close()
+			return nil, fmt.Errorf("lock %s: %w", dir, err)
+		}
+		select {
+		case <-ctx.Done():
+			_ = d.Close()
+			return nil, fmt.Errorf("%s: %w", dir, ErrInUse)
+		case <-retry.C:
+		}
+	}
 }
 
 // isEnvironment tells errors that say nothing about the file's content:
-// setting it aside would lose messages over a wrong permission or a full disk.
+// replacing it would lose messages over a wrong permission or a full disk.
 func isEnvironment(err error) bool {
 	for _, e := range []error{
 		os.ErrPermission, unix.ENOSPC, unix.EROFS, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EDQUOT, unix.EISDIR, unix.EIO,
@@ -71,135 +117,142 @@ func isEnvironment(err error) bool {
 	return false
 }
 
-func openBolt(path string) (b *bbolt.DB, err error) {
-	// A read beyond the end of a cut file is a fault in the mapping.
+// examine looks for damage: why says what it is, or what the last run noted.
+func examine(dir, path string) (why, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("open the store: %s is not a file", path)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0) // what bbolt will ask for
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	defer f.Close()
+	note, err := os.ReadFile(filepath.Join(dir, noteName))
+	if err == nil {
+		return errors.New(string(note)), nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("note of damage: %w", err)
+	}
+	t, err := openTree(f)
+	if err == nil {
+		err = t.walk(checker{})
+	}
+	return err, nil
+}
+
+// openBolt opens a file that was examined.
+func openBolt(path string) (b *bbolt.DB, f *os.File, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil { // what bbolt does at some kinds of damage
-			b, err = nil, fmt.Errorf("open %s: %v", path, p)
+			_ = f.Close()
+			b, f, err = nil, nil, fmt.Errorf("open %s: %v", path, p)
 		}
 	}()
 	b, err = bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:         openTimeout,
+		Timeout:         lockTimeout,
 		FreelistType:    bbolt.FreelistMapType,
 		NoFreelistSync:  true, // saves a page or more in every commit; the list is rebuilt at open
 		InitialMmapSize: initialMmap,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			var err error
+			f, err = os.OpenFile(name, flag, mode)
+			return f, err
+		},
 	})
-	if err != nil && errors.Is(err, berrors.ErrTimeout) {
-		return nil, fmt.Errorf("%s: %w", path, ErrInUse)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	return b, nil
+	return b, f, nil
 }
 
-// setAsideIfNoted acts on the note of a run that met damage in its
-// transactions, where it could not replace the file under its users.
-func setAsideIfNoted(dir, path string) (*Replaced, error) {
-	note := filepath.Join(dir, noteName)
-	reason, err := os.ReadFile(note)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+// create makes an empty store under the name next, and gives it its own when it
+// is whole: so a file that is not whole is always a damaged one.
+func create(dir, path, next string) error {
+	b, _, err := openBolt(next)
+	if err != nil {
+		return err
+	}
+	if err = b.Close(); err == nil {
+		err = moveTo(next, path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("note of damage: %w", err)
+		return fmt.Errorf("make the store: %w", err)
 	}
-	r, err := setAside(path, errors.New(string(reason)))
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(note); err != nil {
-		return nil, fmt.Errorf("note of damage: %w", err)
-	}
-	return r, nil
+	return forgetNote(dir)
 }
 
-func setAside(path string, why error) (*Replaced, error) {
-	r := &Replaced{Reason: why.Error(), SetAside: fmt.Sprintf("%s.aside-%d", path, time.Now().UnixNano())}
-	if err := os.Rename(path, r.SetAside); errors.Is(err, os.ErrNotExist) {
-		r.SetAside = ""
-	} else if err != nil {
-		return nil, fmt.Errorf("set the damaged store aside: %w", err)
+func forgetNote(dir string) error {
+	if err := os.Remove(filepath.Join(dir, noteName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("note of damage: %w", err)
 	}
-	old, err := filepath.Glob(path + ".aside-*")
+	return nil
+}
+
+// moveTo gives a file that is on disk its name, and has that on disk too:
+// otherwise the power could fail and bring back the old file, after messages
+// had gone into the new one.
+func moveTo(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(to))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
-		return nil, fmt.Errorf("set the damaged store aside: %w", err)
+		return err
 	}
-	// Glob sorts; but a board without a clock makes names that do not tell
-	// the age, so the new file is kept whatever its place.
-	for _, f := range old {
-		if len(old) <= keptAside {
-			break
-		}
-		if f == r.SetAside {
-			continue
-		}
-		if err := os.Remove(f); err != nil {
-			return nil, fmt.Errorf("remove an old damaged store: %w", err)
-		}
-		old = old[1:]
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) { // some file systems cannot
+		return err
 	}
-	return r, nil
+	return nil
 }
 
 // compact rewrites a file that is mostly free pages: bbolt never gives them
 // back, and a board that was offline for a week would keep that week's size.
-func compact(b *bbolt.DB, path string, log *slog.Logger) (*bbolt.DB, error) {
-	info, err := os.Stat(path)
-	if err != nil || info.Size() <= compactOver {
-		return b, nil
+// Where that does not work out the large file stays in use.
+func compact(o *opened, path, next string, log *slog.Logger) error {
+	var used int64
+	err := o.bolt.View(func(tx *bbolt.Tx) error {
+		used = tx.Size()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
 	}
-	stats := b.Stats()
-	free := int64(stats.FreePageN+stats.PendingPageN) * int64(b.Info().PageSize)
-	if free <= info.Size()/2 || freeBytes(filepath.Dir(path)) < info.Size()-free+compactOver {
-		return b, nil
+	stats := o.bolt.Stats()
+	free := int64(stats.FreePageN+stats.PendingPageN) * int64(o.bolt.Info().PageSize)
+	if used <= compactOver || free <= used/2 || freeBytes(filepath.Dir(path)) < used-free+compactOver {
+		return nil
 	}
-	tmp := path + ".compact"
-	if err := copyInto(tmp, b); err != nil {
-		_ = os.Remove(tmp)
+	if err := copyInto(next, o.bolt); err != nil {
+		_ = os.Remove(next)
 		log.Warn("compacting the store failed, going on with the large one", "err", err)
-		return b, nil
+		return nil
 	}
-	if err := b.Close(); err != nil {
-		return nil, fmt.Errorf("compact: %w", err)
+	if err := o.bolt.Close(); err != nil {
+		return fmt.Errorf("compact: %w", err)
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		return nil, fmt.Errorf("compact: %w", err)
+	if err := moveTo(next, path); err != nil {
+		return fmt.Errorf("compact: %w", err)
 	}
-	log.Info("compacted the store", "bytes", info.Size(), "free", free)
-	return openBolt(path)
+	log.Info("compacted the store", "bytes", used, "free", free)
+	o.bolt, o.file, err = openBolt(path)
+	return err
 }
 
-func copyInto(tmp string, src *bbolt.DB) error {
-	_ = os.Remove(tmp)
-	dst, err := bbolt.Open(tmp, 0o600, &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
+func copyInto(next string, src *bbolt.DB) error {
+	dst, _, err := openBolt(next)
 	if err != nil {
 		return err
 	}
-	if err := bbolt.Compact(dst, src, 1<<20); err != nil {
-		_ = dst.Close()
-		return err
-	}
-	return dst.Close()
-}
-
-// panicOfBolt tells whether the panic being recovered began in bbolt's code.
-// It is called by the deferred function that recovers.
-func panicOfBolt() bool {
-	pcs := make([]uintptr, 64)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
-	panicking := false
-	for {
-		f, more := frames.Next()
-		switch {
-		case strings.HasPrefix(f.Function, "runtime."):
-			panicking = panicking || f.Function == "runtime.gopanic" || f.Function == "runtime.sigpanic"
-		case panicking:
-			return strings.HasPrefix(f.Function, "go.etcd.io/bbolt")
-		}
-		if !more {
-			return false
-		}
-	}
+	return errors.Join(bbolt.Compact(dst, src, 1<<20), dst.Close())
 }

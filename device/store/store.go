@@ -1,6 +1,7 @@
-// Package store holds the board's one bbolt file: it opens it, sets a damaged
-// one aside, compacts it, and commits. What lies in the file belongs to the
-// rooms that use it (outbox, inbox, journal).
+// Package store holds the board's one bbolt file: it opens it, checks it,
+// replaces a damaged one by what can still be read of it, compacts it, and
+// commits. What lies in the file belongs to the rooms that use it (outbox,
+// inbox, journal).
 //
 // All writing goes through one committer, which takes the operations that have
 // gathered and runs them in one transaction: on flash, where a commit costs
@@ -13,7 +14,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/herald-im/herald/protocol"
@@ -24,6 +28,8 @@ import (
 const (
 	maxOps   = 512 // operations in one transaction
 	maxQueue = 1024
+
+	maxReserve = 1 << 20 // see reserve
 )
 
 // Options say where the file is and how it is used.
@@ -35,15 +41,23 @@ type Options struct {
 
 // DB is the open file.
 type DB struct {
-	bolt *bbolt.DB
-	opts Options
+	bolt     *bbolt.DB
+	file     *os.File // bolt's own
+	lock     *os.File // of the directory
+	opts     Options
+	replaced *Replaced
 
 	mu     sync.Mutex // guards closed, and the order of ops
 	closed bool
 	ops    chan *op
 	done   chan struct{}
 
-	damaged chan error // the first damage found while running
+	brokenMu sync.Mutex
+	broken   error // why bolt is not to be touched any more
+
+	damaged chan error // broken, once
+
+	reserved int64 // the file has room on disk up to here; negative: that cannot be had. The committer's
 }
 
 type op struct {
@@ -53,20 +67,24 @@ type op struct {
 }
 
 // Open opens the file in opts.Dir, making it if it is not there. A damaged file
-// is set aside and replaced by a new one: Replaced then says so.
-// ErrInUse is in the error's chain when another process has it open.
+// is set aside and replaced by a new one with all that could be read of it:
+// Replaced then says so. ErrInUse is in the error's chain when another process
+// has it open.
 func Open(opts Options) (*DB, *Replaced, error) {
-	b, replaced, err := openOrReplace(opts)
+	o, err := openOrReplace(opts)
 	if err != nil {
 		return nil, nil, err
 	}
 	db := &DB{
-		bolt: b, opts: opts,
+		bolt: o.bolt, file: o.file, lock: o.lock, opts: opts, replaced: o.replaced,
 		ops: make(chan *op, maxQueue), done: make(chan struct{}), damaged: make(chan error, 1),
 	}
 	go db.commit()
-	return db, replaced, nil
+	return db, db.replaced, nil
 }
+
+// Replaced is what Open said.
+func (db *DB) Replaced() *Replaced { return db.replaced }
 
 // Room returns CodeDatabaseFailure when the disk has less free than MinFree.
 // Whoever takes something new asks it first: what is kept back lets what was
@@ -89,6 +107,10 @@ func freeBytes(dir string) int64 {
 
 // View reads in a transaction of its own.
 func (db *DB) View(fn func(*bbolt.Tx) error) (err error) {
+	if err := db.isBroken(); err != nil {
+		return err
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer db.catchDamage(&err)
 	return db.bolt.View(fn)
 }
@@ -96,7 +118,8 @@ func (db *DB) View(fn func(*bbolt.Tx) error) (err error) {
 // Do runs fn in the next transaction and returns once it is on disk.
 //
 // A *protocol.Error from fn refuses this operation alone: fn must not have
-// written anything before it. Any other error takes the whole transaction back.
+// written anything before it. Any other error takes the whole transaction back:
+// then each of its operations gets an error for which TakenBack is true.
 func (db *DB) Do(fn func(*bbolt.Tx) error) error {
 	ch := make(chan error, 1)
 	db.Go(fn, func(err error) { ch <- err })
@@ -104,8 +127,9 @@ func (db *DB) Do(fn func(*bbolt.Tx) error) error {
 }
 
 // Go is Do without waiting: done is called, on the committer's goroutine and
-// in the order of the operations, when fn is on disk or has failed. It must
-// neither block nor call Go or Do.
+// in the order of the operations, when fn is on disk or has failed, and before
+// any operation of the next transaction. It must neither block nor call Go or
+// Do. On a closed store it is called at once, on the caller's goroutine.
 func (db *DB) Go(fn func(*bbolt.Tx) error, done func(error)) {
 	db.mu.Lock()
 	if db.closed {
@@ -124,8 +148,8 @@ func (db *DB) Ping() {
 	<-ch
 }
 
-// Damaged tells of damage found while running. The process should end: the
-// next start sets the file aside.
+// Damaged tells why the file cannot be used any more. The process should end:
+// the next start replaces the file if it is damaged.
 func (db *DB) Damaged() <-chan error { return db.damaged }
 
 // Close commits what was handed over and closes the file.
@@ -140,7 +164,13 @@ func (db *DB) Close() error {
 	close(db.ops)
 	db.mu.Unlock()
 	<-db.done
-	if err := db.bolt.Close(); err != nil {
+	var err error
+	if db.isBroken() == nil {
+		err = db.bolt.Close()
+	} else {
+		err = db.file.Close() // bolt may hold its locks for ever; this lets go of the file's
+	}
+	if err = errors.Join(err, db.lock.Close()); err != nil {
 		return fmt.Errorf("close the store: %w", err)
 	}
 	return nil
@@ -177,50 +207,178 @@ func (db *DB) transact(batch []*op) {
 	if !slices.ContainsFunc(batch, func(o *op) bool { return o.run != nil }) {
 		return
 	}
-	err := db.update(func(tx *bbolt.Tx) error {
-		for _, o := range batch {
-			if o.run == nil {
-				continue
-			}
-			err := o.run(tx)
-			var refused *protocol.Error
-			if err != nil && !errors.As(err, &refused) {
-				return err
-			}
-			o.err = err
-		}
-		return nil
-	})
+	err := db.isBroken()
+	if err == nil {
+		err = db.update(batch)
+	}
 	if err == nil {
 		return
 	}
+	failed := &failure{err, protocol.Errorf(protocol.CodeDatabaseFailure, "the board's store could not be written: %v", err)}
 	for _, o := range batch {
-		o.err = protocol.Errorf(protocol.CodeDatabaseFailure, "the board's store could not be written: %v", err)
+		if o.run != nil {
+			o.err = failed
+		}
 	}
 }
 
-func (db *DB) update(fn func(*bbolt.Tx) error) (err error) {
-	defer db.catchDamage(&err)
-	return db.bolt.Update(fn)
+// failure is what a transaction that was taken back ended with.
+type failure struct {
+	cause error
+	said  *protocol.Error
 }
 
-// catchDamage turns a panic of bbolt into an error, leaves a note for the next
-// start and tells the owner. Any other panic is a bug of ours and goes on.
+func (f *failure) Error() string   { return f.said.Error() }
+func (f *failure) Unwrap() []error { return []error{f.said, f.cause} }
+
+// TakenBack tells whether an operation's error means that its transaction was
+// taken back: nothing that was written in it stands.
+func TakenBack(err error) bool {
+	var f *failure
+	return errors.As(err, &f)
+}
+
+// update does not use bbolt's own Update: after a panic that one goes over the
+// whole file again, on a goroutine whose panic nobody can stop.
+func (db *DB) update(batch []*op) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer db.catchDamage(&err)
+	tx, err := db.bolt.Begin(true)
+	if err != nil { // closed, or without its mapping since memory ran out
+		db.breakOff(err)
+		return err
+	}
+	db.reserve(tx.Size())
+	for _, o := range batch {
+		if o.run == nil {
+			continue
+		}
+		err := o.run(tx)
+		var refused *protocol.Error
+		if err != nil && !errors.As(err, &refused) {
+			return errors.Join(err, tx.Rollback())
+		}
+		o.err = err
+	}
+	id := tx.ID()
+	if err := tx.Commit(); err != nil {
+		return db.uncertain(id, err)
+	}
+	return nil
+}
+
+// reserve takes room on the disk beyond what is in use, while there is some:
+// when another program eats the disk to its last byte, what waits can still be
+// taken off. Where the file system cannot do that, there is no such promise.
+func (db *DB) reserve(used int64) {
+	want := min(db.opts.MinFree, maxReserve)
+	if db.reserved < 0 || used+want/2 <= db.reserved {
+		return
+	}
+	err := unix.Fallocate(int(db.file.Fd()), 0, 0, used+want)
+	if err == nil {
+		err = db.file.Sync()
+	}
+	switch {
+	case err == nil:
+		db.reserved = used + want
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
+		db.reserved = -1
+		db.opts.Log.Info("this file system cannot keep room back for the store", "err", err)
+	default: // full already: tried again with the next transaction
+	}
+}
+
+// uncertain looks at what a commit that failed has left. When the disk failed
+// at the very last step, readers see the transaction although it may not be on
+// disk: nothing true can be said about it, nor built on it.
+func (db *DB) uncertain(id int, why error) error {
+	seen := 0
+	err := db.bolt.View(func(tx *bbolt.Tx) error {
+		seen = tx.ID()
+		return nil
+	})
+	switch {
+	case err != nil: // bolt has lost its mapping
+		db.breakOff(errors.Join(why, err))
+	case seen >= id:
+		db.breakOff(fmt.Errorf("it is not known whether the last write is on disk: %w", why))
+	}
+	return why
+}
+
+func (db *DB) isBroken() error {
+	db.brokenMu.Lock()
+	defer db.brokenMu.Unlock()
+	return db.broken
+}
+
+// breakOff ends all use of bolt. The first reason stays.
+func (db *DB) breakOff(why error) {
+	db.brokenMu.Lock()
+	defer db.brokenMu.Unlock()
+	if db.broken != nil {
+		return
+	}
+	db.broken = why
+	db.damaged <- why
+}
+
+// ReportDamage is for a room that has found something in the file that it
+// cannot have written: it notes it for the next start, as if bbolt had met it.
+// It returns an error that says so.
+func (db *DB) ReportDamage(what error) error {
+	err := fmt.Errorf("the store is damaged: %w", what)
+	note := filepath.Join(db.opts.Dir, noteName)
+	if werr := os.WriteFile(note, []byte(err.Error()), 0o600); werr != nil {
+		db.opts.Log.Error("noting the damage failed", "err", werr)
+	}
+	db.breakOff(err)
+	return err
+}
+
+// catchDamage turns a panic of bbolt, or a fault in the mapping, into an error,
+// leaves a note for the next start and tells the owner. Any other panic is a
+// bug of ours and goes on.
 func (db *DB) catchDamage(err *error) {
 	p := recover()
 	if p == nil {
 		return
 	}
-	if !panicOfBolt() {
+	if !isFault(p) && !panicOfBolt() {
 		panic(p)
 	}
-	*err = fmt.Errorf("the store is damaged: %v", p)
-	note := filepath.Join(db.opts.Dir, noteName)
-	if werr := os.WriteFile(note, []byte((*err).Error()), 0o600); werr != nil {
-		db.opts.Log.Error("noting the damage failed", "err", werr)
-	}
-	select {
-	case db.damaged <- *err:
-	default:
+	*err = db.ReportDamage(fmt.Errorf("%v", p))
+}
+
+// isFault tells a fault at an address, as debug.SetPanicOnFault raises it, from
+// a nil pointer: within a transaction only the file's mapping has them.
+func isFault(p any) bool {
+	_, ok := p.(interface{ Addr() uintptr })
+	return ok
+}
+
+// panicOfBolt tells whether the panic being recovered began in bbolt's code, or
+// in the standard library on its behalf. It is called by the deferred function
+// that recovers.
+func panicOfBolt() bool {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	panicking := false
+	for {
+		f, more := frames.Next()
+		pkg, _, _ := strings.Cut(f.Function, "/")
+		switch {
+		case strings.HasPrefix(f.Function, "runtime."):
+			panicking = panicking || f.Function == "runtime.gopanic" || f.Function == "runtime.sigpanic"
+		case !panicking:
+		case strings.HasPrefix(f.Function, "go.etcd.io/bbolt"):
+			return true
+		case strings.Contains(f.Function, "/") && strings.Contains(pkg, "."), strings.HasPrefix(f.Function, "main."):
+			return false
+		}
+		if !more {
+			return false
+		}
 	}
 }

@@ -1,0 +1,17 @@
+// Package localapi answers the programs of the board: HTTP with JSON on a unix
+// socket and, if configured, on TCP with a bearer token; events as server-sent
+// events (WHATWG HTML §9.2).
+//
+//	POST /v1/<module>/<method>   a method of the registry
+//	GET  /v1/events              events of the journal and of the moment
+//	GET  /v1/status              device.getStatus
+//	GET  /healthz                200, or 503 when the daemon is not well
+//	GET  /metrics                for Prometheus
+//
+// Answers are JSON with a newline: 200 and {"status":true,…}, or a status of
+// 4xx or 5xx and {"code":…,"msg":…} with a code of protocol's table. The
+// exceptions are the event stream, the metrics, the answer 204 to a preflight,
+// and net/http's own words to what is not HTTP at all.
+//
+// What a method does is not here: the agent binds it in a protocol.Table.
+package localapi

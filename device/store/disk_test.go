@@ -1,0 +1,186 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/herald-im/herald/protocol"
+	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
+)
+
+// smallDisk mounts a disk of its own, which only root may.
+func smallDisk(t *testing.T, bytes int) string {
+	t.Helper()
+	if d := os.Getenv("X_DISK"); d != "" {
+		return d
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("none", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
+		t.Skip("cannot mount a small disk:", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error("unmount:", err)
+		}
+	})
+	return dir
+}
+
+// eat fills a disk to its last byte and returns what gives it back.
+func eat(t *testing.T, dir string) (giveBack func()) {
+	t.Helper()
+	name := filepath.Join(dir, "hog")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size := 64 << 10; size > 0; size /= 2 {
+		for {
+			if _, err := f.Write(make([]byte, size)); err != nil {
+				break
+			}
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Remove(name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func sound(t *testing.T, db *DB) {
+	t.Helper()
+	err := db.View(func(tx *bbolt.Tx) error {
+		for err := range tx.Check() {
+			t.Error(err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFullDisk writes until the disk is full, and goes on when there is room.
+func TestFullDisk(t *testing.T) {
+	dir := smallDisk(t, 4<<20)
+	db, _ := open(t, dir)
+	var want []string
+	fill := func() {
+		for i := range 10_000 {
+			v := fmt.Sprint(i, strings.Repeat("x", 3000))
+			err := db.Do(put("b", v))
+			if err == nil {
+				want = append(want, v)
+				continue
+			}
+			if !TakenBack(err) || !errors.Is(err, unix.ENOSPC) || protocol.AsError(err).Code != protocol.CodeDatabaseFailure {
+				t.Fatal(err)
+			}
+			return
+		}
+		t.Fatal("the disk did not fill up")
+	}
+	check := func(when string) {
+		t.Helper()
+		got := values(t, db, "b")
+		if strings.Join(got, "") != strings.Join(want, "") {
+			t.Errorf("%s: %d values, not %d", when, len(got), len(want))
+		}
+		sound(t, db)
+	}
+	giveBack := eat(t, dir)
+	fill()
+	for range 20 { // it stays usable, however often it fails
+		if err := db.Do(put("b", strings.Repeat("y", 60_000))); !errors.Is(err, unix.ENOSPC) {
+			t.Fatal(err)
+		}
+	}
+	check("full")
+	giveBack()
+	if err := db.Do(put("b", "resumed")); err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, "resumed")
+	fill()
+	check("full again")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, r := open(t, dir)
+	if r != nil {
+		t.Errorf("%+v", r)
+	}
+	check("opened on a full disk")
+	select {
+	case err := <-db.Damaged():
+		t.Error(err)
+	default:
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFullDiskStillDelivers has another program eat the disk to its last byte:
+// what waits must still go out, which takes it off and writes events.
+func TestFullDiskStillDelivers(t *testing.T) {
+	dir := smallDisk(t, 8<<20)
+	db, _, err := Open(Options{Dir: dir, MinFree: 1 << 20, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	pad := filepath.Join(dir, "pad")
+	if err := os.WriteFile(pad, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for db.Room() == nil {
+		if err := db.Do(put("outbox", strings.Repeat("x", 2000))); err != nil {
+			t.Fatal("with room left:", err)
+		}
+		n++
+	}
+	if err := db.Room(); protocol.AsError(err).Code != protocol.CodeDatabaseFailure {
+		t.Error(err)
+	}
+	giveBack := eat(t, dir)
+	const batch = 64
+	var failed error
+	i := 0
+	for ; i+batch <= n && failed == nil; i += batch {
+		failed = db.Do(func(tx *bbolt.Tx) error {
+			b := tx.Bucket([]byte("outbox"))
+			for j := range batch {
+				if err := b.Delete(key(uint64(i + j + 1))); err != nil {
+					return err
+				}
+				if err := put("journal", strings.Repeat("e", 130))(tx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if failed != nil {
+		t.Errorf("after %d of %d: %v", i, n, failed)
+	}
+	giveBack()
+	if err := os.Remove(pad); err != nil {
+		t.Error(err)
+	}
+	if err := db.Room(); err != nil {
+		t.Error(err)
+	}
+	sound(t, db)
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/herald-im/herald/protocol"
+)
+
+// The house that all examples are of: a board at the door, one in the flat, and
+// a group of those who live there.
+const (
+	app     = protocol.AppID(1400000001)
+	door    = "door"
+	indoor  = "indoor"
+	family  = "family"
+	board   = "board"    // both terminals' name
+	lobby   = "lobby"    // a live room
+	seconds = 1760000000 // the hub's time, Unix seconds
+	millis  = seconds * 1000
+	boot    = 0x5eed0000c0ffee01
+	epoch   = 3
+)
+
+// msgID is the id of the message that door numbered cseq.
+func msgID(cseq uint64) string {
+	return protocol.MsgID(protocol.MsgIDPrefix(app, door, board, epoch), cseq)
+}
+
+// methodSample is an example of a method's use.
+type methodSample struct {
+	info    *protocol.Info
+	request string   // as a program writes it
+	also    []string // other forms of the same request
+	result  any      // of the response's type
+}
+
+func (s methodSample) responseJSON() ([]byte, error) { return protocol.EncodeResponse(s.result) }
+
+// method holds a sample to the types of its declaration.
+func method[Req, Res any](m protocol.Method[Req, Res], request string, result Res, also ...string) methodSample {
+	return methodSample{m.Info(), request, also, result}
+}
+
+func methodSamples() []methodSample {
+	none := protocol.Empty{}
+	return []methodSample{
+		method(protocol.Init, `{"sdkAppId":1400000001,"logLevel":2}`, none, `{"sdkAppId":"1400000001","logLevel":2}`),
+		method(protocol.SetSDKListener, `{"stream":"kitchen"}`, none),
+		method(protocol.RemoveSDKListener, `{"stream":"kitchen"}`, none),
+		method(protocol.Destroy, `{}`, none, ``),
+		method(protocol.GetVersion, `{}`, protocol.VersionResponse{Version: "1.0.0"}, ``),
+		method(protocol.GetServerTime, `{}`, protocol.ServerTimeResponse{ServerTime: seconds}, ``),
+		method(protocol.Login, `{"userId":"door","userSig":"USERSIG-OF-DOOR"}`, none),
+		method(protocol.Logout, `{}`, none, ``),
+		method(protocol.GetLoginUser, `{}`, protocol.LoginUserResponse{UserID: door}, ``),
+		method(protocol.GetLoginStatus, `{}`, protocol.LoginStatusResponse{LoginStatus: protocol.LoggedIn}, ``),
+
+		method(protocol.SetSimpleMsgListener, `{"stream":"default"}`, none, `{}`, ``),
+		method(protocol.RemoveSimpleMsgListener, `{"stream":"default"}`, none, `{}`, ``),
+		method(protocol.SendC2CTextMessage, `{"text":"Somebody is at the door","userId":"indoor"}`,
+			protocol.SendResponse{MsgID: msgID(41)}),
+		method(protocol.SendC2CCustomMessage, `{"customData":"{\"bell\":\"long\"}","userId":"indoor"}`,
+			protocol.SendResponse{MsgID: msgID(42), Queued: true}, `{"customMsg":"{\"bell\":\"long\"}","userId":"indoor"}`),
+		method(protocol.SendGroupTextMessage, `{"text":"Grüße von der Tür 👋","groupId":"family","priority":0}`,
+			protocol.SendResponse{MsgID: msgID(43)}, `{"text":"Gr\u00fc\u00dfe von der T\u00fcr \ud83d\udc4b","groupId":"family"}`),
+		method(protocol.SendGroupCustomMessage, `{"customData":"{\"bell\":\"short\"}","groupId":"family","priority":1}`,
+			protocol.SendResponse{MsgID: msgID(44)}, `{"customMsg":"{\"bell\":\"short\"}","groupId":"family","priority":1}`),
+
+		method(protocol.CreateGroup, `{"groupType":"Meeting","groupId":"family","groupName":"The family"}`,
+			protocol.CreateGroupResponse{GroupID: family}),
+		method(protocol.JoinGroup, `{"groupId":"family","msg":"It is the door"}`, none),
+		method(protocol.QuitGroup, `{"groupId":"family"}`, none),
+		method(protocol.DismissGroup, `{"groupId":"family"}`, none),
+
+		method(protocol.GetStatus, `{}`, protocol.StatusResponse{
+			Version: "1.0.0", UserID: door, SDKAppID: app, Terminal: board, LoginStatus: protocol.LoggedIn,
+			Link: "connecting", LinkSince: seconds, LastError: protocol.Errorf(protocol.CodeNetDisconnect, "the hub does not answer"),
+			Hub:           "mqtts://hub.example:8883",
+			Queue:         protocol.QueueStatus{Items: 1, Bytes: 34, MaxItems: 100000, MaxBytes: 64 << 20},
+			Journal:       protocol.JournalStatus{First: 1, Last: 217, Bytes: 48120},
+			UptimeSeconds: 86400,
+		}, ``),
+		method(protocol.GetQueue, `{"count":20}`, protocol.QueueResponse{
+			QueueStatus: protocol.QueueStatus{Items: 2, Bytes: 68, MaxItems: 100000, MaxBytes: 64 << 20},
+			List: []protocol.QueueItem{
+				{MsgID: msgID(42), UserID: indoor, Bytes: 34, QueuedAt: seconds},
+				{MsgID: msgID(44), GroupID: family, Bytes: 34, QueuedAt: seconds + 1},
+			},
+		}, `{}`, ``),
+	}
+}
+
+// eventSample is an example of an event.
+type eventSample struct {
+	occurrence protocol.Occurrence
+	err        error
+}
+
+// event holds a sample to the type of its declaration.
+func event[T any](e protocol.Event[T], data T) eventSample {
+	o, err := e.New(data)
+	return eventSample{o, err}
+}
+
+func eventSamples() []eventSample {
+	none := protocol.Empty{}
+	sender := protocol.UserInfo{UserID: door, NickName: "Front door"}
+	return []eventSample{
+		event(protocol.OnConnecting, none),
+		event(protocol.OnConnectSuccess, none),
+		event(protocol.OnConnectFailed, protocol.Error{Code: protocol.CodeNetConnTimeout, Msg: "the connection timed out"}),
+		event(protocol.OnKickedOffline, protocol.Error{Code: protocol.CodeLoginKickedOffByOther, Msg: "the account logged in on another linux terminal"}),
+		event(protocol.OnUserSigExpired, protocol.Error{Code: protocol.CodeUserSigExpired, Msg: "the UserSig has expired: get a new one and log in again"}),
+		event(protocol.OnRecvC2CTextMessage, protocol.C2CTextEvent{
+			MsgID: msgID(41), Text: "Somebody is at the door", Sender: sender, UserID: door, Timestamp: seconds,
+		}),
+		event(protocol.OnRecvC2CCustomMessage, protocol.C2CCustomEvent{
+			MsgID: msgID(42), CustomData: `{"bell":"long"}`, Sender: sender, UserID: indoor, IsSelf: true, Timestamp: seconds,
+		}),
+		event(protocol.OnRecvGroupTextMessage, protocol.GroupTextEvent{
+			MsgID: msgID(43), GroupID: family, Text: "Grüße von der Tür 👋", Sender: sender, Timestamp: seconds,
+		}),
+		event(protocol.OnRecvGroupCustomMessage, protocol.GroupCustomEvent{
+			MsgID: msgID(44), GroupID: family, CustomData: `{"bell":"short"}`, Sender: sender, Timestamp: seconds,
+		}),
+		event(protocol.OnMessageStatusChanged, protocol.MessageStatusEvent{
+			MsgID: msgID(42), Status: protocol.StatusFailed, Code: protocol.CodeSvrMsgToAccountNotFound, Msg: "the receiver does not exist",
+		}),
+		event(protocol.OnStoreReplaced, protocol.StoreReplacedEvent{
+			Reason: "invalid database", SetAside: "/var/lib/herald/agent.db.damaged-1760000000",
+		}),
+		event(protocol.OnHubRewound, protocol.HubRewoundEvent{Logs: 2, Entries: 17, Sent: 3, Queue: 4}),
+	}
+}
+
+func methodSampleOf(i *protocol.Info) (methodSample, error) {
+	var found []methodSample
+	for _, s := range methodSamples() {
+		if s.info == i {
+			found = append(found, s)
+		}
+	}
+	if len(found) != 1 || reflect.TypeOf(found[0].result) != i.Response {
+		return methodSample{}, fmt.Errorf("samples.go has %d samples of %s, not one", len(found), i.Name)
+	}
+	return found[0], nil
+}
+
+func eventSampleOf(e *protocol.EventInfo) (eventSample, error) {
+	var found []eventSample
+	for _, s := range eventSamples() {
+		if s.err != nil {
+			return s, s.err
+		}
+		if s.occurrence.Info == e {
+			found = append(found, s)
+		}
+	}
+	if len(found) != 1 {
+		return eventSample{}, fmt.Errorf("samples.go has %d samples of %s, not one", len(found), e.Name)
+	}
+	return found[0], nil
+}

@@ -123,7 +123,7 @@ func (c *connection) hello() error {
 	c.helloed, c.welcome, c.heads, c.ready = time.Now(), nil, nil, false
 	return c.send(&protocol.Frame{Hello: &protocol.Hello{
 		Version: protocol.Version, Program: "herald " + protocol.BuildVersion, Platform: s.d.cfg.Platform,
-		Epoch: s.box.Producer().Epoch, Eras: s.inbox.Eras(16), Digest: digest, Logs: logs,
+		Epoch: s.box.Epoch(), Eras: s.inbox.Eras(16), Digest: digest, Logs: logs,
 	}})
 }
 
@@ -286,7 +286,7 @@ func (c *connection) begin() error {
 		c.reportRewound(len(rewound), entries, sent)
 	}
 	if renewed {
-		s.log.Info("a new numbering of what is queued begins", "epoch", s.box.Producer().Epoch)
+		s.log.Info("a new numbering of what is queued begins", "epoch", s.box.Epoch())
 	}
 	c.listen(w.Live)
 	c.ready = true

@@ -32,6 +32,9 @@ func (s *session) post(ctx context.Context, kind protocol.ItemKind, to string, m
 		return protocol.SendResponse{}, err
 	}
 	it := &outbox.Item{Kind: kind, To: to, Body: body, Priority: priority, QueuedAt: s.d.clock.seconds()}
+	if err := s.box.Encode(it); err != nil {
+		return protocol.SendResponse{}, err
+	}
 	ch, err := s.accept(it)
 	if err != nil {
 		return protocol.SendResponse{}, err
@@ -112,15 +115,14 @@ func (c *connection) fill() error {
 	if !c.ready || c.flight != nil {
 		return nil
 	}
-	items, err := c.s.box.Head(protocol.MaxBatchItems, protocol.MaxBatchBytes)
+	p, items, err := c.s.box.Batch(protocol.MaxBatchItems, protocol.MaxBatchBytes)
 	if err != nil || len(items) == 0 {
 		return err
 	}
-	p := c.s.box.Producer()
 	a := &protocol.Append{Epoch: p.Epoch, Base: p.Base, First: items[0].Cseq, Items: make([]protocol.Item, 0, len(items))}
 	for i, it := range items {
 		if it.Cseq != a.First+uint64(i) {
-			items = items[:i] // cannot be: nothing is taken out of the middle
+			items = items[:i] // cannot be: nothing is taken out of the middle, and holes are filled at open
 			break
 		}
 		out := protocol.Item{Kind: it.Kind, To: it.To, Body: it.Body, Priority: it.Priority}
@@ -223,9 +225,12 @@ func (s *session) statusEvent(it outbox.Item, r protocol.Ack) (protocol.Occurren
 	ev := protocol.MessageStatusEvent{
 		MsgID: protocol.MsgID(s.msgIDPrefix(it.IDEpoch), it.Cseq), Status: protocol.StatusSent,
 	}
+	if it.Kind == protocol.ItemVoid {
+		r.Code, r.Msg = protocol.CodeDatabaseFailure, "the message was lost when the board's store was damaged"
+	}
 	if r.Code != 0 {
 		ev.Status, ev.Code, ev.Msg = protocol.StatusFailed, r.Code, r.Msg
-		s.log.Warn("the hub refuses a queued message", "to", it.To, "code", r.Code, "err", r.Msg)
+		s.log.Warn("a queued message was not delivered", "to", it.To, "code", r.Code, "err", r.Msg)
 	}
 	return protocol.OnMessageStatusChanged.New(ev)
 }

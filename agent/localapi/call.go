@@ -108,8 +108,8 @@ func (d *door) readBody(w http.ResponseWriter, r *http.Request) (body []byte, re
 				release()
 			}
 		}()
+		d.allowRead(w, d.timing.body) // anew, as it may have waited
 	}
-	d.allowRead(w, d.timing.body)
 	if r.ContentLength > 0 {
 		body = make([]byte, r.ContentLength)
 		_, err = io.ReadFull(r.Body, body)

@@ -296,6 +296,9 @@ func TestShutdown(t *testing.T) {
 			t.Errorf("finishes %v: %v", finishes, err)
 		}
 		<-ended
+		if !g.left.Load() {
+			t.Error("the handler is still there")
+		}
 		if _, err := net.Dial("unix", g.sock); err == nil {
 			t.Error("somebody still answers")
 		}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +30,8 @@ type memJournal struct {
 	first   uint64
 	events  []journal.Event
 	changed chan struct{}
+
+	beforeRead func() // once, with mu held
 }
 
 func newMemJournal() *memJournal { return &memJournal{first: 1, changed: make(chan struct{})} }
@@ -42,6 +45,10 @@ func (j *memJournal) Bounds() (first, last uint64) {
 func (j *memJournal) Read(after uint64, limit int) ([]journal.Event, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.beforeRead != nil {
+		j.beforeRead()
+		j.beforeRead = nil
+	}
 	last := j.first + uint64(len(j.events)) - 1
 	if after >= last {
 		return nil, nil
@@ -113,6 +120,7 @@ type rig struct {
 	health  error
 	callers chan protocol.Caller // of getVersion
 	release chan struct{}        // getServerTime waits for it
+	left    atomic.Bool          // it has ended
 	sock    string
 	end     func() // ends the server and waits for it
 }
@@ -134,10 +142,12 @@ func (g *rig) parts() Parts {
 		return protocol.VersionResponse{Version: "test"}, nil
 	})
 	protocol.Bind(table, protocol.GetServerTime, func(ctx context.Context, _ protocol.Caller, _ protocol.Empty) (r protocol.ServerTimeResponse, err error) {
+		defer g.left.Store(true)
 		select {
 		case <-g.release:
 			return protocol.ServerTimeResponse{ServerTime: 1}, nil
 		case <-ctx.Done():
+			time.Sleep(20 * time.Millisecond) // it has things to put in order
 			return r, ctx.Err()
 		}
 	})
@@ -292,6 +302,20 @@ func (s *sse) expect(want ...string) {
 	for _, w := range want {
 		if got := s.block(); got != w {
 			s.t.Fatalf("got  %s\nwant %s", got, w)
+		}
+	}
+}
+
+// until reads over the pings to a block.
+func (s *sse) until(want string) {
+	s.t.Helper()
+	for {
+		switch got := s.block(); got {
+		case want:
+			return
+		case ": ping":
+		default:
+			s.t.Fatalf("got  %s\nwant %s", got, want)
 		}
 	}
 }

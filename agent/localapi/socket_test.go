@@ -59,6 +59,16 @@ func TestTwoDaemonsOnOneSocket(t *testing.T) {
 	if a := g.post("/v1/im/getVersion", "{}"); a.status != 200 {
 		t.Errorf("the first one after that: %s", a.raw)
 	}
+	// Also while its socket file is away.
+	if err := os.Rename(g.sock, g.sock+"~"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Config{Socket: g.sock, MaxStreams: 8}, second.parts()); !errors.Is(err, ErrSocketTaken) {
+		t.Fatalf("the second daemon, with the file away: %v", err)
+	}
+	if err := os.Rename(g.sock+"~", g.sock); err != nil {
+		t.Fatal(err)
+	}
 	// Also where something else than Herald answers on the path.
 	other := filepath.Join(t.TempDir(), "other.sock")
 	ln, err := net.Listen("unix", other)

@@ -25,8 +25,9 @@ type Streams struct {
 	uses uint64
 }
 
-// listenerSet is what one name is subscribed to. Streams read the mask at each
-// event, so a change holds from the next event on.
+// listenerSet is what one name is subscribed to. A stream reads the mask when
+// it is about to send an event: a change holds for every event after it, and
+// for those that the stream has not come to yet.
 type listenerSet struct {
 	mask categoryMask
 	open int    // streams with this name, under Streams.mu

@@ -27,28 +27,35 @@ type Inbox struct {
 	db      *store.DB
 	account func(tx *bbolt.Tx) *bbolt.Bucket
 
-	mu      sync.Mutex // written on the committer's goroutine, read by the session
+	// written is what the transaction under way has changed: it belongs to the
+	// committer's goroutine, and becomes known, or is forgotten, with the
+	// transaction's result.
+	written map[string]change
+
+	mu      sync.Mutex // guards what follows: what is committed
 	cursors map[string]uint64
 	digest  uint64
 	moved   map[string]struct{} // since the last beat
 	eras    []protocol.Era
-	stale   bool
 }
 
-// Open reads an account's cursors from its bucket, which account returns.
+// change is what becomes of a cursor.
+type change struct {
+	seq  uint64
+	gone bool
+}
+
+// Open reads an account's cursors from its bucket, which account returns. There
+// is to be one Inbox of an account at a time.
 func Open(db *store.DB, account func(tx *bbolt.Tx) *bbolt.Bucket) (*Inbox, error) {
-	in := &Inbox{db: db, account: account, moved: make(map[string]struct{})}
+	in := &Inbox{db: db, account: account, written: make(map[string]change), moved: make(map[string]struct{})}
 	err := db.Do(func(tx *bbolt.Tx) error {
 		acct := account(tx)
 		if _, err := acct.CreateBucketIfNotExists(cursorsName); err != nil {
 			return err
 		}
-		if v := acct.Get(erasKey); v != nil {
-			if err := protocol.Unmarshal(v, &in.eras); err != nil {
-				return fmt.Errorf("eras: %w", err)
-			}
-		}
-		return in.reload(tx)
+		in.eras = loadEras(acct)
+		return in.load(acct)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("inbox: %w", err)
@@ -56,44 +63,74 @@ func Open(db *store.DB, account func(tx *bbolt.Tx) *bbolt.Bucket) (*Inbox, error
 	return in, nil
 }
 
-func (in *Inbox) reload(tx *bbolt.Tx) error {
-	cursors, digest := make(map[string]uint64), uint64(0)
-	err := in.account(tx).Bucket(cursorsName).ForEach(func(k, v []byte) error {
-		if len(v) != 8 {
-			return fmt.Errorf("cursor of %q has %d bytes", k, len(v))
+// loadEras reads the eras. Where they are damaged it is as if the account had
+// never met the hub: nothing is compared at the next hello.
+func loadEras(acct *bbolt.Bucket) (eras []protocol.Era) {
+	v, ok := store.Unseal(acct.Get(erasKey))
+	if !ok || protocol.Unmarshal(v, &eras) != nil {
+		return nil
+	}
+	return eras
+}
+
+// load reads the cursors. One that is damaged is none: the hub says where to go
+// on.
+func (in *Inbox) load(acct *bbolt.Bucket) error {
+	b := acct.Bucket(cursorsName)
+	in.cursors, in.digest = make(map[string]uint64), 0
+	var drop [][]byte
+	err := b.ForEach(func(k, v []byte) error {
+		v, ok := store.Unseal(v)
+		if !ok || len(v) != 8 || len(k) > protocol.MaxLogName {
+			drop = append(drop, append([]byte(nil), k...))
+			return nil
 		}
 		seq := binary.BigEndian.Uint64(v)
-		cursors[string(k)] = seq
-		digest += protocol.CursorHash(string(k), seq)
+		in.cursors[string(k)] = seq
+		in.digest += protocol.CursorHash(string(k), seq)
 		return nil
 	})
-	if err != nil {
-		return err
+	for _, k := range drop {
+		if err == nil {
+			err = b.Delete(k)
+		}
 	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.cursors, in.digest, in.stale = cursors, digest, false
-	return nil
+	return err
 }
 
 // Committed tells the result of the transaction in which the inbox was
 // written. It is called on the committer's goroutine.
 func (in *Inbox) Committed(err error) {
 	if err != nil {
-		in.mu.Lock()
-		in.stale = true
-		in.mu.Unlock()
+		if store.TakenBack(err) {
+			clear(in.written)
+		}
+		return
 	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for log, c := range in.written {
+		if old, ok := in.cursors[log]; ok {
+			in.digest -= protocol.CursorHash(log, old)
+		}
+		if c.gone {
+			delete(in.cursors, log)
+			delete(in.moved, log)
+			continue
+		}
+		in.digest += protocol.CursorHash(log, c.seq)
+		in.cursors[log] = c.seq
+		in.moved[log] = struct{}{}
+	}
+	clear(in.written)
 }
 
-func (in *Inbox) fresh(tx *bbolt.Tx) error {
-	in.mu.Lock()
-	stale := in.stale
-	in.mu.Unlock()
-	if !stale {
-		return nil
+// at is a log's cursor as the transaction under way sees it.
+func (in *Inbox) at(log string) (seq uint64, ok bool) {
+	if c, ok := in.written[log]; ok {
+		return c.seq, !c.gone
 	}
-	return in.reload(tx)
+	return in.Cursor(log)
 }
 
 // Cursor returns how far a log was applied; ok is false for a log without a
@@ -140,30 +177,12 @@ func (in *Inbox) TakeMoved(limit int) []protocol.Cursor {
 
 // set moves a cursor within a transaction.
 func (in *Inbox) set(tx *bbolt.Tx, log string, seq uint64) error {
-	v := binary.BigEndian.AppendUint64(make([]byte, 0, 8), seq)
+	v := store.Seal(binary.BigEndian.AppendUint64(make([]byte, 0, 12), seq))
 	if err := in.account(tx).Bucket(cursorsName).Put([]byte(log), v); err != nil {
 		return err
 	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if old, ok := in.cursors[log]; ok {
-		in.digest -= protocol.CursorHash(log, old)
-	}
-	in.digest += protocol.CursorHash(log, seq)
-	in.cursors[log] = seq
-	in.moved[log] = struct{}{}
+	in.written[log] = change{seq: seq}
 	return nil
-}
-
-// Begin gives a log without a cursor one, within a transaction.
-func (in *Inbox) Begin(tx *bbolt.Tx, log string, seq uint64) error {
-	if err := in.fresh(tx); err != nil {
-		return err
-	}
-	if _, ok := in.Cursor(log); ok {
-		return nil
-	}
-	return in.set(tx, log, seq)
 }
 
 // Apply takes entries of one log, in order of seq, within a transaction: it
@@ -171,10 +190,7 @@ func (in *Inbox) Begin(tx *bbolt.Tx, log string, seq uint64) error {
 // hole is true when an entry lies beyond the next: then the entries from the
 // cursor on have to be pulled.
 func (in *Inbox) Apply(tx *bbolt.Tx, log string, entries []protocol.Entry, apply func(*protocol.Entry) error) (hole bool, err error) {
-	if err := in.fresh(tx); err != nil {
-		return false, err
-	}
-	at, _ := in.Cursor(log)
+	at, _ := in.at(log)
 	before := at
 	for i := range entries {
 		e := &entries[i]
@@ -200,10 +216,7 @@ func (in *Inbox) Apply(tx *bbolt.Tx, log string, entries []protocol.Entry, apply
 // within a transaction: the entries left out are such that the account may not
 // read or that the hub has dropped.
 func (in *Inbox) Skip(tx *bbolt.Tx, log string, from uint64) error {
-	if err := in.fresh(tx); err != nil {
-		return err
-	}
-	if at, ok := in.Cursor(log); ok && from <= at {
+	if at, ok := in.at(log); ok && from <= at {
 		return nil
 	}
 	return in.set(tx, log, from)
@@ -228,18 +241,16 @@ func (in *Inbox) Meet(eras []protocol.Era, common uint32, heads []protocol.Head,
 	if err != nil {
 		return nil, 0, fmt.Errorf("inbox: %w", err)
 	}
-	err = in.db.Do(func(tx *bbolt.Tx) error {
+	ch := make(chan error, 1)
+	in.db.Go(func(tx *bbolt.Tx) error {
 		rewound, lost = nil, 0
-		if err := in.fresh(tx); err != nil {
-			return err
-		}
 		if check {
 			if rewound, lost, err = in.dropUnlisted(tx, heads); err != nil {
 				return err
 			}
 		}
 		for _, h := range heads {
-			at, ok := in.Cursor(h.Log)
+			at, ok := in.at(h.Log)
 			switch {
 			case !ok:
 				err = in.set(tx, h.Log, h.Start)
@@ -251,15 +262,19 @@ func (in *Inbox) Meet(eras []protocol.Era, common uint32, heads []protocol.Head,
 				return err
 			}
 		}
-		return in.account(tx).Put(erasKey, v)
-	})
-	if err != nil {
+		return in.account(tx).Put(erasKey, store.Seal(v))
+	}, func(err error) {
 		in.Committed(err)
+		if err == nil {
+			in.mu.Lock()
+			in.eras = merged
+			in.mu.Unlock()
+		}
+		ch <- err
+	})
+	if err := <-ch; err != nil {
 		return nil, 0, fmt.Errorf("inbox: %w", err)
 	}
-	in.mu.Lock()
-	in.eras = merged
-	in.mu.Unlock()
 	return rewound, lost, nil
 }
 
@@ -269,19 +284,19 @@ func (in *Inbox) dropUnlisted(tx *bbolt.Tx, heads []protocol.Head) (dropped []st
 	for _, h := range heads {
 		listed[h.Log] = true
 	}
-	for _, log := range in.Logs() {
-		if listed[log] {
+	logs := in.Logs()
+	for log := range in.written {
+		logs = append(logs, log)
+	}
+	for _, log := range logs {
+		seq, ok := in.at(log)
+		if !ok || listed[log] {
 			continue
 		}
 		if err := in.account(tx).Bucket(cursorsName).Delete([]byte(log)); err != nil {
 			return nil, 0, err
 		}
-		in.mu.Lock()
-		seq := in.cursors[log]
-		in.digest -= protocol.CursorHash(log, seq)
-		delete(in.cursors, log)
-		delete(in.moved, log)
-		in.mu.Unlock()
+		in.written[log] = change{gone: true}
 		dropped, lost = append(dropped, log), lost+seq
 	}
 	return dropped, lost, nil

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 
 	"github.com/herald-im/herald/device/store"
@@ -25,7 +26,6 @@ type Limits struct {
 var (
 	bucketName = []byte("journal")
 	metaName   = []byte("journal.meta")
-	bytesKey   = []byte("bytes")
 	trimmedKey = []byte("trimmed")
 )
 
@@ -35,9 +35,8 @@ type Journal struct {
 	limits Limits
 
 	// written is what the transactions so far have left; it belongs to the
-	// committer's goroutine and is read again after a failed one.
+	// committer's goroutine.
 	written bounds
-	stale   bool
 
 	mu      sync.Mutex
 	known   bounds // committed
@@ -46,6 +45,7 @@ type Journal struct {
 
 type bounds struct {
 	first, last uint64 // first == last+1 when empty
+	count       int
 	bytes       int64
 	trimmed     uint64
 }
@@ -54,12 +54,20 @@ type bounds struct {
 func Open(db *store.DB, limits Limits) (*Journal, error) {
 	j := &Journal{db: db, limits: limits, changed: make(chan struct{})}
 	err := db.Do(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketName, metaName} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
+		b, err := tx.CreateBucketIfNotExists(bucketName)
+		if err != nil {
+			return err
 		}
-		return j.reload(tx)
+		meta, err := tx.CreateBucketIfNotExists(metaName)
+		if err != nil {
+			return err
+		}
+		if err := begin(b, db.Replaced() != nil); err != nil {
+			return err
+		}
+		j.written = count(b)
+		j.written.trimmed = number(meta.Get(trimmedKey))
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
@@ -68,15 +76,34 @@ func Open(db *store.DB, limits Limits) (*Journal, error) {
 	return j, nil
 }
 
-func (j *Journal) reload(tx *bbolt.Tx) error {
-	b, meta := tx.Bucket(bucketName), tx.Bucket(metaName)
-	w := bounds{last: b.Sequence(), bytes: int64(number(meta.Get(bytesKey))), trimmed: number(meta.Get(trimmedKey))}
-	w.first = w.last + 1
-	if k, _ := b.Cursor().First(); k != nil {
-		w.first = binary.BigEndian.Uint64(k)
+// begin looks at where the positions go on. Where the store was replaced and no
+// journal could be read of the old one, they begin anew far away: a program
+// that resumes with a position of the old journal is told of a gap, instead of
+// taking new events for ones it has read.
+func begin(b *bbolt.Bucket, replaced bool) error {
+	last := b.Sequence()
+	if k, _ := b.Cursor().Last(); k != nil {
+		last = max(last, number(k))
+	} else if replaced && last == 0 {
+		last = 1<<40 + rand.Uint64N(1<<40) // as JSON's numbers are exact up to 2^53
 	}
-	j.written, j.stale = w, false
-	return nil
+	if last == b.Sequence() {
+		return nil
+	}
+	return b.SetSequence(last)
+}
+
+func count(b *bbolt.Bucket) bounds {
+	w := bounds{first: b.Sequence() + 1, last: b.Sequence()}
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if w.count == 0 {
+			w.first = number(k)
+		}
+		w.count++
+		w.bytes += int64(len(v))
+	}
+	return w
 }
 
 // Append writes events at the end of the journal within a transaction of the
@@ -85,11 +112,6 @@ func (j *Journal) Append(tx *bbolt.Tx, events ...protocol.Occurrence) error {
 	if len(events) == 0 {
 		return nil
 	}
-	if j.stale {
-		if err := j.reload(tx); err != nil {
-			return err
-		}
-	}
 	b := tx.Bucket(bucketName)
 	b.FillPercent = 1 // keys only rise
 	for _, e := range events {
@@ -97,35 +119,41 @@ func (j *Journal) Append(tx *bbolt.Tx, events ...protocol.Occurrence) error {
 		if err != nil {
 			return err
 		}
-		v := make([]byte, 0, len(e.Info.Name)+1+len(e.JSON))
-		v = append(append(append(v, e.Info.Name...), 0), e.JSON...)
+		v := make([]byte, 0, len(e.Info.Name)+1+len(e.JSON)+4)
+		v = store.Seal(append(append(append(v, e.Info.Name...), 0), e.JSON...))
 		if err := b.Put(key(pos), v); err != nil {
 			return err
 		}
+		if j.written.count == 0 {
+			j.written.first = pos
+		}
 		j.written.last = pos
+		j.written.count++
 		j.written.bytes += int64(len(v))
 	}
-	if err := j.trim(b); err != nil {
+	before := j.written.trimmed
+	if err := j.trim(b); err != nil || j.written.trimmed == before {
 		return err
 	}
-	meta := tx.Bucket(metaName)
-	if err := meta.Put(bytesKey, key(uint64(j.written.bytes))); err != nil {
-		return err
-	}
-	return meta.Put(trimmedKey, key(j.written.trimmed))
+	return tx.Bucket(metaName).Put(trimmedKey, key(j.written.trimmed))
 }
 
 // trim takes the oldest events off a full journal.
 func (j *Journal) trim(b *bbolt.Bucket) error {
 	w := &j.written
-	for w.first <= w.last && (w.last-w.first+1 > uint64(j.limits.MaxEvents) || w.bytes > j.limits.MaxBytes) {
-		k := key(w.first)
-		w.bytes -= int64(len(b.Get(k)))
+	c := b.Cursor()
+	k, v := c.First()
+	for ; k != nil && (w.count > j.limits.MaxEvents || w.bytes > j.limits.MaxBytes); k, v = c.First() {
+		w.bytes -= int64(len(v))
 		if err := b.Delete(k); err != nil {
 			return err
 		}
-		w.first++
+		w.count--
 		w.trimmed++
+	}
+	w.first = w.last + 1
+	if k != nil {
+		w.first = number(k)
 	}
 	return nil
 }
@@ -133,21 +161,16 @@ func (j *Journal) trim(b *bbolt.Bucket) error {
 // Committed tells the result of the transaction in which Append ran. It is
 // called on the committer's goroutine.
 func (j *Journal) Committed(err error) {
-	if err != nil {
-		j.stale = true
-		return
-	}
-	if j.stale {
-		return
-	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.known == j.written {
-		return
+	switch {
+	case store.TakenBack(err):
+		j.written = j.known
+	case err == nil && j.known != j.written:
+		j.known = j.written
+		close(j.changed)
+		j.changed = make(chan struct{})
 	}
-	j.known = j.written
-	close(j.changed)
-	j.changed = make(chan struct{})
 }
 
 // Write appends events in a transaction of their own and waits for the disk.
@@ -182,21 +205,22 @@ func (j *Journal) Changed() <-chan struct{} {
 	return j.changed
 }
 
-// Read returns the events after a position, oldest first, at most limit.
-// Events of a kind that this version does not know are passed over.
+// Read returns the events after a position, oldest first, at most limit. An
+// event of a kind that this version does not know has no Info. Positions that
+// are left out are those of events that left the journal, or were damaged.
 func (j *Journal) Read(after uint64, limit int) ([]Event, error) {
 	var out []Event
 	err := j.db.View(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucketName).Cursor()
 		for k, v := c.Seek(key(after + 1)); k != nil && len(out) < limit; k, v = c.Next() {
-			name, data, ok := bytes.Cut(v, []byte{0})
-			info := protocol.LookupEvent(string(name))
-			if !ok || info == nil {
+			v, ok := store.Unseal(v)
+			name, data, whole := bytes.Cut(v, []byte{0})
+			if !ok || !whole {
 				continue
 			}
 			out = append(out, Event{
-				Pos:        binary.BigEndian.Uint64(k),
-				Occurrence: protocol.Occurrence{Info: info, JSON: bytes.Clone(data)},
+				Pos:        number(k),
+				Occurrence: protocol.Occurrence{Info: protocol.LookupEvent(string(name)), JSON: bytes.Clone(data)},
 			})
 		}
 		return nil

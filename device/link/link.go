@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"sync"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -22,6 +23,7 @@ const (
 	pingTimeout = 4 * time.Second  // with a keepalive of 10 s a dead link is found in under 20 s
 	writeLimit  = 10 * time.Second // for one write, and for unacknowledged data (TCP_USER_TIMEOUT)
 	quiesceMs   = 250              // time for a goodbye to leave
+	goneMs      = 15_000           // for what ends once its socket is closed; never reached
 	byeWait     = 5 * time.Second  // for the answer to the question why a login was refused
 	lastWords   = 200 * time.Millisecond
 )
@@ -46,12 +48,15 @@ type Message struct {
 
 // Conn is a connection that stands and has its subscriptions.
 type Conn struct {
-	client mqtt.Client
-	topic  string
-	in     chan Message
-	down   chan struct{}
-	err    error // why down; set before it is closed
-	ended  chan struct{}
+	client     mqtt.Client
+	dialer     *dialer
+	connecting mqtt.Token
+	topic      string
+	in         chan Message
+	down       chan struct{}
+	err        error // why down; set before it is closed
+	close      sync.Once
+	ended      chan struct{}
 }
 
 // Refused is a login that the broker refused.
@@ -71,13 +76,11 @@ func Dial(ctx context.Context, p Params) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	filters := map[string]byte{
-		protocol.TopicTo(p.App, p.User):                     1,
-		protocol.TopicToTerminal(p.App, p.User, p.Terminal): 1,
-	}
-	if err := c.subscribe(ctx, filters, p.ConnectTimeout); err != nil {
-		c.Close()
-		return nil, err
+	for _, filter := range []string{protocol.TopicTo(p.App, p.User), protocol.TopicToTerminal(p.App, p.User, p.Terminal)} {
+		if err := c.subscribe(ctx, filter, p.ConnectTimeout); err != nil {
+			c.Close()
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -91,7 +94,7 @@ func connect(ctx context.Context, p Params, username string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	dialer := dialer{ctx: ctx, addr: p.Addr, timeout: p.ConnectTimeout, tls: p.TLS}
+	c.dialer = newDialer(ctx, p)
 	o := mqtt.NewClientOptions().
 		AddBroker("tcp://"+p.Addr). // for its form only: the dialer knows better
 		SetProtocolVersion(4).      // else a refusal is tried again as MQTT 3.1
@@ -104,7 +107,7 @@ func connect(ctx context.Context, p Params, username string) (*Conn, error) {
 		SetBinaryWill(c.topic, will, 1, false).
 		SetStore(mqtt.NewMemoryStore()).
 		SetOrderMatters(true).SetAutoAckDisabled(true).
-		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return dialer.open() }).
+		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return c.dialer.open() }).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
 			select {
 			case c.in <- Message{m.Payload(), m.Ack}:
@@ -116,22 +119,24 @@ func connect(ctx context.Context, p Params, username string) (*Conn, error) {
 			close(c.down)
 		})
 	c.client = mqtt.NewClient(o)
-	if err := wait(ctx, c.client.Connect(), p.ConnectTimeout); err != nil {
+	c.connecting = c.client.Connect()
+	if err := wait(ctx, c.connecting, p.ConnectTimeout); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("connect to %s: %w", p.Addr, err)
 	}
 	return c, nil
 }
 
-func (c *Conn) subscribe(ctx context.Context, filters map[string]byte, timeout time.Duration) error {
-	t := c.client.SubscribeMultiple(filters, nil)
+// subscribe asks for one topic: paho takes the answers to several on trust, see
+// conn.admit.
+func (c *Conn) subscribe(ctx context.Context, filter string, timeout time.Duration) error {
+	t := c.client.Subscribe(filter, 1, nil)
 	if err := wait(ctx, t, timeout); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
-	for filter, granted := range t.(*mqtt.SubscribeToken).Result() {
-		if granted > 2 { // 0x80: refused [MQTT-3.9.3]
-			return fmt.Errorf("subscribe: the broker refuses %s", filter)
-		}
+	// 0x80: refused [MQTT-3.9.3]. Nothing is granted where the link broke meanwhile.
+	if granted, ok := t.(*mqtt.SubscribeToken).Result()[filter]; !ok || granted > 2 {
+		return fmt.Errorf("subscribe: the broker refuses %s", filter)
 	}
 	return nil
 }
@@ -181,13 +186,16 @@ func (c *Conn) Send(f *protocol.Frame) error {
 // Close says goodbye on the MQTT level and returns when the connection's
 // goroutines are gone.
 func (c *Conn) Close() {
-	select {
-	case <-c.ended:
-		return
-	default:
-	}
-	close(c.ended)
-	c.client.Disconnect(quiesceMs)
+	c.close.Do(func() {
+		close(c.ended)
+		if !c.client.IsConnectionOpen() { // nobody to say goodbye to
+			c.dialer.end()
+			<-c.connecting.Done()
+		}
+		c.client.Disconnect(quiesceMs)
+		c.dialer.end()
+		c.client.Disconnect(goneMs) // again, as the first does not wait for all
+	})
 }
 
 // why asks the hub for the reason of a refusal, see protocol.WhyPrefix.

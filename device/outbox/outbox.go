@@ -21,7 +21,8 @@ type Limits struct {
 	MaxBytes int64
 }
 
-// Item is one thing that waits.
+// Item is one thing that waits. One of kind protocol.ItemVoid was lost to a
+// damaged store: it holds its number's place.
 type Item struct {
 	Cseq     uint64
 	Kind     protocol.ItemKind
@@ -30,9 +31,11 @@ type Item struct {
 	Priority uint8
 	QueuedAt int64  // Unix seconds
 	IDEpoch  uint32 // the producer's epoch when its message id was given out
+
+	encoded []byte // as it is to lie in the store
 }
 
-// record is an item as it lies in the store.
+// record is an item as it lies in the store, sealed.
 type record struct {
 	Kind     protocol.ItemKind `cbor:"1,keyasint"`
 	To       string            `cbor:"2,keyasint"`
@@ -42,16 +45,7 @@ type record struct {
 	IDEpoch  uint32            `cbor:"6,keyasint"`
 }
 
-// Producer is how the items are numbered toward the hub.
-type Producer struct {
-	Epoch uint32 // rises when hub and board have lost sight of each other
-	Base  uint64 // number of the epoch's first item
-}
-
-var (
-	itemsName   = []byte("outbox")
-	producerKey = []byte("producer")
-)
+var itemsName = []byte("outbox")
 
 // Box is the outbox of one account.
 type Box struct {
@@ -59,14 +53,11 @@ type Box struct {
 	limits  Limits
 	account func(tx *bbolt.Tx) *bbolt.Bucket
 
-	// counted belongs to the committer's goroutine, and is counted again after
-	// a transaction that failed.
-	counted counts
-	stale   bool
+	counted counts // what the transactions so far have left; the committer's
 
 	mu       sync.Mutex
 	known    counts // committed
-	producer Producer
+	producer producer
 }
 
 type counts struct {
@@ -76,25 +67,24 @@ type counts struct {
 	first uint64 // number of the oldest item; next when empty
 }
 
-// Open finds what lies in an account's bucket, which account returns.
+// Open finds what lies in an account's bucket, which account returns, and
+// begins a new epoch of the producer. There is to be one Box of an account at
+// a time.
 func Open(db *store.DB, account func(tx *bbolt.Tx) *bbolt.Bucket, limits Limits) (*Box, error) {
 	b := &Box{db: db, limits: limits, account: account}
 	err := db.Do(func(tx *bbolt.Tx) error {
 		acct := account(tx)
-		if _, err := acct.CreateBucketIfNotExists(itemsName); err != nil {
+		items, err := acct.CreateBucketIfNotExists(itemsName)
+		if err != nil {
 			return err
 		}
-		if v := acct.Get(producerKey); v != nil {
-			if err := protocol.Unmarshal(v, &b.producer); err != nil {
-				return fmt.Errorf("producer: %w", err)
-			}
-		} else {
-			b.producer = Producer{Epoch: 1, Base: 1}
-			if err := b.putProducer(acct, b.producer); err != nil {
-				return err
-			}
+		p := loadProducer(acct)
+		if err := repair(items, limits.MaxItems, p.numbering); err != nil {
+			return err
 		}
-		return b.count(tx)
+		b.counted = count(items)
+		b.producer = p.renewed(b.counted)
+		return b.producer.store(acct)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
@@ -103,16 +93,7 @@ func Open(db *store.DB, account func(tx *bbolt.Tx) *bbolt.Bucket, limits Limits)
 	return b, nil
 }
 
-func (b *Box) putProducer(acct *bbolt.Bucket, p Producer) error {
-	v, err := protocol.Marshal(p)
-	if err != nil {
-		return err
-	}
-	return acct.Put(producerKey, v)
-}
-
-func (b *Box) count(tx *bbolt.Tx) error {
-	items := b.account(tx).Bucket(itemsName)
+func count(items *bbolt.Bucket) counts {
 	c := counts{next: items.Sequence() + 1}
 	c.first = c.next
 	cur := items.Cursor()
@@ -123,35 +104,47 @@ func (b *Box) count(tx *bbolt.Tx) error {
 		c.items++
 		c.bytes += int64(len(v))
 	}
-	b.counted, b.stale = c, false
+	return c
+}
+
+// Encode does the part of Put that needs no transaction.
+func (b *Box) Encode(it *Item) error {
+	it.IDEpoch = b.Epoch()
+	v, err := protocol.Marshal(record{it.Kind, it.To, it.Body, it.Priority, it.QueuedAt, it.IDEpoch})
+	if err != nil {
+		return err
+	}
+	it.encoded = store.Seal(v)
 	return nil
 }
 
 // Put accepts an item within a transaction and numbers it. The caller calls
 // Committed with the transaction's result.
 func (b *Box) Put(tx *bbolt.Tx, it *Item) error {
-	if err := b.recount(tx); err != nil {
-		return err
+	if it.encoded == nil {
+		if err := b.Encode(it); err != nil {
+			return err
+		}
 	}
-	if b.counted.items >= b.limits.MaxItems || b.counted.bytes+int64(len(it.Body)) > b.limits.MaxBytes {
+	size := int64(len(it.encoded))
+	if b.counted.items >= b.limits.MaxItems || b.counted.bytes+size > b.limits.MaxBytes {
 		return protocol.Errorf(protocol.CodeNetReqCountLimit,
 			"the outbox is full: %d messages (%d bytes) wait for the hub", b.counted.items, b.counted.bytes)
 	}
-	it.IDEpoch = b.Producer().Epoch
-	v, err := protocol.Marshal(record{it.Kind, it.To, it.Body, it.Priority, it.QueuedAt, it.IDEpoch})
-	if err != nil {
-		return err
-	}
 	items := b.account(tx).Bucket(itemsName)
 	items.FillPercent = 1 // numbers only rise
+	var err error
 	if it.Cseq, err = items.NextSequence(); err != nil {
 		return err
 	}
-	if err := items.Put(key(it.Cseq), v); err != nil {
+	if err := items.Put(key(it.Cseq), it.encoded); err != nil {
 		return err
 	}
+	if b.counted.items == 0 {
+		b.counted.first = it.Cseq
+	}
 	b.counted.items++
-	b.counted.bytes += int64(len(v))
+	b.counted.bytes += size
 	b.counted.next = it.Cseq + 1
 	return nil
 }
@@ -159,9 +152,6 @@ func (b *Box) Put(tx *bbolt.Tx, it *Item) error {
 // Remove takes off the n items from first on, which the hub has answered.
 // removed tells of each whether it was still there.
 func (b *Box) Remove(tx *bbolt.Tx, first uint64, n int) (removed []bool, err error) {
-	if err := b.recount(tx); err != nil {
-		return nil, err
-	}
 	items := b.account(tx).Bucket(itemsName)
 	removed = make([]bool, n)
 	for i := range removed {
@@ -187,41 +177,47 @@ func (b *Box) Remove(tx *bbolt.Tx, first uint64, n int) (removed []bool, err err
 // Committed tells the result of the transaction in which Put or Remove ran. It
 // is called on the committer's goroutine.
 func (b *Box) Committed(err error) {
-	if err != nil {
-		b.stale = true
-		return
-	}
-	if b.stale {
-		return
-	}
 	b.mu.Lock()
-	b.known = b.counted
-	b.mu.Unlock()
-}
-
-func (b *Box) recount(tx *bbolt.Tx) error {
-	if !b.stale {
-		return nil
+	defer b.mu.Unlock()
+	switch {
+	case err == nil:
+		b.known = b.counted
+	case store.TakenBack(err):
+		b.counted = b.known
 	}
-	return b.count(tx)
 }
 
 // Head returns the oldest items, at most limit and of about maxBytes, but
 // always one if there is any.
 func (b *Box) Head(limit, maxBytes int) ([]Item, error) {
-	var out []Item
-	err := b.db.View(func(tx *bbolt.Tx) error {
+	return b.read(limit, maxBytes, ^uint64(0))
+}
+
+// Batch returns the oldest items as Head does, as far as they are of one
+// numbering, and that. No other than the one who calls Meet may call it.
+func (b *Box) Batch(limit, maxBytes int) (Numbering, []Item, error) {
+	b.mu.Lock()
+	n, until := b.producer.of(b.known.first)
+	b.mu.Unlock()
+	items, err := b.read(limit, maxBytes, until)
+	for i := range items {
+		if items[i].IDEpoch == 0 { // damaged: this is the likely one
+			items[i].IDEpoch = n.Epoch
+		}
+	}
+	return n, items, err
+}
+
+func (b *Box) read(limit, maxBytes int, until uint64) (out []Item, err error) {
+	err = b.db.View(func(tx *bbolt.Tx) error {
 		c := b.account(tx).Bucket(itemsName).Cursor()
 		size := 0
 		for k, v := c.First(); k != nil && len(out) < limit; k, v = c.Next() {
-			if size += len(v); size > maxBytes && len(out) > 0 {
+			cseq := binary.BigEndian.Uint64(k)
+			if size += len(v); size > maxBytes && len(out) > 0 || cseq >= until {
 				return nil
 			}
-			var r record
-			if err := protocol.Unmarshal(v, &r); err != nil {
-				return fmt.Errorf("item %d: %w", binary.BigEndian.Uint64(k), err)
-			}
-			out = append(out, Item{binary.BigEndian.Uint64(k), r.Kind, r.To, r.Body, r.Priority, r.QueuedAt, r.IDEpoch})
+			out = append(out, decode(cseq, v))
 		}
 		return nil
 	})
@@ -231,6 +227,17 @@ func (b *Box) Head(limit, maxBytes int) ([]Item, error) {
 	return out, nil
 }
 
+// decode reads an item. One that is damaged is void: what comes after it must
+// not wait for ever.
+func decode(cseq uint64, v []byte) Item {
+	var r record
+	v, ok := store.Unseal(v)
+	if !ok || protocol.Unmarshal(v, &r) != nil || r.Kind == protocol.ItemVoid {
+		return Item{Cseq: cseq, IDEpoch: r.IDEpoch}
+	}
+	return Item{Cseq: cseq, Kind: r.Kind, To: r.To, Body: r.Body, Priority: r.Priority, QueuedAt: r.QueuedAt, IDEpoch: r.IDEpoch}
+}
+
 // Status sums up the outbox.
 func (b *Box) Status() protocol.QueueStatus {
 	b.mu.Lock()
@@ -238,41 +245,12 @@ func (b *Box) Status() protocol.QueueStatus {
 	return protocol.QueueStatus{Items: b.known.items, Bytes: b.known.bytes, MaxItems: b.limits.MaxItems, MaxBytes: b.limits.MaxBytes}
 }
 
-// Producer returns the present numbering.
-func (b *Box) Producer() Producer {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.producer
-}
-
-// Meet compares the numbering with what the hub knows of it: its epoch (0: none)
-// and the last number it has of that epoch. Where the two have lost sight of
-// each other — the hub's database or the board's came back from an older copy —
-// a new epoch begins with the oldest item that waits, and renewed is true. lost
-// is how many items the hub had answered and does not have any more.
-func (b *Box) Meet(epoch uint32, last uint64) (renewed bool, lost uint64, err error) {
-	b.mu.Lock()
-	p, first, next := b.producer, b.known.first, b.known.next
-	b.mu.Unlock()
-	switch {
-	case epoch == p.Epoch && last+1 >= first && last < next:
-		return false, 0, nil // the usual case
-	case epoch < p.Epoch && first == p.Base:
-		return false, 0, nil // nothing of this epoch was ever answered
-	case epoch == p.Epoch && last+1 < first:
-		lost = first - 1 - last
-	case epoch < p.Epoch:
-		lost = first - p.Base
+// Waiting counts the items in an account's bucket.
+func Waiting(acct *bbolt.Bucket) int {
+	if items := acct.Bucket(itemsName); items != nil {
+		return items.Stats().KeyN
 	}
-	renew := Producer{Epoch: max(epoch, p.Epoch) + 1, Base: first}
-	err = b.db.Do(func(tx *bbolt.Tx) error { return b.putProducer(b.account(tx), renew) })
-	if err != nil {
-		return false, 0, fmt.Errorf("outbox: %w", err)
-	}
-	b.mu.Lock()
-	b.producer = renew
-	b.mu.Unlock()
-	return true, lost, nil
+	return 0
 }
 
 func key(n uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 0, 8), n) }

@@ -184,7 +184,7 @@ func TestGarbage(t *testing.T) {
 // must live, what is left must be what was there, and at most the page itself
 // and what hangs on it may be missing.
 func TestEveryPageDamaged(t *testing.T) {
-	file, want := sample(t, 300)
+	file, want := sample(t, 150)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	ways := map[string]func(page []byte){
 		"zeros": func(p []byte) { clear(p) },
@@ -228,11 +228,11 @@ func TestEveryPageDamaged(t *testing.T) {
 
 // TestRandomDamage changes bytes anywhere.
 func TestRandomDamage(t *testing.T) {
-	file, _ := sample(t, 300)
+	file, _ := sample(t, 150)
 	rnd := rand.New(rand.NewPCG(3, 4))
-	rounds := 300
+	rounds := 100
 	if testing.Short() {
-		rounds = 50
+		rounds = 30
 	}
 	for range rounds {
 		bad := bytes.Clone(file[:pagesOf(t, file)*pageSize])

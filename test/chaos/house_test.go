@@ -68,6 +68,8 @@ type actor struct {
 	board *rig.Board
 	proxy *rig.Proxy
 
+	starting sync.Mutex
+
 	mu     sync.Mutex
 	events []event
 	more   chan struct{} // closed at the next event
@@ -108,7 +110,7 @@ func newHouse(t *testing.T, db string, hubArgs ...string) *house {
 			t.Error(err)
 		}
 		cancel()
-		if t.Failed() {
+		if t.Failed() || os.Getenv("HERALD_LOGS") != "" {
 			t.Logf("hub:\n%s", last(h.hub.Output()))
 			for _, a := range h.actors {
 				t.Logf("%s:\n%s", a.user, last(a.board.Output()))
@@ -161,8 +163,18 @@ func (h *house) idle(name, user string, args ...string) *actor {
 	return a
 }
 
+// start starts the board if it does not run: two wounds may have killed it once.
 func (a *actor) start() {
-	if err := a.board.Start(a.h.ctx); err != nil {
+	a.starting.Lock()
+	defer a.starting.Unlock()
+	if a.board.PID() != 0 {
+		return
+	}
+	err := a.board.Start(a.h.ctx)
+	for i := 0; i < 10 && rig.WasKilled(err); i++ { // another wound, before it was ready
+		err = a.board.Start(a.h.ctx)
+	}
+	if err != nil {
 		a.h.t.Error(err)
 	}
 }
@@ -181,7 +193,7 @@ func (h *house) heal(all []*actor) {
 	h.tasks.Wait()
 	for _, a := range all {
 		a.proxy.Delay(0)
-		a.proxy.Swallow(false)
+		a.proxy.Stall(false)
 		a.proxy.Refuse(false)
 		if a.board.PID() == 0 {
 			a.start()

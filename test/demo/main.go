@@ -114,13 +114,13 @@ type demo struct {
 }
 
 func (d *demo) say(ctx context.Context, b *rig.Board, to, text string) error {
+	d.mu.Lock() // what arrives is shown after the line that says it was sent
+	defer d.mu.Unlock()
 	began := time.Now()
 	res, err := client.Call(ctx, b.Client(), protocol.SendC2CTextMessage, protocol.C2CTextRequest{UserID: to, Text: text})
 	if err != nil {
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	line(began, "%-6s → %-6s  %-28q  the hub has it after %.1f ms", b.User, to, text, ms(time.Since(began)))
 	d.sent[res.MsgID] = began
 	return nil

@@ -148,6 +148,16 @@ func (p *Process) Done() <-chan struct{} {
 	return p.done
 }
 
+// WasKilled tells whether an error of Start says that the program was killed.
+func WasKilled(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	st, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && st.Signal() == syscall.SIGKILL
+}
+
 // PID of the running program; 0 if it does not run.
 func (p *Process) PID() int {
 	p.mu.Lock()

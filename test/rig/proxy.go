@@ -12,11 +12,11 @@ type Proxy struct {
 	listener net.Listener
 	target   string
 	delay    atomic.Int64 // nanoseconds for each piece that passes
-	swallow  atomic.Bool  // nothing passes, nothing is said: a dead network
 	refuse   atomic.Bool
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
+	dead  chan struct{} // not nil while nothing passes; closed when it does again
 	wg    sync.WaitGroup
 }
 
@@ -38,8 +38,29 @@ func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 // Delay has every piece that passes wait.
 func (p *Proxy) Delay(d time.Duration) { p.delay.Store(int64(d)) }
 
-// Swallow has the network go dead without a word, or live again.
-func (p *Proxy) Swallow(dead bool) { p.swallow.Store(dead) }
+// Stall has the network go dead without a word, or live again: what was sent
+// meanwhile then arrives, as TCP has it.
+func (p *Proxy) Stall(dead bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case dead && p.dead == nil:
+		p.dead = make(chan struct{})
+	case !dead && p.dead != nil:
+		close(p.dead)
+		p.dead = nil
+	}
+}
+
+// pass waits while the network is dead.
+func (p *Proxy) pass() {
+	p.mu.Lock()
+	dead := p.dead
+	p.mu.Unlock()
+	if dead != nil {
+		<-dead
+	}
+}
 
 // Refuse has new connections refused, or let in again.
 func (p *Proxy) Refuse(on bool) { p.refuse.Store(on) }
@@ -59,6 +80,7 @@ func (p *Proxy) Cut() {
 // Close ends the proxy and all that goes through it.
 func (p *Proxy) Close() {
 	_ = p.listener.Close()
+	p.Stall(false)
 	p.Cut()
 	p.wg.Wait()
 }
@@ -104,10 +126,9 @@ func (p *Proxy) carry(dst, src net.Conn) {
 			if d := time.Duration(p.delay.Load()); d > 0 {
 				time.Sleep(d) // this is the bad network
 			}
-			if !p.swallow.Load() {
-				if _, werr := dst.Write(buf[:n]); werr != nil {
-					return
-				}
+			p.pass()
+			if _, werr := dst.Write(buf[:n]); werr != nil {
+				return
 			}
 		}
 		if err != nil {

@@ -1,0 +1,97 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/herald-im/herald/hub/store"
+	"github.com/herald-im/herald/protocol"
+)
+
+// Caller is the terminal whose call is run, and the transaction that it is run
+// in.
+type Caller struct {
+	App      protocol.AppID
+	User     string
+	Terminal string
+
+	tx  *store.Tx
+	res *results
+	now time.Time
+}
+
+// callJob is a call that waits for the writer.
+type callJob struct {
+	s      *session
+	id     uint64
+	method string
+	body   cbor.RawMessage
+}
+
+func (j *callJob) cost() int { return 256 + len(j.body) }
+
+// bind says what answers the methods of route Hub.
+func (h *Hub) bind() error {
+	t := protocol.NewTable[Caller]()
+	protocol.Bind(t, protocol.CreateGroup, h.createGroup)
+	protocol.Bind(t, protocol.JoinGroup, h.joinGroup)
+	protocol.Bind(t, protocol.QuitGroup, h.quitGroup)
+	protocol.Bind(t, protocol.DismissGroup, h.dismissGroup)
+	if missing := t.Unbound(protocol.Hub); len(missing) > 0 {
+		return fmt.Errorf("nothing answers %s", strings.Join(missing, ", "))
+	}
+	h.calls = t
+	return nil
+}
+
+// call takes a call. One that comes twice is run once.
+func (h *Hub) call(s *session, in *protocol.Call) error {
+	reply, known := s.calls.begin(in.ID)
+	if known {
+		if reply != nil {
+			h.send(protocol.TopicToTerminal(h.app, s.user, s.terminal), reply, 1)
+		}
+		return nil
+	}
+	err := h.queue.push(&callJob{s: s, id: in.ID, method: in.Method, body: in.Body})
+	if err != nil {
+		s.calls.end(in.ID, nil)
+	}
+	return err
+}
+
+// reply answers a call and remembers the answer.
+func (h *Hub) reply(j *callJob, body []byte, err *protocol.Error) {
+	r := &protocol.Reply{ID: j.id, Body: body}
+	if err != nil {
+		r.Code, r.Msg, r.Body = err.Code, err.Msg, nil
+	}
+	h.log.Debug("call", "user", j.s.user, "terminal", j.s.terminal, "method", j.method, "code", r.Code)
+	b, encodeErr := protocol.EncodeFrame(&protocol.Frame{Reply: r})
+	if encodeErr != nil {
+		h.log.Error("reply not sent", "method", j.method, "err", encodeErr)
+		return
+	}
+	j.s.calls.end(j.id, b)
+	h.send(protocol.TopicToTerminal(h.app, j.s.user, j.s.terminal), b, 1)
+}
+
+// refuseCall answers a call that could not be run.
+func (h *Hub) refuseCall(j *callJob) {
+	h.reply(j, nil, protocol.Errorf(protocol.CodeSvrGroupInternalError, "the hub cannot write its database at present: try again later"))
+	j.s.calls.end(j.id, nil) // the same call may be tried again
+}
+
+// ignore makes err nil if it is one of these.
+func ignore(err error, these ...error) error {
+	for _, t := range these {
+		if errors.Is(err, t) {
+			return nil
+		}
+	}
+	return err
+}

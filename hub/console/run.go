@@ -1,0 +1,297 @@
+package console
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/herald-im/herald/configs"
+	"github.com/herald-im/herald/hub"
+	"github.com/herald-im/herald/hub/broker"
+	"github.com/herald-im/herald/hub/certs"
+	"github.com/herald-im/herald/logging"
+	"github.com/herald-im/herald/protocol"
+)
+
+func (o *options) run() *cobra.Command {
+	var mqtt, http string
+	cmd := o.where(&cobra.Command{
+		Use: "run", Short: "Run the hub", Args: exactly(),
+		Long: `Run the hub until SIGTERM or SIGINT.
+
+The first start makes an app with a key, and where the boards are spoken to over
+TLS a certificate authority and a certificate, all in the data directory.
+SIGHUP reads the configuration again and applies the log level and the
+certificate.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			load := func() (configs.Hub, error) {
+				cfg, err := o.load()
+				if mqtt != "" {
+					cfg.MQTT.Listen = mqtt
+				}
+				if http != "" {
+					cfg.HTTP.Listen = http
+				}
+				if err == nil {
+					err = cfg.Validate()
+				}
+				return cfg, err
+			}
+			cfg, err := load()
+			if err != nil {
+				return err
+			}
+			log, level := logging.New(os.Stderr, cfg.Log.Level)
+			slog.SetDefault(log)
+			r := &runner{cfg: cfg, load: load, log: log, level: level}
+			return r.run(cmd.Context())
+		},
+	})
+	cmd.Flags().StringVar(&mqtt, "mqtt", "", "address for the boards, HOST:PORT, wins over the file")
+	cmd.Flags().StringVar(&http, "http", "", "address for /healthz and /metrics, HOST:PORT, wins over the file")
+	return cmd
+}
+
+// runner is a hub that runs as a process.
+type runner struct {
+	cfg   configs.Hub
+	load  func() (configs.Hub, error)
+	log   *slog.Logger
+	level *slog.LevelVar
+	cert  atomic.Pointer[tls.Certificate]
+}
+
+func (r *runner) run(ctx context.Context) (err error) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := os.MkdirAll(r.cfg.Data.Dir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory (data.dir, --data): %w", err)
+	}
+	lock, err := lockDir(r.cfg.Data.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	c := hubConfig(r.cfg)
+	if r.cfg.MQTT.TLS() {
+		if err := r.certify(r.cfg); err != nil {
+			return err
+		}
+		c.TLS = &tls.Config{
+			MinVersion:     tls.VersionTLS12,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return r.cert.Load(), nil },
+		}
+	}
+	h, err := hub.New(c, r.log)
+	if err != nil {
+		return err
+	}
+	r.ready(h)
+	var side sync.WaitGroup
+	sideCtx, endSide := context.WithCancel(ctx)
+	side.Go(func() { r.watch(sideCtx, h) })
+	side.Go(func() { r.reload(sideCtx) })
+	err = h.Run(ctx)
+	notify(r.log, daemon.SdNotifyStopping)
+	endSide()
+	side.Wait()
+	if err != nil {
+		return err
+	}
+	r.log.Info("stopped")
+	return nil
+}
+
+func (r *runner) ready(h *hub.Hub) {
+	scheme := "mqtt"
+	if r.cfg.MQTT.TLS() {
+		scheme = "mqtts"
+	}
+	attrs := []any{"sdkAppId", h.App(), "boards", fmt.Sprintf("%s://%s", scheme, h.MQTTAddr())}
+	if a := h.HTTPAddr(); a != nil {
+		attrs = append(attrs, "http", fmt.Sprintf("http://%s", a))
+	}
+	attrs = append(attrs, "data", r.cfg.Data.Dir, "version", protocol.BuildVersion)
+	if scheme == "mqtts" && r.cfg.MQTT.TLSCert == "" {
+		attrs = append(attrs, "ca", filepath.Join(r.cfg.Data.Dir, certs.CAFile))
+	}
+	r.log.Info("ready", attrs...)
+	if host, _, err := net.SplitHostPort(r.cfg.MQTT.Listen); err == nil && scheme == "mqtt" && r.cfg.MQTT.Plain && host != "" {
+		r.log.Warn("mqtt.plain: UserSigs and messages can be read on the way")
+	}
+	notify(r.log, daemon.SdNotifyReady)
+}
+
+// hubConfig is the file's configuration as the hub wants it.
+func hubConfig(c configs.Hub) hub.Config {
+	return hub.Config{
+		Store: location(c), MQTT: c.MQTT.Listen, HTTP: c.HTTP.Listen,
+		CreateOnLogin:        c.Accounts.CreateOnLogin,
+		TerminalsPerPlatform: c.Accounts.TerminalsPerPlatform,
+		SigMaxExpire:         time.Duration(c.Accounts.SigMaxExpire),
+		ClockTolerance:       time.Duration(c.Accounts.ClockTolerance),
+		LockAfterFailures:    c.Accounts.LockAfterFailures,
+		MessageBytes:         int(c.Limits.MessageBytes),
+		WorkMembers:          c.Limits.GroupWorkMembers,
+		PublicMembers:        c.Limits.GroupPublicMembers,
+		MeetingMembers:       c.Limits.GroupMeetingMembers,
+		GroupsPerUser:        c.Limits.GroupsPerUser,
+		GroupNameBytes:       c.Limits.GroupNameBytes,
+		PullEntries:          c.Limits.PullEntries,
+		Broker: broker.Limits{
+			Connections:    c.MQTT.MaxConnections,
+			PerAddress:     c.MQTT.MaxConnectionsPerAddr,
+			ConnectTimeout: time.Duration(c.MQTT.ConnectTimeout),
+		},
+	}
+}
+
+// certify loads the operator's certificate, or the hub's own.
+func (r *runner) certify(cfg configs.Hub) error {
+	var cert tls.Certificate
+	var err error
+	if cfg.MQTT.TLSCert != "" {
+		if cert, err = tls.LoadX509KeyPair(cfg.MQTT.TLSCert, cfg.MQTT.TLSKey); err != nil {
+			return fmt.Errorf("read the certificate (mqtt.tls_cert, mqtt.tls_key): %w", err)
+		}
+	} else if cert, err = certs.Ensure(cfg.Data.Dir, certs.Hosts(cfg.MQTT.Listen), time.Now()); err != nil {
+		return err
+	}
+	r.cert.Store(&cert)
+	return nil
+}
+
+// renewEvery is how often the hub's own certificate is looked at.
+const renewEvery = 24 * time.Hour
+
+// reload reads the configuration again on SIGHUP, and the certificate also once
+// in a while.
+func (r *runner) reload(ctx context.Context) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	renew := time.NewTicker(renewEvery)
+	defer renew.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-renew.C:
+			if r.cfg.MQTT.TLS() {
+				if err := r.certify(r.cfg); err != nil {
+					r.log.Error("the certificate cannot be renewed, the present one stays", "err", err)
+				}
+			}
+		case <-hup:
+			notify(r.log, fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, monotonicMicros()))
+			r.again()
+			notify(r.log, daemon.SdNotifyReady)
+		}
+	}
+}
+
+func (r *runner) again() {
+	cfg, err := r.load()
+	if err != nil {
+		r.log.Error("the configuration is not taken, the present one stays", "err", err)
+		return
+	}
+	logging.SetLevel(r.level, cfg.Log.Level)
+	if r.cfg.MQTT.TLS() && cfg.MQTT.TLS() {
+		if err := r.certify(cfg); err != nil {
+			r.log.Error("the certificate is not taken, the present one stays", "err", err)
+		}
+	}
+	now, then := cfg, r.cfg
+	now.Log, then.Log = configs.Log{}, configs.Log{}
+	if now != then {
+		r.log.Warn("the configuration has changed beyond log and certificate: that needs a restart")
+	}
+	r.log.Info("reloaded")
+}
+
+// watch tells systemd that the hub gets on, after it has proved it.
+func (r *runner) watch(ctx context.Context, h *hub.Hub) {
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		r.log.Warn("the watchdog's environment is not valid", "err", err)
+	}
+	if every == 0 {
+		return
+	}
+	tick := time.NewTicker(every / 3)
+	defer tick.Stop()
+	for {
+		probe, cancel := context.WithTimeout(ctx, every/2)
+		if err := h.Alive(probe); err == nil {
+			notify(r.log, daemon.SdNotifyWatchdog)
+		} else if ctx.Err() == nil {
+			r.log.Error("the hub does not get on", "err", err)
+		}
+		cancel()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// notify tells systemd, where it listens.
+func notify(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("systemd cannot be told", "state", state, "err", err)
+	}
+}
+
+func monotonicMicros() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0
+	}
+	return ts.Nano() / 1000
+}
+
+// lockFile keeps two hubs from running on one data directory.
+const lockFile = "hub.lock"
+
+// lockDir takes the data directory for this process.
+func lockDir(dir string) (*os.File, error) {
+	path := filepath.Join(dir, lockFile)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the data directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		pid := make([]byte, 20)
+		n, _ := f.ReadAt(pid, 0) // empty while the other one is just starting
+		_ = f.Close()
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock the data directory: %s: %w", path, err)
+		}
+		return nil, fmt.Errorf("another hub (pid %s) runs on the data directory %s: stop it first", strings.TrimSpace(string(pid[:n])), dir)
+	}
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = f.WriteAt([]byte(fmt.Sprintln(os.Getpid())), 0)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock the data directory: %w", err), f.Close())
+	}
+	return f, nil
+}

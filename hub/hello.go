@@ -1,0 +1,235 @@
+package hub
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/herald-im/herald/hub/store"
+	"github.com/herald-im/herald/protocol"
+)
+
+const (
+	chunkBytes = 64 << 10 // of the pushes and heads in one frame, about
+	// beatMs is how often a terminal is asked to beat: a push that the broker had
+	// to drop is missed for no longer.
+	beatMs = 30_000
+)
+
+// hello opens a session and answers with what the terminal needs to go on. The
+// session is there before the heads are read, so that an entry is either in the
+// heads or pushed.
+func (h *Hub) hello(l *login, boot uint64, in *protocol.Hello) error {
+	refuse := func(format string, args ...any) {
+		msg := fmt.Sprintf(format, args...)
+		h.log.Warn("hello refused", "user", l.user, "terminal", l.terminal, "reason", msg)
+		h.bye(l.user, l.terminal, boot, protocol.CodeLoginAuthFailed, msg)
+		h.wire.Disconnect(l.clientID)
+	}
+	switch {
+	case in.Version != protocol.Version:
+		refuse("the hub speaks version %d of the wire and this terminal version %d: update the older of the two", protocol.Version, in.Version)
+		return nil
+	case boot == 0:
+		refuse("the hello has no boot")
+		return nil
+	case !protocol.ValidPlatform(in.Platform):
+		refuse("the platform is not 1 to %d of A-Z a-z 0-9 _ -", protocol.MaxPlatform)
+		return nil
+	}
+	s, kicked, ok := h.table.enter(l, boot, in.Platform, h.cfg.TerminalsPerPlatform)
+	if !ok {
+		return nil
+	}
+	for _, k := range kicked {
+		h.dismiss(protocol.CodeLoginKickedOffByOther,
+			"the account "+k.user+" logged in on another terminal of the platform "+k.platform, []ending{{k.login, k.boot}})
+	}
+	ctx, cancel := h.store.ReadContext(h.life)
+	defer cancel()
+	welcome, heads, err := h.welcome(ctx, s, in)
+	if err != nil {
+		// Without an answer the terminal would wait; a broken connection makes it
+		// come back, at its own pace.
+		h.log.Warn("hello not answered", "user", l.user, "terminal", l.terminal, "err", err)
+		h.wire.Disconnect(l.clientID)
+		return nil
+	}
+	h.log.Debug("hello", "user", l.user, "terminal", l.terminal, "platform", in.Platform, "program", in.Program,
+		"last", welcome.LastCseq, "heads", len(heads))
+	to := protocol.TopicToTerminal(h.app, s.user, s.terminal)
+	h.publish(to, &protocol.Frame{Welcome: welcome}, 1)
+	if welcome.Heads {
+		h.sendHeads(to, heads)
+	}
+	return nil
+}
+
+func (h *Hub) welcome(ctx context.Context, s *session, in *protocol.Hello) (*protocol.Welcome, []protocol.Head, error) {
+	p, err := h.store.Producer(ctx, h.app, s.user, s.terminal)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, nil, err
+	}
+	eras, err := h.store.Eras(ctx, protocol.MaxEras)
+	if err != nil {
+		return nil, nil, err
+	}
+	common, err := h.store.CommonEra(ctx, in.Eras)
+	if err != nil {
+		return nil, nil, err
+	}
+	newest := eras[len(eras)-1].Ord // this hub's own, at least
+	if n := len(in.Eras); n > 0 && common != in.Eras[n-1].Ord {
+		h.metrics.rewound.Inc()
+		h.log.Warn("a terminal knows a later state of the database: it was restored from a copy, and what was written since that copy is lost here",
+			"user", s.user, "terminal", s.terminal, "common era", common, "terminal's era", in.Eras[n-1].Ord, "era", newest)
+	}
+	live, err := h.store.LiveRooms(ctx, h.app, s.user)
+	if err != nil {
+		return nil, nil, err
+	}
+	readers, differ, err := h.readers(ctx, s.user, in.Digest, in.Logs)
+	if err != nil {
+		return nil, nil, err
+	}
+	heads := headsOf(readers)
+	if len(in.Eras) > 0 && common != newest {
+		for i, r := range readers {
+			if heads[i].Was, err = h.store.Was(ctx, r, common); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return &protocol.Welcome{
+		Boot: s.boot, Time: h.cfg.Now().UnixMilli(), Hub: "herald-hub " + protocol.BuildVersion,
+		Epoch: p.Epoch, LastCseq: p.LastCseq, Eras: eras, Common: common, Heads: differ || common != newest, Live: live, BeatMs: beatMs,
+	}, heads, nil
+}
+
+// readers lists the logs that a user may read, by name, and says whether a
+// terminal with this digest misses any of it.
+func (h *Hub) readers(ctx context.Context, user string, digest uint64, logs uint32) ([]store.Reader, bool, error) {
+	readers, err := h.store.Readable(ctx, h.app, user)
+	if err != nil {
+		return nil, false, err
+	}
+	sum := uint64(0)
+	for _, r := range readers {
+		sum += protocol.CursorHash(r.Log, r.Head)
+	}
+	slices.SortFunc(readers, func(a, b store.Reader) int { return cmp.Compare(a.Log, b.Log) })
+	return readers, sum != digest || len(readers) != int(logs), nil
+}
+
+func headsOf(readers []store.Reader) []protocol.Head {
+	heads := make([]protocol.Head, len(readers))
+	for i, r := range readers {
+		heads[i] = protocol.Head{Log: r.Log, Seq: r.Head, Start: max(r.Start, r.Seen)}
+	}
+	return heads
+}
+
+// sendHeads sends heads in as many frames as it takes, at least one.
+func (h *Hub) sendHeads(to string, heads []protocol.Head) {
+	for {
+		n, size := 0, 0
+		for n < len(heads) && n < protocol.MaxHeads && size < chunkBytes {
+			size += len(heads[n].Log) + 24
+			n++
+		}
+		f := &protocol.Heads{Time: h.cfg.Now().UnixMilli(), Items: heads[:n], More: n < len(heads)}
+		heads = heads[n:]
+		h.publish(to, &protocol.Frame{Heads: f}, 1)
+		if len(heads) == 0 {
+			return
+		}
+	}
+}
+
+// beat notes a terminal's cursors and tells it what it misses.
+func (h *Hub) beat(s *session, in *protocol.Beat) error {
+	h.seen.note(s.user, in.Moved)
+	ctx, cancel := h.store.ReadContext(h.life)
+	defer cancel()
+	readers, differ, err := h.readers(ctx, s.user, in.Digest, in.Logs)
+	if err != nil {
+		h.log.Warn("beat not answered", "user", s.user, "terminal", s.terminal, "err", err)
+		return nil // the next one comes
+	}
+	if !differ {
+		readers = nil
+	}
+	h.sendHeads(protocol.TopicToTerminal(h.app, s.user, s.terminal), headsOf(readers))
+	return nil
+}
+
+const (
+	maxRangeBytes = 128 << 10 // of the bodies in a range
+)
+
+// pull answers with entries of a log that the account may read.
+func (h *Hub) pull(s *session, in *protocol.Pull) error {
+	h.metrics.pulls.Inc()
+	ctx, cancel := h.store.ReadContext(h.life)
+	defer cancel()
+	out, err := h.read(ctx, s.user, in)
+	if err != nil {
+		var e *protocol.Error
+		if !errors.As(err, &e) {
+			h.log.Warn("pull not answered", "user", s.user, "terminal", s.terminal, "log", in.Log, "err", err)
+			e = protocol.Errorf(protocol.CodeSvrGroupInternalError, "the hub cannot read its database at present: try again later")
+		}
+		out = &protocol.Range{From: in.After, Code: e.Code, Msg: e.Msg}
+	}
+	out.ID, out.Log = in.ID, in.Log
+	h.publish(protocol.TopicToTerminal(h.app, s.user, s.terminal), &protocol.Frame{Range: out}, 1)
+	return nil
+}
+
+func (h *Hub) read(ctx context.Context, user string, in *protocol.Pull) (*protocol.Range, error) {
+	r, err := h.store.Reader(ctx, h.app, user, in.Log)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, h.unreadable(ctx, in.Log)
+	}
+	if err != nil {
+		return nil, err
+	}
+	from := in.After
+	switch {
+	case in.Fresh:
+		from = max(r.Start, r.Seen)
+	case from > 0 && from < r.Start:
+		// A cursor of an earlier stay in the group: what was written between the
+		// two is not for it, even in a Meeting, whose history one may ask for.
+		from = r.Start
+	case from < r.From:
+		from = r.From
+	}
+	limit := h.cfg.PullEntries
+	if in.Limit > 0 {
+		limit = min(limit, int(in.Limit))
+	}
+	limit = min(limit, protocol.MaxPushEntries)
+	out := &protocol.Range{From: from, Head: r.Head}
+	if from < r.Head {
+		out.Entries, err = h.store.Entries(ctx, r.ID, from, r.Head, limit, maxRangeBytes)
+	}
+	return out, err
+}
+
+// unreadable says why a log may not be read.
+func (h *Hub) unreadable(ctx context.Context, log string) error {
+	kind, group, _ := protocol.ParseLog(log)
+	if kind == protocol.LogGroup {
+		g, err := h.store.Group(ctx, h.app, group)
+		if errors.Is(err, store.ErrNotFound) || err == nil && g.Dismissed {
+			return protocol.Errorf(protocol.CodeSvrGroupNotFound, "there is no group %s", group)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "the account may not read this log")
+}

@@ -1,0 +1,84 @@
+package hub
+
+import (
+	"context"
+	"time"
+
+	"github.com/herald-im/herald/hub/store"
+	"github.com/herald-im/herald/protocol"
+)
+
+// orderEvery is how soon the hub does what the operator orders.
+const orderEvery = 500 * time.Millisecond
+
+// obey carries out the operator's orders until ctx ends.
+func (h *Hub) obey(ctx context.Context) {
+	last, known, failing := int64(0), false, false
+	tick := time.NewTicker(orderEvery)
+	defer tick.Stop()
+	for {
+		var orders []store.Order
+		read, cancel := h.store.ReadContext(ctx)
+		var err error
+		if !known { // what was ordered before the start is about nobody here
+			last, err = h.store.LastOrder(read)
+			known = err == nil
+		} else {
+			orders, err = h.store.Orders(read, last)
+		}
+		cancel()
+		if err != nil && !failing && ctx.Err() == nil {
+			h.log.Error("the operator's orders cannot be read", "err", err)
+		}
+		failing = err != nil
+		for _, o := range orders {
+			last = o.ID
+			if o.App == h.app {
+				h.carryOut(o)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (h *Hub) carryOut(o store.Order) {
+	all := func(*login) bool { return true }
+	switch o.Kind {
+	case store.OrderKick:
+		h.dismiss(protocol.CodeLoginKickedOffByOther, "the operator ended the session", h.table.end(o.User, all))
+	case store.OrderBlock:
+		h.dismiss(protocol.CodeSvrAccountBlacklist, "the account "+o.User+" is blocked", h.table.end(o.User, all))
+	case store.OrderKey:
+		h.dismiss(protocol.CodeSvrAccountInvalidUserSig, "the key that made the UserSig is no longer in force: get a new UserSig",
+			h.table.end("", func(l *login) bool { return l.keyID == o.Arg }))
+	default:
+		h.log.Warn("unknown order: a newer herald-hub gave it", "kind", o.Kind)
+	}
+}
+
+// expire ends sessions whose UserSig runs out, until ctx ends.
+func (h *Hub) expire(ctx context.Context) {
+	// Timers follow a clock of their own, so the hub's is looked at again at the
+	// latest after this.
+	const longest = time.Minute
+	timer := time.NewTimer(longest)
+	defer timer.Stop()
+	for {
+		gone, next := h.table.endExpired(h.cfg.Now())
+		h.dismiss(protocol.CodeSvrAccountUserSigExpired, "the UserSig has expired: get a new one", gone)
+		if next == 0 || next > longest {
+			next = longest
+		}
+		timer.Reset(next)
+		select {
+		case <-timer.C:
+		case <-h.table.sooner:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

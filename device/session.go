@@ -38,6 +38,10 @@ type session struct {
 	calls  chan *call
 	alive  atomic.Int64 // Unix seconds, by the board, at which the connection's loop last went round; 0: no connection
 
+	// Of run: the trouble that was logged last, and when.
+	complained   protocol.Code
+	complainedAt time.Time
+
 	mu      sync.Mutex
 	auto    bool // by the configuration: not given up for a refusal
 	sig     string
@@ -91,7 +95,7 @@ func asLinkError(err error) *protocol.Error {
 	case errors.As(err, &e):
 		return e
 	}
-	return protocol.Errorf(protocol.CodeNetDisconnect, "no link to the hub: %v", err)
+	return protocol.Errorf(protocol.CodeNetDisconnect, "%v", err)
 }
 
 // loginError says a refusal in the codes that im.login returns.
@@ -119,7 +123,7 @@ func (s *session) verdict(e *protocol.Error) (again bool, after time.Duration) {
 	case protocol.CodeSvrAccountFreqLimit:
 		return true, slowRetry
 	case protocol.CodeUserSigExpired:
-		if s.loggedIn() {
+		if s.linkUp() { // and not at each attempt after it
 			raise(s.d, protocol.OnUserSigExpired, *e)
 		}
 	case protocol.CodeLoginAuthFailed, protocol.CodeSvrAccountUserSigEmpty, protocol.CodeSvrAccountUserSigCheckFailed,
@@ -128,12 +132,27 @@ func (s *session) verdict(e *protocol.Error) (again bool, after time.Duration) {
 		protocol.CodeSvrAccountBlacklist, protocol.CodeSvrAccountInvalidUserSig, protocol.CodeSvrAccountNotFound:
 	default:
 		raise(s.d, protocol.OnConnectFailed, *e)
-		s.log.Warn("no link to the hub; trying again", "err", e.Msg)
+		s.complain(slog.LevelWarn, "no link; trying again", e)
 		return true, 0
 	}
 	raise(s.d, protocol.OnConnectFailed, *e)
-	s.log.Error("the hub refuses the login", "code", e.Code, "err", e.Msg, "again", auto)
+	s.complain(slog.LevelError, "the hub refuses the login", e, "again", auto)
 	return auto, slowRetry
+}
+
+// reminder is how often a trouble that goes on is logged. Each attempt by
+// itself is debug: a board that is offline for months must not fill its log.
+const reminder = 15 * time.Minute
+
+// complain logs trouble with the link: when it begins, when it changes its kind,
+// and now and then.
+func (s *session) complain(level slog.Level, msg string, e *protocol.Error, args ...any) {
+	if e.Code == s.complained && time.Since(s.complainedAt) < reminder && !s.linkUp() {
+		level = slog.LevelDebug
+	} else {
+		s.complained, s.complainedAt = e.Code, time.Now()
+	}
+	s.log.Log(s.ctx, level, msg, append([]any{"code", e.Code, "err", e.Msg}, args...)...)
 }
 
 // pause waits before the next attempt; false says that the session is over.

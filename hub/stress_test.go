@@ -417,15 +417,19 @@ func FuzzReceive(f *testing.F) {
 	x := r.connect("alice", "t")
 	f.Fuzz(func(t *testing.T, b []byte) {
 		x.boot, x.t, r.t = 7, t, t
-		x.login.ended = false
-		r.table.heard(x.login)
-		x.hello()
+		again := func() { // the hub may have ended it
+			x.login.ended, x.cut = false, make(chan struct{})
+			r.mu.Lock()
+			r.terms[x.peer.ClientID] = x
+			r.mu.Unlock()
+			r.table.heard(x.login)
+			x.hello()
+		}
+		again()
 		if err := r.Receive(x.peer, x.topic, b); err != nil {
 			t.Error(err)
 		}
-		x.login.ended = false
-		r.table.heard(x.login)
-		x.hello()
+		again()
 		x.mu.Lock()
 		x.frames = nil
 		x.mu.Unlock()

@@ -98,6 +98,6 @@ var (
 	})
 	GetQueue = Declare[QueueRequest, QueueResponse](Info{
 		Name: "device.getQueue", Doc: "lists what waits to be sent", Source: "Herald", Scope: Read, Route: Local,
-		Codes: []Code{CodeNotLoggedIn},
+		Codes: []Code{CodeNotInitialized, CodeNotLoggedIn, CodeDatabaseFailure},
 	})
 )

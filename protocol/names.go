@@ -45,8 +45,12 @@ func (a AppID) String() string { return strconv.FormatUint(uint64(a), 10) }
 // ValidUserID tells whether s may name an account: 1–32 bytes of A-Z a-z 0-9 _ -.
 func ValidUserID(s string) bool { return validWord(s, MaxUserID) }
 
-// ValidTerminal tells whether s may name a terminal: 1–16 bytes of A-Z a-z 0-9 _ -.
-func ValidTerminal(s string) bool { return validWord(s, MaxTerminal) }
+// ValidTerminal tells whether s may name a terminal: 1–16 bytes of A-Z a-z 0-9.
+// It has no hyphen, so that a client id can be taken apart in one way only:
+// else the terminal "c" of "a-b" and the terminal "b-c" of "a" were one client.
+func ValidTerminal(s string) bool {
+	return validWord(s, MaxTerminal) && !strings.ContainsAny(s, "-_")
+}
 
 // ValidPlatform tells whether s may name a platform, by the rule of a terminal.
 func ValidPlatform(s string) bool { return validWord(s, MaxPlatform) }

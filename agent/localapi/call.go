@@ -55,8 +55,7 @@ func (d *door) routeMethod(w http.ResponseWriter, r *http.Request) {
 		d.wrongMethod(w, r, http.MethodPost)
 		return
 	}
-	if ct := r.Header["Content-Type"]; !isJSON(ct) || len(r.Header["Content-Encoding"]) > 0 {
-		// Forms of web pages, which a browser sends without asking, end here.
+	if ct := r.Header["Content-Type"]; !d.takes(ct) || len(r.Header["Content-Encoding"]) > 0 {
 		d.refuseAndClose(w, http.StatusUnsupportedMediaType,
 			protocol.Errorf(protocol.CodeInvalidParameters, "the body must be application/json, not encoded"))
 		return
@@ -68,6 +67,13 @@ func (d *door) routeMethod(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 	d.call(w, r, name, body)
+}
+
+// takes tells whether a Content-Type is accepted. Over TCP the forms of web
+// pages, which a browser sends without asking, end here; no browser can open
+// the socket, and there curl -d says that it sends a form whatever it sends.
+func (d *door) takes(values []string) bool {
+	return isJSON(values) || !d.guard.tcp && len(values) == 1 && values[0] == "application/x-www-form-urlencoded"
 }
 
 // isJSON tells whether the Content-Type is JSON or not given.

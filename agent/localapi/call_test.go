@@ -51,7 +51,7 @@ func TestBadCalls(t *testing.T) {
 		{"DELETE of a method", "DELETE", send, "", "", 405, 6017, "takes POST, not DELETE"},
 		{"POST of events", "POST", "/v1/events", "", "", 405, 6017, "takes GET"},
 		{"POST of health", "POST", "/healthz", "", "", 405, 6017, "takes GET"},
-		{"form", "POST", send, "userId=indoor", "application/x-www-form-urlencoded", 415, 6017, "application/json"},
+		{"form", "POST", send, "userId=indoor", "application/x-www-form-urlencoded", 400, 6017, "JSON"},
 		{"text, as a page may send", "POST", send, `{"userId":"indoor","text":"x"}`, "text/plain", 415, 6017, "application/json"},
 		{"nonsense type", "POST", send, `{}`, ";;", 415, 6017, "application/json"},
 		{"malformed", "POST", send, `{"userId":`, "", 400, 6017, "JSON"},

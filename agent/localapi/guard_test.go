@@ -39,6 +39,24 @@ func TestTCPAdmits(t *testing.T) {
 	}
 }
 
+// TestFormsOfPages: a browser sends these without asking the board first, so
+// over TCP they are refused whatever they hold. On the socket they are what
+// curl -d says of a JSON body.
+func TestFormsOfPages(t *testing.T) {
+	g := start(t, nil)
+	const form = "application/x-www-form-urlencoded"
+	r := g.overTCP("POST", "/v1/im/getVersion", "{}")
+	r.Header.Set("Content-Type", form)
+	if a := do(t, http.DefaultClient, r); a.status != 415 || a.Code != 6017 {
+		t.Errorf("over TCP: %d %s", a.status, a.raw)
+	}
+	r = request(t, "POST", "http://herald/v1/im/getVersion", "{}")
+	r.Header.Set("Content-Type", form)
+	if a := do(t, g.client(), r); a.status != 200 {
+		t.Errorf("on the socket: %d %s", a.status, a.raw)
+	}
+}
+
 func TestTCPKeepsOut(t *testing.T) {
 	g := start(t, nil)
 	for _, c := range []struct {

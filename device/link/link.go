@@ -127,18 +127,29 @@ func connect(ctx context.Context, p Params, username string) (*Conn, error) {
 	return c, nil
 }
 
+// inUse is what mochi answers [MQTT 5, 3.9.3] when a message of its own that is
+// not acknowledged yet bears the number that the subscription has. In MQTT the
+// numbers of the two directions have nothing to do with each other.
+const inUse = 0x91
+
 // subscribe asks for one topic: paho takes the answers to several on trust, see
 // conn.admit.
 func (c *Conn) subscribe(ctx context.Context, filter string, timeout time.Duration) error {
-	t := c.client.Subscribe(filter, 1, nil)
-	if err := wait(ctx, t, timeout); err != nil {
-		return fmt.Errorf("subscribe: %w", err)
+	for began := time.Now(); ; {
+		t := c.client.Subscribe(filter, 1, nil)
+		if err := wait(ctx, t, timeout-time.Since(began)); err != nil {
+			return fmt.Errorf("subscribe: %w", err)
+		}
+		switch granted, answered := t.(*mqtt.SubscribeToken).Result()[filter]; {
+		case !answered:
+			return errors.New("subscribe: the link broke before the answer")
+		case granted == inUse:
+			continue // with the next number
+		case granted > 2: // 0x80 [MQTT-3.9.3]
+			return fmt.Errorf("subscribe: the broker refuses %s", filter)
+		}
+		return nil
 	}
-	// 0x80: refused [MQTT-3.9.3]. Nothing is granted where the link broke meanwhile.
-	if granted, ok := t.(*mqtt.SubscribeToken).Result()[filter]; !ok || granted > 2 {
-		return fmt.Errorf("subscribe: the broker refuses %s", filter)
-	}
-	return nil
 }
 
 // Listen changes the live rooms that are listened to. It does not wait.

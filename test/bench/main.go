@@ -135,14 +135,14 @@ func machine() string {
 }
 
 // house makes a hub and boards for a section, and ends them.
-func (b *bench) house(ctx context.Context, f func(h *rig.House, hub *rig.Hub) error, hubArgs ...string) (err error) {
+func (b *bench) house(ctx context.Context, f func(h *rig.House, hub *rig.Hub) error) (err error) {
 	dir, err := os.MkdirTemp("", "hb")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	h := &rig.House{Dir: dir, Bin: b.bin}
-	hub, err := h.AddHub("", hubArgs...)
+	hub, err := h.AddHub("", "")
 	if err != nil {
 		return err
 	}

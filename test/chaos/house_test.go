@@ -85,7 +85,13 @@ func (e event) str(key string) string { s, _ := e.data[key].(string); return s }
 func (e event) num(key string) int    { n, _ := e.data[key].(float64); return int(n) }
 
 // newHouse starts a hub on a database ("" is SQLite).
-func newHouse(t *testing.T, db string, hubArgs ...string) *house {
+func newHouse(t *testing.T, db string) *house {
+	t.Helper()
+	return newHouseAt(t, db, "")
+}
+
+// newHouseAt starts a hub with its data in a directory ("" is one of ours).
+func newHouseAt(t *testing.T, db, data string) *house {
 	t.Helper()
 	// Sockets lie in it: their paths are at most 107 bytes long.
 	dir, err := os.MkdirTemp("", "h")
@@ -95,7 +101,7 @@ func newHouse(t *testing.T, db string, hubArgs ...string) *house {
 	if f, err := strconv.Atoi(os.Getenv("HERALD_CHAOS")); err == nil && f > 0 {
 		h.factor = f
 	}
-	h.hub, err = h.rig.AddHub(db, hubArgs...)
+	h.hub, err = h.rig.AddHub(db, data)
 	must(t, err)
 	h.startHub()
 	t.Cleanup(func() {

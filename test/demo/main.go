@@ -41,7 +41,7 @@ func run(ctx context.Context) (err error) {
 	}
 	fmt.Printf("A hub and two boards in %s (removed at the end).\n\n", dir)
 	house := &rig.House{Dir: dir, Bin: bin}
-	hub, err := house.AddHub("")
+	hub, err := house.AddHub("", "")
 	if err != nil {
 		return err
 	}

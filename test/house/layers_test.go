@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"media":          {"protocol", "configs"},
 	"agent":          {"protocol", "configs", "logging", "device", "media", "web"},
 	"hub":            {"protocol", "configs", "logging"},
-	"cmd/herald":     {"protocol", "configs", "logging", "agent"},
+	"cmd/herald":     {"protocol", "configs", "logging", "agent", "device", "media", "web"},
 	"cmd/herald-hub": {"protocol", "configs", "logging", "hub"},
 	"systemd":        {},
 }

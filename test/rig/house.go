@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/herald-im/herald/protocol/client"
 )
@@ -36,10 +37,14 @@ type Board struct {
 	State  string // its state directory
 	Socket string
 	Sig    string // file
+
+	once   sync.Once
+	client *client.Client
 }
 
-// AddHub prepares a hub; db is as --db. It does not start it.
-func (h *House) AddHub(db string, args ...string) (*Hub, error) {
+// AddHub prepares a hub; db is as --db, data is its directory, "" for one in
+// the house. It does not start it.
+func (h *House) AddHub(db, data string) (*Hub, error) {
 	mqtt, err := FreePort()
 	if err != nil {
 		return nil, err
@@ -48,15 +53,18 @@ func (h *House) AddHub(db string, args ...string) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
+	if data == "" {
+		data = filepath.Join(h.Dir, "hub")
+	}
 	hub := &Hub{
-		Data: filepath.Join(h.Dir, "hub"), DB: db,
+		Data: data, DB: db,
 		MQTT: fmt.Sprintf("127.0.0.1:%d", mqtt), HTTP: fmt.Sprintf("127.0.0.1:%d", http),
 	}
 	if err := os.MkdirAll(hub.Data, 0o700); err != nil {
 		return nil, err
 	}
 	hub.Process = Process{Name: "herald-hub", Path: filepath.Join(h.Bin, "herald-hub"), Log: h.Log}
-	hub.Args = append([]string{"run", "--data", hub.Data, "--mqtt", hub.MQTT, "--http", hub.HTTP}, args...)
+	hub.Args = []string{"run", "--data", hub.Data, "--mqtt", hub.MQTT, "--http", hub.HTTP}
 	if db != "" {
 		hub.Args = append(hub.Args, "--db", db)
 	}
@@ -111,5 +119,9 @@ func (b *Board) Configure(toml string) error {
 	return nil
 }
 
-// Client talks to the board's local API.
-func (b *Board) Client() *client.Client { return client.Unix(b.Socket) }
+// Client talks to the board's local API. It is the same each time, as its
+// connections are kept.
+func (b *Board) Client() *client.Client {
+	b.once.Do(func() { b.client = client.Unix(b.Socket) })
+	return b.client
+}

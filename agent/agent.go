@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -86,6 +87,9 @@ func apiConfig(c configs.API) (localapi.Config, error) {
 
 func deviceConfig(c configs.Agent, log Logging) device.Config {
 	addr, secure := c.Hub.Broker()
+	if host, _, err := net.SplitHostPort(addr); err == nil && !secure && host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		log.Warn("the link to the hub is not encrypted: anybody on the way can read it and log in as this board; use mqtts://", "hub", addr)
+	}
 	return device.Config{
 		StateDir: c.State.Dir, MinFree: int64(c.State.MinFree),
 		Outbox:  outbox.Limits{MaxItems: c.Outbox.MaxItems, MaxBytes: int64(c.Outbox.MaxBytes)},

@@ -7,10 +7,7 @@ import (
 	"github.com/herald-im/herald/protocol"
 )
 
-const (
-	callWait   = 10 * time.Second // for the hub's reply
-	maxPending = 256              // calls without a reply
-)
+const maxPending = 256 // calls without a reply
 
 var errOffline = protocol.Errorf(protocol.CodeNetDisconnect, "no link to the hub: try again when it is back")
 
@@ -39,15 +36,15 @@ func (s *session) ask(ctx context.Context, method string, body []byte) ([]byte, 
 	if !s.linkUp() {
 		return nil, errOffline
 	}
-	c := &call{method: method, body: body, until: time.Now().Add(callWait), reply: make(chan reply, 1)}
-	timer := time.NewTimer(callWait)
+	c := &call{method: method, body: body, until: time.Now().Add(s.d.timing.call), reply: make(chan reply, 1)}
+	timer := time.NewTimer(s.d.timing.call)
 	defer timer.Stop()
 	select {
 	case s.calls <- c:
 	case <-s.ctx.Done():
 		return nil, s.endedWith()
 	case <-timer.C:
-		return nil, errCallTimeout
+		return nil, s.callTimeout()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -57,14 +54,15 @@ func (s *session) ask(ctx context.Context, method string, body []byte) ([]byte, 
 	case <-s.ended:
 		return nil, s.endedWith()
 	case <-timer.C:
-		return nil, errCallTimeout
+		return nil, s.callTimeout()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-var errCallTimeout = protocol.Errorf(protocol.CodeRequestTimeout,
-	"the hub has not answered in %d s: it may have done it all the same", int(callWait/time.Second))
+func (s *session) callTimeout() error {
+	return protocol.Errorf(protocol.CodeRequestTimeout, "the hub has not answered in %v: it may have done it all the same", s.d.timing.call)
+}
 
 // call sends a call on its way.
 func (c *connection) call(call *call) error {
@@ -103,7 +101,7 @@ func (c *connection) expireCalls(now time.Time) {
 	for id, call := range c.pending {
 		if now.After(call.until) {
 			delete(c.pending, id)
-			call.done(nil, errCallTimeout)
+			call.done(nil, c.s.callTimeout())
 		}
 	}
 }

@@ -13,10 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-const (
-	answerWait = 20 * time.Second // for the hub's answer to a hello, an append or a pull
-	tick       = 2 * time.Second  // how often deadlines are looked at
-)
+const maxLogs = 100_000 // of an account
 
 // connection is one link with its hello: everything in it belongs to the
 // session's goroutine.
@@ -36,7 +33,7 @@ type connection struct {
 	flight   *flight // the batch on its way; nil: none
 	pulls    pulls
 	pending  map[uint64]*call
-	nextCall uint64
+	nextCall uint64            // begins anywhere: a late reply may be of an earlier connection
 	live     map[string]uint32 // rooms listened to
 	beaten   time.Time
 	beat     time.Duration
@@ -93,7 +90,7 @@ func (s *session) connect() error {
 	c := &connection{
 		s: s, link: l, boot: boot, log: s.log,
 		pending: make(map[uint64]*call), live: make(map[string]uint32),
-		beat: cfg.Beat, beaten: time.Now(),
+		beat: cfg.Beat, beaten: time.Now(), nextCall: rand.Uint64() >> 1,
 		posts: posts{ready: make(chan struct{}, 1)},
 	}
 	c.pulls.init()
@@ -129,7 +126,7 @@ func (c *connection) hello() error {
 
 // serve is the connection's loop.
 func (c *connection) serve(ctx context.Context) error {
-	ticker := time.NewTicker(tick)
+	ticker := time.NewTicker(c.s.d.timing.tick)
 	defer ticker.Stop()
 	for {
 		var err error
@@ -163,9 +160,9 @@ func (c *connection) serve(ctx context.Context) error {
 func (c *connection) deadlines() error {
 	now := time.Now()
 	switch {
-	case c.welcome == nil && now.Sub(c.helloed) > answerWait:
+	case !c.ready && now.Sub(c.helloed) > c.s.d.timing.answer:
 		return errors.New("the hub has not answered the hello")
-	case c.flight != nil && now.Sub(c.flight.sent) > answerWait:
+	case c.flight != nil && now.Sub(c.flight.sent) > c.s.d.timing.answer:
 		return errors.New("the hub has not answered a batch")
 	}
 	if !c.ready {
@@ -225,7 +222,14 @@ func (c *connection) bye(b *protocol.Bye) error {
 		return nil // of an earlier connection
 	case b.Code == protocol.CodeNotLoggedIn, b.Code == protocol.CodeNetAuthInvalid:
 		// The hub does not know this session, or not its numbering (any more).
+		switch {
+		case c.welcome == nil:
+			return nil // a hello is on its way already
+		case time.Since(c.helloed) < c.s.d.timing.helloApart:
+			return fmt.Errorf("the hub asks for one hello after the other: %s", b.Msg)
+		}
 		c.flight = nil
+		c.pulls.forget()
 		return c.hello()
 	case b.Code == 0:
 		return errors.New("the hub ended the session")
@@ -259,7 +263,9 @@ func (c *connection) gotHeads(h *protocol.Heads) error {
 	if c.welcome == nil {
 		return nil
 	}
-	c.heads = append(c.heads, h.Items...)
+	if c.heads = append(c.heads, h.Items...); len(c.heads) > maxLogs {
+		return fmt.Errorf("the hub names more than %d logs", maxLogs)
+	}
 	if h.More {
 		return nil
 	}
@@ -274,7 +280,7 @@ func (c *connection) begin() error {
 		newest = w.Eras[n-1].Ord
 	}
 	known := len(s.inbox.Eras(1)) > 0
-	rewound, entries, err := s.inbox.Meet(w.Eras, w.Common, c.heads, known && w.Common != newest)
+	rewound, entries, err := s.inbox.Meet(w.Eras, w.Common, c.heads, known && w.Heads && w.Common != newest)
 	if err != nil {
 		return err
 	}

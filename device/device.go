@@ -59,6 +59,7 @@ type Device struct {
 	clock    hubClock
 	terminal string
 	started  time.Time
+	timing   timing
 	sessions sync.WaitGroup
 
 	mu        sync.Mutex
@@ -78,7 +79,7 @@ func Open(cfg Config, log *slog.Logger) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{cfg: cfg, log: log, db: db, started: time.Now()}
+	d := &Device{cfg: cfg, log: log, db: db, started: time.Now(), timing: usualTiming()}
 	d.clock.board = cfg.Now
 	if d.journal, err = journal.Open(db, cfg.Journal); err == nil {
 		err = d.loadState()
@@ -93,8 +94,15 @@ func Open(cfg Config, log *slog.Logger) (*Device, error) {
 }
 
 func (d *Device) reportReplaced(r *store.Replaced) error {
-	d.log.Error("the store was damaged; it was set aside and a new one begun", "reason", r.Reason, "aside", r.SetAside)
-	ev, err := protocol.OnStoreReplaced.New(protocol.StoreReplacedEvent{Reason: r.Reason, SetAside: filepath.Base(r.SetAside)})
+	d.log.Error("the store was damaged; it was set aside and a new one begun with what could be read of it",
+		"reason", r.Reason, "aside", r.SetAside, "carried", r.Carried, "lost", r.Lost)
+	waiting, err := d.waiting()
+	if err != nil {
+		return err
+	}
+	ev, err := protocol.OnStoreReplaced.New(protocol.StoreReplacedEvent{
+		Reason: r.Reason, SetAside: filepath.Base(r.SetAside), Salvaged: waiting, Damaged: r.Lost,
+	})
 	if err != nil {
 		return err
 	}
@@ -108,6 +116,18 @@ var (
 	acctName    = []byte("accounts")
 )
 
+// waiting counts the messages in all outboxes.
+func (d *Device) waiting() (n int, err error) {
+	err = d.db.View(func(tx *bbolt.Tx) error {
+		accounts := tx.Bucket(acctName)
+		return accounts.ForEachBucket(func(name []byte) error {
+			n += outbox.Waiting(accounts.Bucket(name))
+			return nil
+		})
+	})
+	return n, err
+}
+
 // loadState reads, or makes, what is the board's own.
 func (d *Device) loadState() error {
 	return d.db.Do(func(tx *bbolt.Tx) error {
@@ -119,8 +139,8 @@ func (d *Device) loadState() error {
 			return err
 		}
 		d.clock.remember(b.Get(timeKey))
-		if id := b.Get(terminalKey); id != nil {
-			d.terminal = string(id)
+		if id := string(b.Get(terminalKey)); protocol.ValidTerminal(id) {
+			d.terminal = id
 			return nil
 		}
 		var raw [6]byte
@@ -157,7 +177,7 @@ func (d *Device) Run(ctx context.Context) (err error) {
 	case <-ctx.Done():
 		return nil
 	case err := <-d.db.Damaged():
-		return fmt.Errorf("%w; the next start sets it aside", err)
+		return fmt.Errorf("the store cannot be used any more, the next start looks after it: %w", err)
 	}
 }
 

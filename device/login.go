@@ -12,10 +12,6 @@ import (
 	"github.com/herald-im/herald/protocol/usersig"
 )
 
-// loginWait is how long im.login waits for the hub before it says that it goes
-// on in the background.
-const loginWait = 15 * time.Second
-
 // autoLogin begins the session that the configuration asks for.
 func (d *Device) autoLogin() error {
 	sig, err := d.cfg.Sig()
@@ -39,6 +35,15 @@ func (d *Device) begin(user, sig string, auto bool) (*session, error) {
 	app := protocol.AppID(claims.AppID)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	for d.session != nil && d.session.over() { // its last writes must not meet those of the next
+		s := d.session
+		d.mu.Unlock()
+		<-s.ended
+		d.mu.Lock()
+		if d.session == s {
+			d.session = nil
+		}
+	}
 	switch {
 	case d.destroyed:
 		return nil, errNotInitialized
@@ -47,7 +52,7 @@ func (d *Device) begin(user, sig string, auto bool) (*session, error) {
 	case d.pinned != 0 && app != d.pinned:
 		return nil, protocol.Errorf(protocol.CodeSvrAccountUserSigMismatchSDKAppID, "the UserSig was made for another sdkAppId than %d", d.pinned)
 	}
-	if s := d.session; s != nil && !s.over() {
+	if s := d.session; s != nil {
 		if s.user != user || s.app != app {
 			return nil, protocol.Errorf(protocol.CodeAccountLoginInProcess, "%s is logged in: log out first", s.user)
 		}
@@ -71,6 +76,9 @@ func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*s
 	acct, err := d.account(app, user)
 	if err != nil {
 		return nil, err
+	}
+	if auto {
+		sig = "" // read anew for each attempt
 	}
 	s := &session{
 		d: d, app: app, user: user, auto: auto, sig: sig,
@@ -102,6 +110,8 @@ func sigError(err error) error {
 	return protocol.Errorf(protocol.CodeSvrAccountUserSigCheckFailed, "userSig: %v", err)
 }
 
+var errNotLoggedIn = protocol.Errorf(protocol.CodeNotLoggedIn, "not logged in: call im.login first")
+
 var errNotInitialized = protocol.Errorf(protocol.CodeNotInitialized, "im.destroy was called: call im.init first")
 
 func (d *Device) init(_ context.Context, _ protocol.Caller, r protocol.InitRequest) (protocol.Empty, error) {
@@ -123,7 +133,7 @@ func (d *Device) login(ctx context.Context, c protocol.Caller, r protocol.LoginR
 		return protocol.Empty{}, err
 	}
 	d.log.Info("login asked for", "user", r.UserID, "by", c.Who)
-	timer := time.NewTimer(loginWait)
+	timer := time.NewTimer(d.timing.login)
 	defer timer.Stop()
 	select {
 	case <-s.firstLogin():
@@ -132,7 +142,7 @@ func (d *Device) login(ctx context.Context, c protocol.Caller, r protocol.LoginR
 		return protocol.Empty{}, s.endedWith()
 	case <-timer.C:
 		return protocol.Empty{}, protocol.Errorf(protocol.CodeRequestTimeout,
-			"the hub at %s has not answered in %d s; the login goes on in the background", d.cfg.HubAddr, int(loginWait/time.Second))
+			"the hub at %s has not answered in %v; the login goes on in the background", d.cfg.HubAddr, d.timing.login)
 	case <-ctx.Done():
 		return protocol.Empty{}, ctx.Err()
 	}
@@ -183,7 +193,7 @@ func (d *Device) current() (*session, error) {
 	case d.destroyed:
 		return nil, errNotInitialized
 	case d.session == nil || d.session.over():
-		return nil, protocol.Errorf(protocol.CodeNotLoggedIn, "not logged in: call im.login first")
+		return nil, errNotLoggedIn
 	}
 	return d.session, nil
 }

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/herald-im/herald/protocol"
@@ -193,7 +194,12 @@ type pulling struct {
 
 func (p *pulls) init() {
 	p.wanted, p.asked = make(map[string]uint64), make(map[uint32]*pulling)
+	p.next = rand.Uint32() // a late range may be of an earlier connection
 }
+
+// forget drops what was asked of a session that the hub does not know any more.
+// It is asked again after the next welcome.
+func (p *pulls) forget() { clear(p.asked) }
 
 func (p *pulls) want(log string, seq uint64) { p.wanted[log] = max(p.wanted[log], seq) }
 
@@ -253,7 +259,7 @@ func (p *pulls) ask(c *connection) error {
 // retry asks again for what was not answered in time.
 func (p *pulls) retry(c *connection, now time.Time) error {
 	for id, a := range p.asked {
-		if now.Sub(a.sent) > answerWait {
+		if now.Sub(a.sent) > c.s.d.timing.answer {
 			delete(p.asked, id)
 		}
 	}

@@ -10,10 +10,6 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// sendWait is how long a send waits for the hub's answer while the link is up,
-// so that its caller hears of a refusal. Then the message counts as queued.
-const sendWait = 5 * time.Second
-
 // flight is a batch on its way to the hub.
 type flight struct {
 	items []outbox.Item
@@ -22,7 +18,8 @@ type flight struct {
 }
 
 // post accepts a message: it returns once the message is on disk and, while the
-// link is up, the hub has answered.
+// link is up, the hub has answered, so that its caller hears of a refusal. After
+// timing.send the message counts as queued.
 func (s *session) post(ctx context.Context, kind protocol.ItemKind, to string, m protocol.Message, priority uint8) (protocol.SendResponse, error) {
 	if err := s.d.db.Room(); err != nil {
 		return protocol.SendResponse{}, err
@@ -43,21 +40,25 @@ func (s *session) post(ctx context.Context, kind protocol.ItemKind, to string, m
 	if ch == nil {
 		return res, nil
 	}
-	timer := time.NewTimer(sendWait)
+	timer := time.NewTimer(s.d.timing.send)
 	defer timer.Stop()
 	var ack protocol.Ack
+	written := true
 	select {
-	case ack = <-ch:
+	case ack, written = <-ch:
 	case <-timer.C:
 		if s.giveUp(it.Cseq) {
 			return res, nil
 		}
-		ack = <-ch // its answer is being written down
+		ack, written = <-ch // its answer is being written down
 	case <-ctx.Done():
 		if s.giveUp(it.Cseq) {
 			return res, nil // the caller is gone, the message is not
 		}
-		ack = <-ch
+		ack, written = <-ch
+	}
+	if !written { // the answer came and was lost again: it counts as queued
+		return res, nil
 	}
 	if ack.Code != 0 {
 		return protocol.SendResponse{}, protocol.Errorf(ack.Code, "%s", ack.Msg)
@@ -67,12 +68,17 @@ func (s *session) post(ctx context.Context, kind protocol.ItemKind, to string, m
 }
 
 // accept puts an item on disk. The channel, nil while the link is down, gets
-// the hub's answer.
+// the hub's answer, or is closed where that could not be written down.
 func (s *session) accept(it *outbox.Item) (<-chan protocol.Ack, error) {
 	var ch chan protocol.Ack
 	up := s.linkUp()
 	res := make(chan error, 1)
-	s.d.db.Go(func(tx *bbolt.Tx) error { return s.box.Put(tx, it) }, func(err error) {
+	s.d.db.Go(func(tx *bbolt.Tx) error {
+		if s.over() { // another session may have opened the outbox since
+			return errNotLoggedIn
+		}
+		return s.box.Put(tx, it)
+	}, func(err error) {
 		s.box.Committed(err)
 		if err == nil && up {
 			ch = make(chan protocol.Ack, 1)
@@ -187,10 +193,8 @@ func (c *connection) answered(a *protocol.Acks) error {
 			case ch == nil:
 			case err == nil:
 				ch <- a.Results[i]
-			default: // not written down: as if it had not come
-				s.mu.Lock()
-				s.waiters[items[i].Cseq] = ch
-				s.mu.Unlock()
+			default: // whoever waits may not wait for ever: the link may be gone
+				close(ch)
 			}
 		}
 		c.posts.add(func() error { return c.settled(fl, holes, err) })

@@ -15,9 +15,6 @@ import (
 	"github.com/herald-im/herald/protocol"
 )
 
-// slowRetry is the wait after a refusal that only the operator can mend.
-const slowRetry = time.Minute
-
 // session is one login of an account: it makes one connection after another
 // until it is logged out, kicked or refused for good.
 type session struct {
@@ -121,7 +118,7 @@ func (s *session) verdict(e *protocol.Error) (again bool, after time.Duration) {
 		s.log.Warn("kicked offline; not coming back by itself, so that two boards do not fight", "why", e.Msg)
 		return false, 0
 	case protocol.CodeSvrAccountFreqLimit:
-		return true, slowRetry
+		return true, s.d.timing.slowRetry
 	case protocol.CodeUserSigExpired:
 		if s.linkUp() { // and not at each attempt after it
 			raise(s.d, protocol.OnUserSigExpired, *e)
@@ -137,7 +134,16 @@ func (s *session) verdict(e *protocol.Error) (again bool, after time.Duration) {
 	}
 	raise(s.d, protocol.OnConnectFailed, *e)
 	s.complain(slog.LevelError, "the hub refuses the login", e, "again", auto)
-	return auto, slowRetry
+	if !auto {
+		return false, 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sig != "" { // a program's: the configuration's may still do
+		s.sig = ""
+		return true, 0
+	}
+	return true, s.d.timing.slowRetry
 }
 
 // reminder is how often a trouble that goes on is logged. Each attempt by
@@ -173,22 +179,24 @@ func (s *session) pause(d time.Duration) bool {
 	}
 }
 
-// ticket is the UserSig for the next attempt: of an automatic login, what lies
-// on disk now.
+// ticket is the UserSig for the next attempt: a program's, or else, of an
+// automatic login, what lies on disk now.
 func (s *session) ticket() (string, error) {
 	s.mu.Lock()
-	auto, sig := s.auto, s.sig
+	sig := s.sig
 	s.mu.Unlock()
-	if !auto {
+	if sig != "" {
 		return sig, nil
 	}
 	return s.d.cfg.Sig()
 }
 
-// renew takes a new UserSig from a program and tries at once.
+// renew takes a new UserSig from a program and tries at once. Once the login
+// stood, the configuration's stays behind it, for when the hub refuses the new one.
 func (s *session) renew(sig string) {
+	stood := s.loggedIn()
 	s.mu.Lock()
-	s.sig, s.auto = sig, false
+	s.sig, s.auto = sig, s.auto && stood
 	s.mu.Unlock()
 	s.hurry()
 }

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"log/slog"
 	"slices"
 
 	"github.com/herald-im/herald/protocol"
@@ -63,7 +64,7 @@ type refused struct {
 }
 
 func (r *refused) emit(e *emitter) {
-	e.hub.log.Info("append refused", "user", r.session.user, "terminal", r.session.terminal, "reason", r.reason)
+	e.hub.complain(slog.LevelInfo, "append refused", "user", r.session.user, "terminal", r.session.terminal, "reason", r.reason)
 	e.hub.bye(r.session.user, r.session.terminal, r.boot, protocol.CodeNetAuthInvalid, r.reason)
 }
 

@@ -192,6 +192,11 @@ func TestGroupLog(t *testing.T) {
 		if got := stranger.pull(protocol.Pull{Log: "group:m"}); got.From != 9 || got.Head != 10 || len(got.Entries) != 1 {
 			t.Errorf("the new group of an old id: %+v", got)
 		}
+		later := r.online("later", "t")
+		later.mustCall("im.joinGroup", join("m")) // 11
+		if got := later.pull(protocol.Pull{Log: "group:m"}); got.From != 9 || got.Head != 11 || len(got.Entries) != 2 {
+			t.Errorf("history of the new group of an old id: %+v", got)
+		}
 		if got := x.pull(protocol.Pull{Log: "group:m", After: 3}); got.Head != 9 {
 			t.Errorf("the old member and the new group: %+v", got)
 		}
@@ -276,6 +281,9 @@ func TestLiveRoom(t *testing.T) {
 		owner.mustCall("im.dismissGroup", named("room"))
 		if in := rooms(x1); len(in) != 0 {
 			t.Errorf("rooms after the end: %v", in)
+		}
+		if g, err := r.store.Group(t.Context(), r.app, "room"); err != nil || g.LiveEpoch == in[0].Epoch {
+			t.Errorf("the room's topic is that of before its end: %+v, %v", g, err)
 		}
 		if r.MaySubscribe(x1.peer, topic) {
 			t.Error("the room of old may still be listened to")
@@ -392,7 +400,10 @@ func TestGroupsAgainstAModel(t *testing.T) {
 			}
 			r.compare(m, id, fmt.Sprintf("seed %d, step %d, after %s %s %s", seed, step, user, method, id))
 		}
-		for id := range m.groups {
+		for id, g := range m.groups { // of the last entry only those know who are in it now
+			if a := terms[g.owner].append(toGroup(id, "last"))[0]; a.Code != 0 {
+				t.Errorf("%s: %+v", id, a)
+			}
 			r.checkReaders(m, id)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"github.com/herald-im/herald/hub/store"
@@ -24,7 +25,7 @@ const (
 func (h *Hub) hello(l *login, boot uint64, in *protocol.Hello) error {
 	refuse := func(format string, args ...any) {
 		msg := fmt.Sprintf(format, args...)
-		h.log.Warn("hello refused", "user", l.user, "terminal", l.terminal, "reason", msg)
+		h.complain(slog.LevelWarn, "hello refused", "user", l.user, "terminal", l.terminal, "reason", msg)
 		h.bye(l.user, l.terminal, boot, protocol.CodeLoginAuthFailed, msg)
 		h.wire.Disconnect(l.clientID)
 	}

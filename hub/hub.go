@@ -30,6 +30,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/herald-im/herald/hub/broker"
 	"github.com/herald-im/herald/hub/store"
 	"github.com/herald-im/herald/protocol"
@@ -126,7 +128,9 @@ type Hub struct {
 	calls   *protocol.Table[Caller]
 	metrics *metricSet
 
-	life context.Context // bounds reads; ends when Run does
+	complaints *rate.Limiter
+
+	life context.Context // bounds reads; ends when the hub is to stop
 	end  context.CancelFunc
 
 	failing atomic.Pointer[error] // what the writer's last try failed with
@@ -155,6 +159,7 @@ func newHub(cfg Config, log *slog.Logger, st *store.Store, w wire) (*Hub, error)
 	h := &Hub{
 		cfg: cfg, log: log.With("room", "hub"), store: st, wire: w,
 		table: newTable(), lock: newLock(cfg.LockAfterFailures), queue: newQueue(), seen: newSeen(),
+		complaints: rate.NewLimiter(10, 50),
 	}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.metrics = newMetrics(h)
@@ -257,6 +262,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := h.start()
+	context.AfterFunc(ctx, h.end) // a database that hangs must not hold up the stop
 	var web sync.WaitGroup
 	if h.web != nil {
 		server := h.server()
@@ -272,20 +278,25 @@ func (h *Hub) Run(ctx context.Context) error {
 	return errors.Join(err, stop())
 }
 
+// stopTime is how long a database that hangs can hold up the stop.
+const stopTime = 2 * time.Second
+
 // start begins all work but the network's. stop ends it and closes the database;
 // nothing must call Receive any more then.
 func (h *Hub) start() (stop func() error) {
-	ctx, cancel := context.WithCancel(h.life)
+	ctx, cancel := context.WithCancel(context.Background())
+	hard, abort := context.WithCancel(context.Background())
 	w := &writer{hub: h, results: make(chan *results, 2), plan: newPlanner(h)}
 	e := &emitter{hub: h}
 	var writing, others sync.WaitGroup
-	writing.Go(func() { w.run(ctx) })
+	writing.Go(func() { w.run(ctx, hard) })
 	writing.Go(func() { e.run(w.results) })
 	for _, f := range []func(context.Context){h.keepSeen, h.obey, h.expire} {
 		others.Go(func() { f(ctx) })
 	}
 	return func() error {
 		cancel()
+		defer time.AfterFunc(stopTime, abort).Stop()
 		others.Wait() // keepSeen writes once more
 		h.queue.close()
 		writing.Wait()

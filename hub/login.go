@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"time"
@@ -31,7 +32,7 @@ func (h *Hub) Authenticate(in broker.Login) (any, error) {
 	l := &login{user: user, terminal: terminal, clientID: in.ClientID}
 	err := h.judge(l, app, in, why)
 	if err != nil && errors.As(err, new(*protocol.Error)) {
-		h.log.Info("login refused", "user", user, "terminal", terminal, "remote", in.Remote, "why", why, "reason", err)
+		h.complain(slog.LevelInfo, "login refused", "user", user, "terminal", terminal, "remote", in.Remote, "why", why, "reason", err)
 	}
 	switch {
 	case why:

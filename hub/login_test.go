@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -132,11 +133,21 @@ func TestCreateOnLogin(t *testing.T) {
 // Who fails too often is locked out for a minute, from where he failed, and not
 // the device that has proved itself there.
 func TestLock(t *testing.T) {
+	var mu sync.Mutex // the hub's own goroutines look at it, too
 	clock := time.Now()
 	r := newRig(t, sqlite(t), func(c *Config) {
 		c.LockAfterFailures = 3
-		c.Now = func() time.Time { return clock }
+		c.Now = func() time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			return clock
+		}
 	})
+	pass := func(d time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		clock = clock.Add(d)
+	}
 	login := func(user, sig, remote string) protocol.Code {
 		t.Helper()
 		_, err := r.Authenticate(broker.Login{ClientID: protocol.ClientID(r.app, user, "t"), Username: protocol.Username(r.app, user),
@@ -167,14 +178,14 @@ func TestLock(t *testing.T) {
 	}
 	check("locked beside the device", login("alice", bad, there), 70050)
 	check("the device itself", login("alice", good, there), 0)
-	clock = clock.Add(61 * time.Second)
+	pass(61 * time.Second)
 	check("after a minute", login("alice", good, here), 0)
 	for range 5 {
 		check("expired ones do not lock", login("carol", makeSig(t, r.app, "carol", r.key(), clock.Add(-time.Hour), time.Minute), here), 70001)
 	}
 	for i := range 3 { // one each 25 s is not three in a minute
 		check(fmt.Sprint("slow ", i), login("dave", bad, here), 70013)
-		clock = clock.Add(31 * time.Second)
+		pass(31 * time.Second)
 	}
 	check("slow failures", login("dave", r.sig("dave"), here), 0)
 }

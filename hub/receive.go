@@ -1,7 +1,9 @@
 package hub
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/herald-im/herald/hub/broker"
@@ -44,10 +46,19 @@ func (h *Hub) reported(l *login, topic string, payload []byte) error {
 	return h.wire.Publish(topic, payload, 1, true)
 }
 
+// complain logs what strangers and faulty terminals can cause as often as they
+// like: beyond a few lines a second it is for debugging only.
+func (h *Hub) complain(level slog.Level, msg string, args ...any) {
+	if !h.complaints.Allow() {
+		level = slog.LevelDebug
+	}
+	h.log.Log(context.Background(), level, msg, args...)
+}
+
 // drop notes a frame that is not handled.
 func (h *Hub) drop(l *login, reason string, err error) {
 	h.metrics.drop(reason)
-	h.log.Warn("frame dropped", "user", l.user, "terminal", l.terminal, "reason", reason, "err", err)
+	h.complain(slog.LevelWarn, "frame dropped", "user", l.user, "terminal", l.terminal, "reason", reason, "err", err)
 }
 
 func (h *Hub) frame(l *login, f *protocol.Frame) error {

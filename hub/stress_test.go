@@ -176,7 +176,7 @@ func TestAnswersAndPushesComeInOrder(t *testing.T) {
 	})
 }
 
-// fill limits or frees the pages that SQLite may use: a full disk as far as the
+// pages limits or frees the pages that SQLite may use: a full disk as far as the
 // database can tell.
 func (r *rig) pages(n int) {
 	r.t.Helper()
@@ -229,12 +229,8 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%d jobs wait", n)
 	}
 	r.pages(1 << 30)
-	for {
-		a := alice.acks()
-		if a.First != alice.first-1 || a.Results[0].Code != 0 || a.Results[0].Seq != stored+1 {
-			t.Errorf("with room again: %+v", a)
-		}
-		break
+	if a := alice.acks(); a.First != alice.first-1 || a.Results[0].Code != 0 || a.Results[0].Seq != stored+1 {
+		t.Errorf("with room again: %+v", a)
 	}
 	r.settle()
 	if n := r.head("c2c:alice:bob"); n != stored+1 {

@@ -45,7 +45,9 @@ type results struct {
 	entries int
 }
 
-func (w *writer) run(ctx context.Context) {
+// run works until the queue is closed and empty. When ctx has ended it does not
+// wait for a database that fails, when hard has not even for a transaction.
+func (w *writer) run(ctx, hard context.Context) {
 	defer close(w.results)
 	for {
 		batch, ok := w.hub.queue.take()
@@ -56,7 +58,7 @@ func (w *writer) run(ctx context.Context) {
 			<-w.hub.queue.ready
 			continue
 		}
-		w.do(ctx, batch)
+		w.do(hard, batch)
 		if w.failing {
 			if w.hub.cfg.pause(ctx, w.pause) != nil {
 				w.hub.queue.close()
@@ -156,7 +158,7 @@ func (w *writer) recovered() {
 
 func (w *writer) transact(ctx context.Context, batch []job) (*results, error) {
 	var res *results
-	err := w.hub.store.Write(context.WithoutCancel(ctx), func(ctx context.Context, tx *store.Tx) error {
+	err := w.hub.store.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
 		res = new(results) // nothing is left of an earlier run
 		w.plan.begin(w.hub.cfg.Now())
 		for _, j := range batch {

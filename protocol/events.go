@@ -186,6 +186,11 @@ type StoreReplacedEvent struct {
 	Reason string `json:"reason"`
 	// SetAside is the path of the damaged file.
 	SetAside string `json:"setAside"`
+	// Salvaged is how many messages that waited to be sent were carried over.
+	Salvaged int `json:"salvaged"`
+	// Damaged is how many parts of the store could not be read. Of messages
+	// among them im.onMessageStatusChanged tells, as far as they are known.
+	Damaged int `json:"damaged"`
 }
 
 // HubRewoundEvent is the data of device.onHubRewound.

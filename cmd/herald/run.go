@@ -33,6 +33,7 @@ waits for a program to call im.login.`,
 	f.String("state", "", "keep what must survive a restart in this `directory`")
 	f.String("http", "", "listen on this TCP `address` besides; needs api.token_file")
 	f.String("hub", "", "the hub's broker, an `URL` mqtt://HOST:PORT or mqtts://HOST:PORT")
+	f.String("ca", "", "trust the certificates in this `file` with mqtts: the hub's ca.crt")
 	f.String("user", "", "log in as this `account`")
 	f.String("sig", "", "the `file` with the UserSig of the account")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -89,7 +90,7 @@ func (sh *shell) loadAgent(file string, flags *pflag.FlagSet) (configs.Agent, er
 	}
 	for name, to := range map[string]*string{
 		"state": &cfg.State.Dir, "socket": &cfg.API.Socket, "http": &cfg.API.HTTP,
-		"hub": &cfg.Hub.URL, "user": &cfg.Account.User, "sig": &cfg.Account.SigFile,
+		"hub": &cfg.Hub.URL, "user": &cfg.Account.User, "sig": &cfg.Account.SigFile, "ca": &cfg.Hub.CAFile,
 	} {
 		if flag := flags.Lookup(name); flag.Changed {
 			*to = flag.Value.String()

@@ -2,7 +2,6 @@ package link
 
 import (
 	"bytes"
-	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -169,8 +168,11 @@ func (p *proxy) pump(from, to net.Conn) {
 			break
 		}
 	}
-	_ = to.Close()
-	_, _ = io.Copy(io.Discard, from)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.dead { // a dead line does not tell of the other end either
+		_ = to.Close()
+	}
 }
 
 func (p *proxy) kill() {

@@ -45,7 +45,12 @@ type record struct {
 	IDEpoch  uint32            `cbor:"6,keyasint"`
 }
 
-var itemsName = []byte("outbox")
+var (
+	itemsName = []byte("outbox")
+	// firstKey holds the number of the oldest item, beside the items: so that
+	// items lost to a damaged store are missed.
+	firstKey = []byte("outbox.first")
+)
 
 // Box is the outbox of one account.
 type Box struct {
@@ -79,7 +84,7 @@ func Open(db *store.DB, account func(tx *bbolt.Tx) *bbolt.Bucket, limits Limits)
 			return err
 		}
 		p := loadProducer(acct)
-		if err := repair(items, limits.MaxItems, p.numbering); err != nil {
+		if err := repair(items, oldest(acct), limits.MaxItems, p.numbering); err != nil {
 			return err
 		}
 		b.counted = count(items)
@@ -91,6 +96,14 @@ func Open(db *store.DB, account func(tx *bbolt.Tx) *bbolt.Bucket, limits Limits)
 	}
 	b.known = b.counted
 	return b, nil
+}
+
+// oldest reads firstKey.
+func oldest(acct *bbolt.Bucket) uint64 {
+	if v, ok := store.Unseal(acct.Get(firstKey)); ok && len(v) == 8 {
+		return binary.BigEndian.Uint64(v)
+	}
+	return 1
 }
 
 func count(items *bbolt.Bucket) counts {
@@ -152,7 +165,8 @@ func (b *Box) Put(tx *bbolt.Tx, it *Item) error {
 // Remove takes off the n items from first on, which the hub has answered.
 // removed tells of each whether it was still there.
 func (b *Box) Remove(tx *bbolt.Tx, first uint64, n int) (removed []bool, err error) {
-	items := b.account(tx).Bucket(itemsName)
+	acct := b.account(tx)
+	items := acct.Bucket(itemsName)
 	removed = make([]bool, n)
 	for i := range removed {
 		k := key(first + uint64(i))
@@ -171,7 +185,7 @@ func (b *Box) Remove(tx *bbolt.Tx, first uint64, n int) (removed []bool, err err
 	if k, _ := items.Cursor().First(); k != nil {
 		b.counted.first = binary.BigEndian.Uint64(k)
 	}
-	return removed, nil
+	return removed, acct.Put(firstKey, store.Seal(key(b.counted.first)))
 }
 
 // Committed tells the result of the transaction in which Put or Remove ran. It

@@ -8,27 +8,27 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// repair makes the numbers whole again after a damaged store was read as far as
+// repair makes the numbers, from first on, whole again after a damaged store was read as far as
 // that went: the hub takes no holes. A number whose item is gone gets a void, so
 // that the program that sent it is told. In a store without damage there is
 // nothing to do.
-func repair(items *bbolt.Bucket, most int, n Numbering) error {
+func repair(items *bbolt.Bucket, first uint64, most int, n Numbering) error {
 	var drop [][]byte
 	var holes [][2]uint64 // from, to (inclusive)
-	next := uint64(0)     // 0: nothing yet
+	next := first
 	c := items.Cursor()
 	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		if len(k) != 8 || binary.BigEndian.Uint64(k) > items.Sequence() {
+		if len(k) != 8 || binary.BigEndian.Uint64(k) > items.Sequence() || binary.BigEndian.Uint64(k) < first {
 			drop = append(drop, append([]byte(nil), k...))
 			continue
 		}
 		cseq := binary.BigEndian.Uint64(k)
-		if next != 0 && cseq != next {
+		if cseq != next {
 			holes = append(holes, [2]uint64{next, cseq - 1})
 		}
 		next = cseq + 1
 	}
-	if next != 0 && next <= items.Sequence() {
+	if next <= items.Sequence() {
 		holes = append(holes, [2]uint64{next, items.Sequence()})
 	}
 	for _, k := range drop {
@@ -47,7 +47,13 @@ func repair(items *bbolt.Bucket, most int, n Numbering) error {
 			if err := widen(items, h); err != nil {
 				return err
 			}
-			return repair(items, most, n)
+			c := items.Cursor()
+			if k, _ := c.First(); k != nil {
+				first = binary.BigEndian.Uint64(k)
+			} else {
+				first = items.Sequence() + 1
+			}
+			return repair(items, first, most, n)
 		}
 		for cseq := h[0]; cseq <= h[1]; cseq++ {
 			if err := items.Put(key(cseq), v); err != nil {

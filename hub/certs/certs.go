@@ -80,8 +80,11 @@ func good(leaf, ca *x509.Certificate, hosts []string, now time.Time) bool {
 }
 
 func newCA(dir string, now time.Time) (tls.Certificate, error) {
-	if _, err := os.Stat(filepath.Join(dir, caKeyFile)); err == nil {
-		return tls.Certificate{}, fmt.Errorf("%s is there and %s is not: put both back, or take both away", caKeyFile, CAFile)
+	for _, name := range []string{CAFile, caKeyFile} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return tls.Certificate{}, fmt.Errorf("%s has only one of %s and %s: put both back, or take both away and give all boards the new %s",
+				dir, CAFile, caKeyFile, CAFile)
+		}
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

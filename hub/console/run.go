@@ -56,7 +56,7 @@ certificate.`,
 			if err != nil {
 				return err
 			}
-			log, level := logging.New(os.Stderr, cfg.Log.Level)
+			log, level := logging.New(o.stderr, cfg.Log.Level)
 			slog.SetDefault(log)
 			r := &runner{cfg: cfg, load: load, log: log, level: level}
 			return r.run(cmd.Context())

@@ -89,13 +89,13 @@ func run(ctx context.Context) (err error) {
 		{0, "indoor", "the post, with a parcel"},
 		{1, "door", "I am coming"},
 	}
-	for _, m := range talk {
+	for i, m := range talk {
 		if err := d.say(ctx, boards[m.from], m.to, m.text); err != nil {
 			return err
 		}
-	}
-	if err := d.arrived(ctx, len(talk)); err != nil {
-		return err
+		if err := d.arrived(ctx, i+1); err != nil {
+			return err
+		}
 	}
 	help(bin, boards)
 	<-ctx.Done()
@@ -165,7 +165,11 @@ func (d *demo) show(user string, e client.Event) {
 	if began, ok := d.sent[m.MsgID]; ok {
 		line(now, "%-6s ← %-6s  %-28q  %.1f ms after it was sent", user, m.Sender.UserID, m.Text+m.CustomData, ms(now.Sub(began)))
 	} else {
-		line(now, "%-6s ← %-6s  %-28q", user, m.Sender.UserID, m.Text+m.CustomData)
+		to := ""
+		if m.GroupID != "" {
+			to = "in the group " + m.GroupID
+		}
+		line(now, "%-6s ← %-6s  %-28q  %s", user, m.Sender.UserID, m.Text+m.CustomData, to)
 	}
 	d.came++
 	if d.await != nil {

@@ -87,8 +87,8 @@ func (h *Hub) UserSig(ctx context.Context, user string, args ...string) (string,
 	return strings.TrimSpace(out), err
 }
 
-// AddBoard prepares a board called name that logs in as user at the MQTT
-// address. It does not start it.
+// AddBoard prepares a board called name that logs in as user at the hub's MQTT
+// address, HOST:PORT for plain TCP or an URL. It does not start it.
 func (h *House) AddBoard(ctx context.Context, name, user, mqtt string, args ...string) (*Board, error) {
 	dir := filepath.Join(h.Dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -104,8 +104,11 @@ func (h *House) AddBoard(ctx context.Context, name, user, mqtt string, args ...s
 	if err := os.WriteFile(b.Sig, []byte(sig+"\n"), 0o600); err != nil {
 		return nil, err
 	}
+	if !strings.Contains(mqtt, "://") {
+		mqtt = "mqtt://" + mqtt
+	}
 	b.Process = Process{Name: name, Path: filepath.Join(h.Bin, "herald"), Log: h.Log}
-	b.Args = append([]string{"run", "--state", b.State, "--socket", b.Socket, "--hub", "mqtt://" + mqtt, "--user", user, "--sig", b.Sig}, args...)
+	b.Args = append([]string{"run", "--state", b.State, "--socket", b.Socket, "--hub", mqtt, "--user", user, "--sig", b.Sig}, args...)
 	return b, nil
 }
 

@@ -77,7 +77,8 @@ type Accounts struct {
 
 // Limits are what users may not exceed; the defaults are Tencent's.
 type Limits struct {
-	// MessageBytes is the longest text or custom message. 256B to 64KiB.
+	// MessageBytes is the longest text or custom message. 256B to 8KiB: boards
+	// refuse a longer one by themselves.
 	MessageBytes Size `toml:"message_bytes"`
 	// GroupWorkMembers is the most members of a Work group. 2 to 100000.
 	GroupWorkMembers int `toml:"group_work_members"`
@@ -87,10 +88,10 @@ type Limits struct {
 	GroupMeetingMembers int `toml:"group_meeting_members"`
 	// GroupsPerUser is how many groups one may be a member of. 1 to 100000.
 	GroupsPerUser int `toml:"groups_per_user"`
-	// GroupNameBytes is the longest name of a group, in bytes of UTF-8. 1 to 255.
+	// GroupNameBytes is the longest name of a group, in bytes of UTF-8. 1 to 30.
 	GroupNameBytes int `toml:"group_name_bytes"`
 	// PullEntries is how many entries of a log a terminal gets at a time. 1 to
-	// 4096.
+	// 512.
 	PullEntries int `toml:"pull_entries"`
 }
 
@@ -158,13 +159,13 @@ func (h Hub) rules() []rule {
 		span("accounts.sig_max_expire", h.Accounts.SigMaxExpire, time.Second, 876000*time.Hour),
 		span("accounts.clock_tolerance", h.Accounts.ClockTolerance, time.Second, 24*time.Hour),
 		count("accounts.lock_after_failures", h.Accounts.LockAfterFailures, 1, 1000),
-		size("limits.message_bytes", h.Limits.MessageBytes, 256, 64*KiB),
+		size("limits.message_bytes", h.Limits.MessageBytes, 256, 8*KiB),
 		count("limits.group_work_members", h.Limits.GroupWorkMembers, 2, 100_000),
 		count("limits.group_public_members", h.Limits.GroupPublicMembers, 2, 100_000),
 		count("limits.group_meeting_members", h.Limits.GroupMeetingMembers, 2, 100_000),
 		count("limits.groups_per_user", h.Limits.GroupsPerUser, 1, 100_000),
-		count("limits.group_name_bytes", h.Limits.GroupNameBytes, 1, 255),
-		count("limits.pull_entries", h.Limits.PullEntries, 1, 4096),
+		count("limits.group_name_bytes", h.Limits.GroupNameBytes, 1, 30),
+		count("limits.pull_entries", h.Limits.PullEntries, 1, 512),
 		level("log.level", h.Log.Level),
 	}
 }

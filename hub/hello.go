@@ -84,7 +84,7 @@ func (h *Hub) welcome(ctx context.Context, s *session, in *protocol.Hello) (*pro
 	newest := eras[len(eras)-1].Ord // this hub's own, at least
 	if n := len(in.Eras); n > 0 && common != in.Eras[n-1].Ord {
 		h.metrics.rewound.Inc()
-		h.log.Warn("a terminal knows a later state of the database: it was restored from a copy, and what was written since that copy is lost here",
+		h.complain(slog.LevelWarn, "a terminal knows a later state of the database: it was restored from a copy, and what was written since that copy is lost here",
 			"user", s.user, "terminal", s.terminal, "common era", common, "terminal's era", in.Eras[n-1].Ord, "era", newest)
 	}
 	live, err := h.store.LiveRooms(ctx, h.app, s.user)

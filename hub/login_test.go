@@ -104,8 +104,10 @@ func TestLoginCodes(t *testing.T) {
 			"client id of another":  {broker.Login{ClientID: protocol.ClientID(r.app, "bob", "t"), Username: protocol.Username(r.app, "alice")}, 2},
 			"no terminal":           {broker.Login{ClientID: protocol.ClientID(r.app, "alice", ""), Username: protocol.Username(r.app, "alice")}, 2},
 			"slash in the terminal": {broker.Login{ClientID: protocol.ClientID(r.app, "alice", "a/b"), Username: protocol.Username(r.app, "alice")}, 2},
-			"no user name":          {broker.Login{ClientID: "x"}, 4},
-			"bad user":              {broker.Login{ClientID: "x", Username: r.app.String() + "/a+b"}, 4},
+			// Else it were the client of the account "alice-a", terminal "b".
+			"hyphen in the terminal": {broker.Login{ClientID: protocol.ClientID(r.app, "alice", "a-b"), Username: protocol.Username(r.app, "alice")}, 2},
+			"no user name":           {broker.Login{ClientID: "x"}, 4},
+			"bad user":               {broker.Login{ClientID: "x", Username: r.app.String() + "/a+b"}, 4},
 		} {
 			in.Password = []byte(good)
 			_, err := r.Authenticate(in.Login)

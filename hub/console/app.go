@@ -88,8 +88,8 @@ func (o *options) addKey() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id := ""
 			if len(args) > 0 {
-				if id = args[0]; !protocol.ValidTerminal(id) {
-					return usagef("ID: %q is not 1 to %d of A-Z a-z 0-9 _ -", id, protocol.MaxTerminal)
+				if id = args[0]; !validKeyID(id) {
+					return usagef("ID: %q is not 1 to %d of A-Z a-z 0-9 _ -", id, maxKeyID)
 				}
 			}
 			s, app, _, err := o.open(cmd.Context())
@@ -117,6 +117,11 @@ func (o *options) addKey() *cobra.Command {
 		},
 	}))
 }
+
+const maxKeyID = 32 // bytes
+
+// validKeyID tells whether s may name a key: the same rule as for accounts.
+func validKeyID(s string) bool { return len(s) <= maxKeyID && protocol.ValidUserID(s) }
 
 // freeID is the first of k1, k2, … that was never used.
 func freeID(keys []store.Key) string {

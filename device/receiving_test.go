@@ -314,10 +314,11 @@ func TestLiveRooms(t *testing.T) {
 	}
 	// The subscription takes a moment, and nothing tells when it stands.
 	until := func(room string, epoch uint32) {
-		for !heard(say(room, epoch, "indoor", "")) {
+		for text := ""; text == "" || !heard(text); {
 			if t.Context().Err() != nil {
 				t.Fatal("nothing is heard of", room)
 			}
+			text = say(room, epoch, "indoor", "")
 			b.settle(h)
 		}
 	}

@@ -39,7 +39,10 @@ type session struct {
 	complained   protocol.Code
 	complainedAt time.Time
 
-	mu      sync.Mutex
+	mu          sync.Mutex
+	prefix      string // of the message ids of prefixEpoch, the one that was asked for last
+	prefixEpoch uint32
+
 	auto    bool // by the configuration: not given up for a refusal
 	sig     string
 	link    string // "up", "connecting", "down"
@@ -260,5 +263,10 @@ func (s *session) linkUp() bool {
 
 // msgIDPrefix is what the message ids begin with that were given out in epoch.
 func (s *session) msgIDPrefix(epoch uint32) string {
-	return protocol.MsgIDPrefix(s.app, s.user, s.d.terminal, epoch)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.prefix == "" || s.prefixEpoch != epoch {
+		s.prefix, s.prefixEpoch = protocol.MsgIDPrefix(s.app, s.user, s.d.terminal, epoch), epoch
+	}
+	return s.prefix
 }

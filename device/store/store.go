@@ -19,6 +19,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/herald-im/herald/protocol"
 	"go.etcd.io/bbolt"
@@ -57,6 +59,9 @@ type DB struct {
 
 	damaged chan error // broken, once
 
+	opened       time.Time
+	free, looked atomic.Int64 // of the disk: bytes, and when it was looked at (since opened); see Room
+
 	reserved int64 // the file has room on disk up to here; negative: that cannot be had. The committer's
 }
 
@@ -77,8 +82,9 @@ func Open(opts Options) (*DB, *Replaced, error) {
 	}
 	db := &DB{
 		bolt: o.bolt, file: o.file, lock: o.lock, opts: opts, replaced: o.replaced,
-		ops: make(chan *op, maxQueue), done: make(chan struct{}), damaged: make(chan error, 1),
+		ops: make(chan *op, maxQueue), done: make(chan struct{}), damaged: make(chan error, 1), opened: time.Now(),
 	}
+	db.free.Store(-1)
 	go db.commit()
 	return db, db.replaced, nil
 }
@@ -90,12 +96,22 @@ func (db *DB) Replaced() *Replaced { return db.replaced }
 // Whoever takes something new asks it first: what is kept back lets what was
 // accepted still be delivered and taken off, which on a full disk needs room too.
 func (db *DB) Room() error {
-	if free := freeBytes(db.opts.Dir); free < db.opts.MinFree {
+	free := db.free.Load()
+	if now := int64(time.Since(db.opened)); now-db.looked.Load() > int64(lookAgain) || free < db.opts.MinFree {
+		free = freeBytes(db.opts.Dir)
+		db.free.Store(free)
+		db.looked.Store(now)
+	}
+	if free < db.opts.MinFree {
 		return protocol.Errorf(protocol.CodeDatabaseFailure,
 			"the disk is full: %d KiB are free where %d KiB are kept back; make some room", free>>10, db.opts.MinFree>>10)
 	}
 	return nil
 }
+
+// lookAgain is how long the disk is believed to have room: it is asked for with
+// every message.
+const lookAgain = 50 * time.Millisecond
 
 func freeBytes(dir string) int64 {
 	var st unix.Statfs_t
@@ -179,26 +195,62 @@ func (db *DB) Close() error {
 func (db *DB) commit() {
 	defer close(db.done)
 	batch := make([]*op, 0, maxOps)
+	last, took := 0, time.Duration(0)
 	for first := range db.ops {
-		batch = append(batch[:0], first)
-	gather:
-		for len(batch) < maxOps {
-			select {
-			case o, ok := <-db.ops:
-				if !ok {
-					break gather
-				}
-				batch = append(batch, o)
-			default:
-				break gather
-			}
-		}
+		batch = db.gather(append(batch[:0], first), last, took)
+		began := time.Now()
 		db.transact(batch)
+		last, took = len(batch), time.Since(began)
 		for i, o := range batch {
 			o.done(o.err)
 			batch[i] = nil
 		}
 	}
+}
+
+const (
+	crowd    = 4                    // operations in a transaction from which on their callers are waited for
+	longWait = 2 * time.Millisecond // for them, at most
+)
+
+// gather takes what else is there. Callers whose operations were committed
+// together come back together, but one by one: without a little patience the
+// first of them would get a transaction of its own and the others wait for it.
+// last is how many there were, and took how long their transaction was.
+func (db *DB) gather(batch []*op, last int, took time.Duration) []*op {
+	var late <-chan time.Time
+	if last >= crowd {
+		timer := time.NewTimer(min(took/2, longWait))
+		defer timer.Stop()
+		late = timer.C
+	}
+	for len(batch) < maxOps {
+		if len(batch) >= last*3/4 {
+			late = nil
+		}
+		if late == nil {
+			select {
+			case o, ok := <-db.ops:
+				if !ok {
+					return batch
+				}
+				batch = append(batch, o)
+				continue
+			default:
+				return batch
+			}
+		}
+		select {
+		case o, ok := <-db.ops:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, o)
+		case <-late:
+			late = nil
+		}
+	}
+	return batch
 }
 
 // transact runs a batch in one transaction and leaves each operation's result

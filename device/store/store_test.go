@@ -305,7 +305,7 @@ func TestPanicsAreTold(t *testing.T) {
 		}{
 			"an index of ours":                   {func() { _ = key(1)[len(fileName)+100:] }, false},
 			"a nil pointer of ours":              {func() { _ = (*DB)(nil).opts.Dir + "" }, false},
-			"ours, in a function of the library": {func() { strings.Repeat("x", -len(fileName)) }, false},
+			"ours, in a function of the library": {func() { _ = strings.Repeat("x", -len(fileName)) }, false},
 			"ours, called by bbolt":              {func() { _ = tx.ForEach(func([]byte, *bbolt.Bucket) error { panic("ours") }) }, false},
 			"an assertion of bbolt's":            {func() { _ = tx.Rollback() }, true},
 			"an index of bbolt's":                {func() { _ = (&bbolt.Cursor{}).Delete() }, true},

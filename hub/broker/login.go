@@ -139,6 +139,7 @@ func (b *Broker) login(l *link) (*session, error) {
 	}
 	if c.will != nil && (!validTopic(c.willTopic) || !b.handler.MayPublish(&s.peer, c.willTopic)) {
 		b.count.deniedPublishes.Add(1)
+		b.complain.warn("will denied", "client", s.peer.ClientID, "user", s.peer.Username, "remote", s.peer.Remote, "topic", short(c.willTopic))
 		return nil, b.refuse(l, &Refusal{Code: NotAuthorized, Err: fmt.Errorf("will on topic %q is not permitted", short(c.willTopic))})
 	}
 	if err := b.claim(s); err != nil {

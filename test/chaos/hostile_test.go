@@ -1,0 +1,118 @@
+package chaos
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/herald-im/herald/protocol"
+)
+
+// warned waits for a line of the hub's log at WARN with all the words.
+func (h *house) warned(words ...string) {
+	h.t.Helper()
+	h.poll("the hub to warn of "+strings.Join(words, " "), func() bool {
+		for line := range strings.Lines(h.hub.Output()) {
+			found := strings.Contains(line, "level=WARN")
+			for _, w := range words {
+				found = found && strings.Contains(line, w)
+			}
+			if found {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// TestNeighbour: an account with a good UserSig reaches for what is others': it
+// is refused, the operator reads of it, and the others notice nothing.
+func TestNeighbour(t *testing.T) {
+	h := newStreet(t, "")
+	door, indoor := h.actor("door"), h.actor("indoor")
+	terminal := door.status().Terminal
+	talk := h.talk(door, indoor)
+	hello, err := protocol.EncodeFrame(&protocol.Frame{Boot: 1, Bye: &protocol.Bye{Code: protocol.CodeLoginKickedOffByOther}})
+	must(t, err)
+
+	t.Run("publishes", func(t *testing.T) {
+		for _, topic := range []string{
+			protocol.TopicIn(h.app, "door", terminal), protocol.TopicIn(h.app, "mallory", "other"),
+			strings.Replace(protocol.TopicIn(h.app, "mallory", "m"), "/in/", "/in/0", 1),
+			protocol.TopicTo(h.app, "door"), protocol.TopicToTerminal(h.app, "door", terminal), protocol.TopicTo(h.app, "mallory"),
+			protocol.TopicLive(h.app, "room", 1), protocol.TopicConfig(h.app, "door"), protocol.TopicConfig(h.app, "@all"),
+			protocol.TopicReported(h.app, "door"), "$SYS/broker/uptime", "$share/g/" + protocol.TopicTo(h.app, "door"), "a/b",
+		} {
+			m := h.stranger("mallory", "m")
+			m.publish(topic, hello)
+			m.awaitEnd()
+			h.warned("publish denied", "mallory", topic)
+		}
+		talk.goesOn()
+	})
+	t.Run("subscribes", func(t *testing.T) {
+		filters := []string{
+			"#", "+", "+/+/+/+/+", "im/#", protocol.Root(h.app) + "/#", protocol.Root(h.app) + "/to/+", protocol.TopicTo(h.app, "+") + "/+",
+			protocol.TopicTo(h.app, "door"), protocol.TopicToTerminal(h.app, "door", terminal), protocol.TopicToTerminal(h.app, "mallory", "other"),
+			protocol.TopicTo(h.app, "mallory") + "/+", protocol.TopicTo(h.app, "mallory") + "/#",
+			protocol.TopicIn(h.app, "door", terminal), protocol.TopicIn(h.app, "mallory", "m"), protocol.TopicConfig(h.app, "door"),
+			protocol.TopicConfig(h.app, "@all"), protocol.TopicReported(h.app, "door"), protocol.TopicLive(h.app, "room", 1),
+			"$SYS/#", "$share/g/" + protocol.TopicTo(h.app, "mallory"), "$share/g/#", "",
+		}
+		m := h.stranger("mallory", "m")
+		for _, f := range filters {
+			if code := m.subscribe(f); len(code) != 1 || code[0] != 0x80 {
+				t.Errorf("the subscription of %q is granted with % x", f, code)
+			}
+			h.warned("subscribe denied", "mallory", f)
+		}
+		talk.goesOn()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for _, f := range m.frames {
+			if f.Heads == nil { // of its own, which is none
+				t.Errorf("it got %+v", f)
+			}
+		}
+	})
+	t.Run("wills", func(t *testing.T) {
+		for _, topic := range []string{
+			protocol.TopicIn(h.app, "door", terminal), protocol.TopicTo(h.app, "door"), protocol.TopicConfig(h.app, "door"), "$SYS/x",
+		} {
+			k := h.login("mallory", "m")
+			k.willTopic, k.will = topic, string(hello)
+			m, code := h.knock(k)
+			if code != 5 {
+				t.Errorf("a will on %s is answered with code %d", topic, code)
+			}
+			m.close()
+			h.warned("will denied", "mallory", topic)
+		}
+		talk.goesOn()
+	})
+	t.Run("names", func(t *testing.T) {
+		good := h.login("mallory", "m")
+		for _, k := range []knock{
+			{client: protocol.ClientID(h.app, "door", terminal), name: good.name},
+			{client: protocol.ClientID(h.app, "door", terminal), name: protocol.Username(h.app, "door")},
+			{client: protocol.ClientID(h.app+1, "mallory", "m"), name: good.name},
+			{client: protocol.ClientID(h.app, "mallory", "m-m"), name: good.name},
+			{client: protocol.ClientID(h.app, "mallory", ""), name: good.name},
+			{client: protocol.ClientID(h.app, "mallory", strings.Repeat("m", 17)), name: good.name},
+			{client: good.client, name: "mallory"},
+			{client: good.client, name: protocol.Username(h.app, "Mallory")},
+			{client: good.client, name: "0" + good.name},
+			{client: "", name: good.name},
+			{client: "door", name: "door"},
+		} {
+			k.password = good.password
+			m, code := h.knock(k)
+			if code == 0 {
+				t.Errorf("the login %q as %q is let in", k.client, k.name)
+			}
+			m.close()
+		}
+		talk.goesOn()
+	})
+	talk.unbroken()
+	talk.end()
+}

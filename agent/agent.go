@@ -126,11 +126,29 @@ func readSig(a configs.Account) (string, error) {
 // Run serves until ctx is over or one of the parts fails, and returns when all
 // are gone. reload receives wishes to look at the configuration again.
 func (a *Agent) Run(ctx context.Context, reload <-chan configs.Agent) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ends := make(chan error, 2)
-	go func() { ends <- a.device.Run(ctx) }()
-	go func() { ends <- a.api.Run(ctx) }()
+	deviceCtx, endDevice := context.WithCancel(context.WithoutCancel(ctx))
+	apiCtx, endAPI := context.WithCancel(context.WithoutCancel(ctx))
+	deviceEnd, apiEnd := make(chan error, 1), make(chan error, 1)
+	go func() { deviceEnd <- a.device.Run(deviceCtx) }()
+	go func() { apiEnd <- a.api.Run(apiCtx) }()
+	// The API goes first: what it still answers needs the device.
+	end := func(err error, fromDevice, fromAPI bool) error {
+		a.notify(daemon.SdNotifyStopping)
+		endAPI()
+		if !fromAPI {
+			err = errors.Join(err, <-apiEnd)
+		}
+		endDevice()
+		if !fromDevice {
+			err = errors.Join(err, <-deviceEnd)
+		}
+		return err
+	}
+	select {
+	case <-a.device.Begun(): // a program that starts after us can send at once
+	case err := <-deviceEnd:
+		return end(err, true, false)
+	}
 	a.notify(daemon.SdNotifyReady)
 	a.log.Info("herald is ready", "version", protocol.BuildVersion, "socket", a.cfg.API.Socket, "http", a.cfg.API.HTTP, "state", a.cfg.State.Dir)
 
@@ -147,12 +165,11 @@ func (a *Agent) Run(ctx context.Context, reload <-chan configs.Agent) error {
 			}
 			a.notify(daemon.SdNotifyWatchdog)
 		case <-ctx.Done():
-			a.notify(daemon.SdNotifyStopping)
-			return errors.Join(<-ends, <-ends)
-		case err := <-ends:
-			a.notify(daemon.SdNotifyStopping)
-			cancel()
-			return errors.Join(err, <-ends)
+			return end(nil, false, false)
+		case err := <-deviceEnd:
+			return end(err, true, false)
+		case err := <-apiEnd:
+			return end(err, false, true)
 		}
 	}
 }

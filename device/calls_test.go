@@ -19,12 +19,14 @@ func TestCalls(t *testing.T) {
 	h := newHub(t)
 	b := start(t, config(t, h.addr))
 	b.mustLogin()
-	h.answer = func(c *protocol.Call) *protocol.Reply {
-		if c.Method != "im.createGroup" || string(c.Body) != "\xa0" {
-			t.Errorf("%+v", c)
+	h.with(func() {
+		h.answer = func(c *protocol.Call) *protocol.Reply {
+			if c.Method != "im.createGroup" || string(c.Body) != "\xa0" {
+				t.Errorf("%+v", c)
+			}
+			return &protocol.Reply{Body: []byte("\x61x")}
 		}
-		return &protocol.Reply{Body: []byte("\x61x")}
-	}
+	})
 	if got, err := b.ask(t.Context()); got != "\x61x" || err != nil {
 		t.Error(got, err)
 	}
@@ -41,6 +43,16 @@ func TestCalls(t *testing.T) {
 	}
 }
 
+func TestCallTimeout(t *testing.T) {
+	noneLeft(t)
+	h := newHub(t)
+	b := startWith(t, config(t, h.addr), func(d *Device) { d.timing.call = 20 * time.Millisecond })
+	b.mustLogin()
+	if _, err := b.ask(t.Context()); code(err) != protocol.CodeRequestTimeout {
+		t.Error(err)
+	}
+}
+
 // TestLateReply: one that comes after its time, or to another connection's call,
 // is nobody's.
 func TestLateReply(t *testing.T) {
@@ -49,30 +61,28 @@ func TestLateReply(t *testing.T) {
 	b := start(t, config(t, h.addr))
 	b.mustLogin()
 	var late []uint64
-	h.answer = func(c *protocol.Call) *protocol.Reply {
-		late = append(late, c.ID)
-		return nil
-	}
-	b.timing.call = 20 * time.Millisecond
-	if _, err := b.ask(t.Context()); code(err) != protocol.CodeRequestTimeout {
-		t.Error(err)
-	}
-	b.timing.call = time.Minute
+	h.with(func() {
+		h.answer = func(c *protocol.Call) *protocol.Reply {
+			late = append(late, c.ID)
+			return nil
+		}
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan error)
 	go func() { _, err := b.ask(ctx); gone <- err }()
-	h.await(t, 0, 2, isCall)
+	h.await(t, 0, 1, isCall)
 	cancel()
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	cut := make(chan error)
 	go func() { _, err := b.ask(t.Context()); cut <- err }()
-	h.await(t, 0, 3, isCall)
+	h.await(t, 0, 2, isCall)
 	h.cut()
 	if err := <-cut; code(err) != protocol.CodeNetDisconnect {
 		t.Error(err)
 	}
+	h.await(t, 0, 2, isHello)
 	b.link("up")
 	h.with(func() {
 		for _, id := range late {

@@ -61,6 +61,7 @@ type Device struct {
 	started  time.Time
 	timing   timing
 	sessions sync.WaitGroup
+	begun    chan struct{}
 
 	mu        sync.Mutex
 	ctx       context.Context // of Run; nil before it. Sessions end with it
@@ -79,7 +80,7 @@ func Open(cfg Config, log *slog.Logger) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{cfg: cfg, log: log, db: db, started: time.Now(), timing: usualTiming()}
+	d := &Device{cfg: cfg, log: log, db: db, started: time.Now(), timing: usualTiming(), begun: make(chan struct{})}
 	d.clock.board = cfg.Now
 	if d.journal, err = journal.Open(db, cfg.Journal); err == nil {
 		err = d.loadState()
@@ -173,6 +174,7 @@ func (d *Device) Run(ctx context.Context) (err error) {
 			d.fail(protocol.AsError(err))
 		}
 	}
+	close(d.begun)
 	select {
 	case <-ctx.Done():
 		return nil
@@ -192,6 +194,10 @@ func (d *Device) fail(e *protocol.Error) {
 
 // Journal is where the device's events are kept.
 func (d *Device) Journal() *journal.Journal { return d.journal }
+
+// Begun is closed once Run has begun the session that the configuration asks
+// for: from then on messages are accepted, link or no link.
+func (d *Device) Begun() <-chan struct{} { return d.begun }
 
 // Alive returns an error when one of the device's loops has not gone round for
 // long: then the process should be restarted. It takes as long as the store

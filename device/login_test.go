@@ -197,7 +197,7 @@ func TestLoginGoesOnInTheBackground(t *testing.T) {
 	h := newHub(t)
 	h.drop = func(up bool, f *protocol.Frame) bool { return f.Welcome != nil }
 	b := start(t, config(t, h.addr))
-	b.timing.login, b.timing.answer = 20*time.Millisecond, 50*time.Millisecond
+	b.timing.login, b.timing.answer = 20*time.Millisecond, 300*time.Millisecond
 	if err := b.tryLogin("door"); code(err) != protocol.CodeRequestTimeout {
 		t.Error(err)
 	}

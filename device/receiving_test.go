@@ -175,7 +175,7 @@ func TestOddEntries(t *testing.T) {
 // TestPullsEnd: a range without progress, one that is refused, one that is lost.
 func TestPullsEnd(t *testing.T) {
 	h := newHub(t)
-	b := start(t, config(t, h.addr))
+	b := startWith(t, config(t, h.addr), func(d *Device) { d.timing.answer = time.Second })
 	b.mustLogin()
 	h.write(talk, "indoor", "0", true)
 	b.await(1, byText)
@@ -197,7 +197,6 @@ func TestPullsEnd(t *testing.T) {
 			h.to("door", h.terminal, &protocol.Frame{Range: r})
 			return true
 		}
-		b.timing.answer = 30 * time.Millisecond
 		for _, log := range []string{talk, "group:refused", "group:lost"} {
 			h.to("door", h.terminal, &protocol.Frame{Push: &protocol.Push{Logs: []protocol.LogEntries{{Log: log, Entries: []protocol.Entry{{Seq: 50}}}}}})
 		}

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/fxamacker/cbor/v2"
@@ -16,6 +17,8 @@ const (
 	MaxEras        = 16        // eras in a hello or a welcome
 	MaxPushEntries = 512       // entries in a push or a range
 	maxDepth       = 16        // nesting of CBOR, bodies among it
+	maxBodyDepth   = 8         // nesting of a message's body: a push has more around it than the append that it came by
+	maxNumber      = 1 << 62   // of items and epochs' beginnings: databases count with a sign
 	maxElements    = 4096      // of any CBOR array
 	maxPairs       = 256       // of any CBOR map
 	maxFrameArrays = 8192      // elements of all arrays of a frame together, those deep in bodies not counted
@@ -349,12 +352,14 @@ var encMode = func() cbor.EncMode {
 	return m
 }()
 
-var decMode = func() cbor.DecMode {
+var decMode, bodyMode = newDecMode(maxDepth), newDecMode(maxBodyDepth)
+
+func newDecMode(depth int) cbor.DecMode {
 	m, err := cbor.DecOptions{
 		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
 		IndefLength:      cbor.IndefLengthForbidden,
 		TagsMd:           cbor.TagsForbidden,
-		MaxNestedLevels:  maxDepth,
+		MaxNestedLevels:  depth,
 		MaxArrayElements: maxElements,
 		MaxMapPairs:      maxPairs,
 	}.DecMode()
@@ -362,14 +367,25 @@ var decMode = func() cbor.DecMode {
 		panic(err)
 	}
 	return m
-}()
+}
 
 // Marshal encodes v as deterministic CBOR.
 func Marshal(v any) ([]byte, error) { return encMode.Marshal(v) }
 
 // Unmarshal decodes CBOR within the limits of the wire: depth, counts, no
 // indefinite lengths, no tags, no key twice.
-func Unmarshal(b []byte, v any) error { return decMode.Unmarshal(b, v) }
+func Unmarshal(b []byte, v any) error { return unmarshal(decMode, b, v) }
+
+// unmarshal keeps out of the error what may be of any length, a stranger's key:
+// errors go into logs and answers.
+func unmarshal(m cbor.DecMode, b []byte, v any) error {
+	err := m.Unmarshal(b, v)
+	var twice *cbor.DupMapKeyError
+	if errors.As(err, &twice) {
+		return fmt.Errorf("cbor: found duplicate map key at map element index %d", twice.Index)
+	}
+	return err
+}
 
 // EncodeFrame encodes a frame. It fails only for one that DecodeFrame would
 // refuse: not of exactly one kind, or beyond a limit of the wire.
@@ -396,7 +412,7 @@ func DecodeFrame(b []byte) (*Frame, error) {
 		return nil, fmt.Errorf("decode frame: %w", err)
 	}
 	f := new(Frame)
-	if err := decMode.Unmarshal(b, f); err != nil {
+	if err := Unmarshal(b, f); err != nil {
 		return nil, fmt.Errorf("decode frame: %w", err)
 	}
 	if err := f.check(); err != nil {
@@ -412,7 +428,7 @@ func DecodeMessage(b []byte) (Message, error) {
 	if len(b) > MaxBodyBytes {
 		return m, Errorf(CodeSvrBodySizeLimit, "the message body has %d bytes, over %d", len(b), MaxBodyBytes)
 	}
-	if err := decMode.Unmarshal(b, &m); err != nil {
+	if err := unmarshal(bodyMode, b, &m); err != nil {
 		return m, Errorf(CodeInvalidMsgElem, "the message body is not valid: %v", err)
 	}
 	if m.Elem == 0 {

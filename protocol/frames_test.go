@@ -71,6 +71,8 @@ func TestDecodeFrameRefuses(t *testing.T) {
 		"first 0":                      {"a1 04 a4 01 01 02 00 03 00 04 81 a1 01 00", "append numbered from 0"},
 		"first below base":             {"a1 04 a4 01 01 02 02 03 01 04 81 a1 01 00", "append numbered from 1 with base 2"},
 		"numbers run over":             {"a1 04 a4 01 01 02 01 03 1b ffffffffffffffff 04 81 a1 01 00", "append numbered"},
+		"numbers over 2^62":            {"a1 04 a4 01 01 02 01 03 1b 4000000000000001 04 81 a1 01 00", "append numbered"},
+		"epoch 0":                      {"a1 04 a4 01 00 02 01 03 01 04 81 a1 01 00", "epoch 0"},
 	} {
 		f, err := DecodeFrame(unhex(t, c.hex))
 		if err == nil || f != nil || !strings.HasPrefix(err.Error(), "decode frame: ") || !strings.Contains(err.Error(), c.says) {
@@ -143,7 +145,7 @@ func TestFrameLimits(t *testing.T) {
 		return &Frame{Push: &Push{Logs: times(logs, LogEntries{Log: "user:a", Entries: make([]Entry, entries)})}}
 	}
 	appended := func(n int, it Item) *Frame {
-		return &Frame{Append: &Append{Base: 1, First: 1, Items: times(n, it)}}
+		return &Frame{Append: &Append{Epoch: 1, Base: 1, First: 1, Items: times(n, it)}}
 	}
 	item := func(size int) Item { return Item{Kind: ItemC2C, Body: sized(t, size)} }
 	for name, f := range map[string]struct{ within, beyond *Frame }{
@@ -305,17 +307,20 @@ func TestDecodeMessage(t *testing.T) {
 		"cut short":             {unhex(t, "a2 01 01 02 65 78"), CodeInvalidMsgElem},
 		"a tag":                 {unhex(t, "c0 a1 01 01"), CodeInvalidMsgElem},
 		"text that is not UTF8": {unhex(t, "a2 01 01 02 61 ff"), CodeInvalidMsgElem},
+		"a field of 7 levels":   {unhex(t, "a2 01 01 18 63"+strings.Repeat("81", 7)+"00"), 0},
+		"a field of 8 levels":   {unhex(t, "a2 01 01 18 63"+strings.Repeat("81", 8)+"00"), CodeInvalidMsgElem},
+		"a long key twice":      {append(append(append(unhex(t, "a2"), sized(t, 8000)...), 1), append(sized(t, 8000), 1)...), CodeInvalidMsgElem},
 	} {
 		m, err := DecodeMessage(c.body)
 		if c.code == 0 {
-			if err != nil || m.Elem == 0 || m.Elem == ElemText && !bytes.Equal(message(m), c.body) {
+			if err != nil || m.Elem == 0 || m.Text != "" && !bytes.Equal(message(m), c.body) {
 				t.Errorf("%s: %.60v, %v", name, m, err)
 			}
 			continue
 		}
 		var e *Error
-		if !errors.As(err, &e) || e.Code != c.code {
-			t.Errorf("%s: %v; want code %d", name, err, c.code)
+		if !errors.As(err, &e) || e.Code != c.code || len(e.Msg) > 200 {
+			t.Errorf("%s: %.300v; want code %d", name, err, c.code)
 		}
 	}
 }
@@ -357,6 +362,22 @@ func TestElementsOfBrokenFrames(t *testing.T) {
 		t.Error("8193 elements passed")
 	}
 	if err := checkElements(append(unhex(t, "99 2000"), make([]byte, 0x2000)...)); err != nil {
+		t.Error(err)
+	}
+}
+
+// What the hub takes as a message's body fits into a push, which has more
+// around it: else it would be lost on its way.
+func TestDeepestBodyFitsIntoPush(t *testing.T) {
+	body := unhex(t, "a2 01 01 18 63"+strings.Repeat("81", maxBodyDepth-1)+"00")
+	if _, err := DecodeMessage(body); err != nil {
+		t.Fatal(err)
+	}
+	wire, err := EncodeFrame(&Frame{Push: &Push{Logs: []LogEntries{{Log: "user:a", Entries: []Entry{{Seq: 1, Body: body}}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DecodeFrame(wire); err != nil {
 		t.Error(err)
 	}
 }

@@ -45,8 +45,11 @@ func (a *Append) check() error {
 	if len(a.Items) == 0 || len(a.Items) > MaxBatchItems {
 		return fmt.Errorf("append of %d items, not 1 to %d", len(a.Items), MaxBatchItems)
 	}
-	if a.First == 0 || a.Base == 0 || a.First < a.Base || a.First+uint64(len(a.Items)) < a.First {
+	if a.Base == 0 || a.First < a.Base || a.First > maxNumber {
 		return fmt.Errorf("append numbered from %d with base %d", a.First, a.Base)
+	}
+	if a.Epoch == 0 {
+		return errors.New("append of epoch 0, which is none")
 	}
 	bytes := 0
 	for i := range a.Items {

@@ -97,7 +97,7 @@ func (db *DB) Replaced() *Replaced { return db.replaced }
 // accepted still be delivered and taken off, which on a full disk needs room too.
 func (db *DB) Room() error {
 	free := db.free.Load()
-	if now := int64(time.Since(db.opened)); now-db.looked.Load() > int64(lookAgain) || free < db.opts.MinFree {
+	if now := int64(time.Since(db.opened)); now-db.looked.Load() > int64(lookAgain) || free < ample*db.opts.MinFree {
 		free = freeBytes(db.opts.Dir)
 		db.free.Store(free)
 		db.looked.Store(now)
@@ -109,9 +109,12 @@ func (db *DB) Room() error {
 	return nil
 }
 
-// lookAgain is how long the disk is believed to have room: it is asked for with
-// every message.
-const lookAgain = 50 * time.Millisecond
+// Room is asked for with every message. A disk that has ample times MinFree is
+// believed to have it for as long as lookAgain.
+const (
+	ample     = 8
+	lookAgain = 50 * time.Millisecond
+)
 
 func freeBytes(dir string) int64 {
 	var st unix.Statfs_t

@@ -346,6 +346,8 @@ func TestRetained(t *testing.T) {
 		return r.Publish(topic, []byte(payload), qos, true)
 	}
 	early := r.subscribed(t, "early", "cfg/#")
+	early.send(frame(headPingreq)) // after it the subscription has been served to its end
+	early.expect([]byte{0xd0, 0})
 	for _, topic := range []string{"cfg/a", "cfg/b", "cfg/c"} {
 		if err := put(topic, "old", 1); err != nil {
 			t.Fatal(err)

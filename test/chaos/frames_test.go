@@ -121,3 +121,84 @@ func TestMalformedFrames(t *testing.T) {
 		t.Errorf("the hub had %d MiB", most)
 	}
 }
+
+// TestHostileBatches: items that no board sends get an answer each and hurt
+// nobody; numbers beyond what a database counts to are refused.
+func TestHostileBatches(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) { hostileBatches(t, "") })
+	t.Run("postgres", func(t *testing.T) { hostileBatches(t, databases.Postgres(t)) })
+}
+
+func hostileBatches(t *testing.T, db string) {
+	h := newStreet(t, db)
+	door, indoor := h.actor("door"), h.actor("indoor")
+	talk := h.talk(door, indoor)
+	m := h.stranger("mallory", "m")
+
+	item := func(kind protocol.ItemKind, to string, body any) protocol.Item {
+		return protocol.Item{Kind: kind, To: to, Body: cbored(t, body)}
+	}
+	fine := map[int]any{1: 1, 2: "fine"}
+	deep := cbor.RawMessage(append(bytes.Repeat([]byte{0x81}, 10), 0))
+	cases := []struct {
+		what string
+		item protocol.Item
+		want protocol.Code
+	}{
+		{"a void", protocol.Item{}, 0},
+		{"an unknown kind", item(9, "door", fine), protocol.CodeInvalidParameters},
+		{"nobody", item(1, "", fine), protocol.CodeSvrMsgToAccountNotFound},
+		{"no such account", item(1, "nobody", fine), protocol.CodeSvrMsgToAccountNotFound},
+		{"a name with spaces", item(1, "door door", fine), protocol.CodeSvrMsgToAccountNotFound},
+		{"a name with a zero", item(1, "door\x00", fine), protocol.CodeSvrMsgToAccountNotFound},
+		{"a topic", item(1, "door/+", fine), protocol.CodeSvrMsgToAccountNotFound},
+		{"33 bytes", item(1, strings.Repeat("d", 33), fine), protocol.CodeSvrMsgToAccountNotFound},
+		{"SQL", item(1, "'; DROP TABLE users; --", fine), protocol.CodeSvrMsgToAccountNotFound},
+		{"a group of SQL", item(2, `x'); DROP TABLE entries; --`, fine), protocol.CodeSvrGroupNotFound},
+		{"a group with a zero", item(2, "x\x00", fine), protocol.CodeSvrGroupNotFound},
+		{"a strange priority", protocol.Item{Kind: 2, To: "g", Priority: 3, Body: cbored(t, fine)}, protocol.CodeInvalidParameters},
+		{"no body", protocol.Item{Kind: 1, To: "door"}, protocol.CodeInvalidMsgElem},
+		{"no message", item(1, "door", 42), protocol.CodeInvalidMsgElem},
+		{"a body of 11 levels", item(1, "door", map[int]any{1: 1, 2: "deep", 99: deep}), protocol.CodeInvalidMsgElem},
+		{"a long key twice", protocol.Item{Kind: 1, To: "door", Body: twice(strings.Repeat("\x00", 7<<10))}, protocol.CodeInvalidMsgElem},
+		{"8193 bytes", text("door", strings.Repeat("x", 8193)), protocol.CodeSvrBodySizeLimit},
+		{"8192 bytes", text("door", strings.Repeat("x", 8192)), 0},
+		{"no text", text("door", ""), 0},
+		{"a zero", text("door", "a\x00b"), 0},
+		{"quotes and breaks", text("door", "'\"\\\r\n\u2028\x1b[31m"), 0},
+		{"an element to come", item(1, "door", map[int]any{1: 77, 99: "later"}), 0},
+		{"oneself", text("mallory", "to myself"), 0},
+		{"somebody's id", protocol.Item{Kind: 1, To: "door", IDEpoch: math.MaxUint32, Body: cbored(t, fine)}, 0},
+	}
+	var items []protocol.Item
+	for _, c := range cases {
+		items = append(items, c.item)
+	}
+	for i, ack := range m.append(1, 1, 1, items...) {
+		if ack.Code != cases[i].want || len(ack.Msg) > 200 {
+			t.Errorf("%s: code %d (%.200s), want %d", cases[i].what, ack.Code, ack.Msg, cases[i].want)
+		}
+	}
+	door.await("what mallory may write", func(ev []event) bool {
+		var got []string
+		for _, e := range ev {
+			if e.sender() == "mallory" && e.str("text") != "fine" {
+				got = append(got, e.str("text"))
+			}
+		}
+		return len(got) == 4 && got[2] == "a\x00b" && got[3] == "'\"\\\r\n\u2028\x1b[31m"
+	})
+	talk.goesOn()
+
+	for _, n := range []uint64{1 << 63, math.MaxUint64 - 1, math.MaxInt64, math.MaxInt64 - 1} {
+		m.raw(m.frameOf(kindAppend, map[int]any{1: 5, 2: n, 3: n, 4: []protocol.Item{text("door", "high")}}))
+		again := h.stranger("mallory", "m") // in the place of the first
+		if acks := again.append(uint32(100+n%7), 1, 1, text("mallory", "low")); acks[0].Code != 0 {
+			t.Errorf("after number %d: %+v", n, acks[0])
+		}
+		m = again
+	}
+	talk.goesOn()
+	talk.unbroken()
+	talk.end()
+}

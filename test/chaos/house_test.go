@@ -128,7 +128,7 @@ func newHouseAt(t *testing.T, db, data string) *house {
 }
 
 // last is the end of a log, as much as one reads.
-func last(s string) string { return s[max(0, len(s)-6000):] }
+func last(s string) string { return s[max(0, len(s)-20000):] }
 
 func must(t *testing.T, err error) {
 	t.Helper()

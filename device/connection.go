@@ -220,6 +220,8 @@ func (c *connection) bye(b *protocol.Bye) error {
 	switch {
 	case b.Boot != 0 && b.Boot != c.boot:
 		return nil // of an earlier connection
+	case b.Boot == 0 && c.welcome == nil:
+		return nil // and so is this, most likely: a broker that keeps sessions has kept it
 	case b.Code == protocol.CodeNotLoggedIn, b.Code == protocol.CodeNetAuthInvalid:
 		// The hub does not know this session, or not its numbering (any more).
 		switch {

@@ -62,10 +62,12 @@ type Device struct {
 	timing   timing
 	sessions sync.WaitGroup
 	begun    chan struct{}
+	wake     chan struct{} // do not wait any longer to look for the UserSig
 
 	mu        sync.Mutex
 	ctx       context.Context // of Run; nil before it. Sessions end with it
 	destroyed bool
+	taken     bool           // a program has logged in or out: the configured login is its business now
 	pinned    protocol.AppID // by im.init; 0: any
 	session   *session       // nil: logged out
 	lastErr   *protocol.Error
@@ -80,7 +82,7 @@ func Open(cfg Config, log *slog.Logger) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{cfg: cfg, log: log, db: db, started: time.Now(), timing: usualTiming(), begun: make(chan struct{})}
+	d := &Device{cfg: cfg, log: log, db: db, started: time.Now(), timing: usualTiming(), begun: make(chan struct{}), wake: make(chan struct{}, 1)}
 	d.clock.board = cfg.Now
 	if d.journal, err = journal.Open(db, cfg.Journal); err == nil {
 		err = d.loadState()
@@ -168,18 +170,21 @@ func (d *Device) Run(ctx context.Context) (err error) {
 		d.sessions.Wait()
 		err = errors.Join(err, d.db.Close())
 	}()
-	if d.cfg.User != "" {
-		if err := d.autoLogin(); err != nil {
-			d.log.Error("cannot log in; waiting for im.login", "user", d.cfg.User, "err", err)
-			d.fail(protocol.AsError(err))
-		}
-	}
+	again := d.autoLogin()
 	close(d.begun)
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-d.db.Damaged():
-		return fmt.Errorf("the store cannot be used any more, the next start looks after it: %w", err)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-d.db.Damaged():
+			return fmt.Errorf("the store cannot be used any more, the next start looks after it: %w", err)
+		case <-again:
+		case <-d.wake:
+			if again == nil {
+				continue
+			}
+		}
+		again = d.autoLogin()
 	}
 }
 
@@ -225,6 +230,10 @@ func (d *Device) Retry() {
 	defer d.mu.Unlock()
 	if d.session != nil {
 		d.session.hurry()
+	}
+	select {
+	case d.wake <- struct{}{}:
+	default:
 	}
 }
 

@@ -12,14 +12,32 @@ import (
 	"github.com/herald-im/herald/protocol/usersig"
 )
 
-// autoLogin begins the session that the configuration asks for.
-func (d *Device) autoLogin() error {
-	sig, err := d.cfg.Sig()
-	if err != nil {
-		return err
+// autoLogin begins the session that the configuration asks for. Where it cannot
+// be begun — no UserSig is there yet, or one that cannot be read — the channel
+// says when to try again; else it is nil.
+func (d *Device) autoLogin() <-chan time.Time {
+	d.mu.Lock()
+	taken := d.taken || d.destroyed || d.session != nil
+	d.mu.Unlock()
+	if d.cfg.User == "" || taken {
+		return nil
 	}
-	_, err = d.begin(d.cfg.User, sig, true)
-	return err
+	sig, err := d.cfg.Sig()
+	if err == nil {
+		_, err = d.begin(d.cfg.User, sig, true)
+	}
+	if err == nil {
+		return nil
+	}
+	e := protocol.AsError(err)
+	d.mu.Lock()
+	known := d.lastErr != nil && *d.lastErr == *e
+	d.lastErr = e
+	d.mu.Unlock()
+	if !known {
+		d.log.Error("cannot log in yet; looking again every minute, and at a reload", "user", d.cfg.User, "code", e.Code, "err", e.Msg)
+	}
+	return time.After(d.timing.slowRetry)
 }
 
 // begin starts a session for an account.
@@ -128,6 +146,9 @@ func (d *Device) init(_ context.Context, _ protocol.Caller, r protocol.InitReque
 }
 
 func (d *Device) login(ctx context.Context, c protocol.Caller, r protocol.LoginRequest) (protocol.Empty, error) {
+	d.mu.Lock()
+	d.taken = true
+	d.mu.Unlock()
 	s, err := d.begin(r.UserID, r.UserSig, false)
 	if err != nil {
 		return protocol.Empty{}, err
@@ -150,6 +171,7 @@ func (d *Device) login(ctx context.Context, c protocol.Caller, r protocol.LoginR
 
 func (d *Device) logout(ctx context.Context, _ protocol.Caller, _ protocol.Empty) (protocol.Empty, error) {
 	d.mu.Lock()
+	d.taken = true
 	destroyed, s := d.destroyed, d.session
 	d.mu.Unlock()
 	if destroyed {
@@ -160,7 +182,7 @@ func (d *Device) logout(ctx context.Context, _ protocol.Caller, _ protocol.Empty
 
 func (d *Device) destroy(ctx context.Context, _ protocol.Caller, _ protocol.Empty) (protocol.Empty, error) {
 	d.mu.Lock()
-	d.destroyed, d.pinned = true, 0
+	d.destroyed, d.taken, d.pinned = true, true, 0
 	s := d.session
 	d.mu.Unlock()
 	return protocol.Empty{}, d.end(ctx, s)

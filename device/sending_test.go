@@ -164,20 +164,28 @@ func TestAnswerTwice(t *testing.T) {
 	h := newHub(t)
 	b := start(t, config(t, h.addr))
 	b.timing.send = 0
-	h.drop = func(up bool, f *protocol.Frame) bool {
-		if f.Acks == nil {
-			return false
+	b.mustLogin()
+	kept := make(chan *protocol.Acks, 1)
+	h.with(func() {
+		h.drop = func(up bool, f *protocol.Frame) bool {
+			if f.Acks != nil {
+				kept <- f.Acks
+			}
+			return f.Acks != nil
 		}
+	})
+	res := b.mustSay("one")
+	acks := <-kept
+	h.with(func() {
 		h.drop = nil
-		strange := *f.Acks
+		strange := *acks
 		strange.Results = append(strange.Results, protocol.Ack{})
-		for _, a := range []*protocol.Acks{{}, {Epoch: f.Acks.Epoch}, {Epoch: f.Acks.Epoch + 1, First: f.Acks.First, Results: f.Acks.Results}, &strange, f.Acks, f.Acks} {
+		for _, a := range []*protocol.Acks{
+			{}, {Epoch: acks.Epoch}, {Epoch: acks.Epoch + 1, First: acks.First, Results: acks.Results}, &strange, acks, acks,
+		} {
 			h.to("door", h.terminal, &protocol.Frame{Acks: a})
 		}
-		return true
-	}
-	b.mustLogin()
-	res := b.mustSay("one")
+	})
 	b.drained()
 	b.timing.send = time.Minute
 	b.mustSay("two")

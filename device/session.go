@@ -68,8 +68,8 @@ func (s *session) run() {
 		again, after := s.verdict(e)
 		s.setLink("down", e)
 		if !again {
-			s.finish(e)
 			s.d.fail(e)
+			s.finish(e)
 			return
 		}
 		if time.Since(began) > s.d.cfg.ReconnectMax {

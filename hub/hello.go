@@ -151,7 +151,6 @@ func (h *Hub) sendHeads(to string, heads []protocol.Head) {
 
 // beat notes a terminal's cursors and tells it what it misses.
 func (h *Hub) beat(s *session, in *protocol.Beat) error {
-	h.seen.note(s.user, in.Moved)
 	ctx, cancel := h.store.ReadContext(h.life)
 	defer cancel()
 	readers, differ, err := h.readers(ctx, s.user, in.Digest, in.Logs)
@@ -159,11 +158,21 @@ func (h *Hub) beat(s *session, in *protocol.Beat) error {
 		h.log.Warn("beat not answered", "user", s.user, "terminal", s.terminal, "err", err)
 		return nil // the next one comes
 	}
+	h.seen.note(s.user, possible(in.Moved, readers))
 	if !differ {
 		readers = nil
 	}
 	h.sendHeads(protocol.TopicToTerminal(h.app, s.user, s.terminal), headsOf(readers))
 	return nil
+}
+
+// possible leaves out cursors of logs that are not the account's, and those beyond
+// a log's end: a terminal may say anything, and the hub has room for few.
+func possible(moved []protocol.Cursor, readers []store.Reader) []protocol.Cursor {
+	return slices.DeleteFunc(moved, func(c protocol.Cursor) bool {
+		i, ok := slices.BinarySearchFunc(readers, c.Log, func(r store.Reader, log string) int { return cmp.Compare(r.Log, log) })
+		return !ok || c.Seq > readers[i].Head
+	})
 }
 
 const (
@@ -190,6 +199,9 @@ func (h *Hub) pull(s *session, in *protocol.Pull) error {
 }
 
 func (h *Hub) read(ctx context.Context, user string, in *protocol.Pull) (*protocol.Range, error) {
+	if kind, _, _ := protocol.ParseLog(in.Log); kind == protocol.LogUnknown {
+		return nil, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "there is no log of this form") // PostgreSQL takes no zero byte
+	}
 	r, err := h.store.Reader(ctx, h.app, user, in.Log)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, h.unreadable(ctx, in.Log)

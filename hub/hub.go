@@ -230,7 +230,11 @@ func (h *Hub) listen(log *slog.Logger) error {
 			return errors.Join(fmt.Errorf("listen for HTTP (http.listen, --http): %w", err), l.Close())
 		}
 	}
-	h.broker, err = broker.New(broker.Config{Listeners: []net.Listener{l}, Log: log, Limits: h.cfg.Broker}, h)
+	limits := h.cfg.Broker
+	if limits.PerUser == 0 { // terminals of several platforms, each with an older connection that is not known to be dead
+		limits.PerUser = max(64, 8*h.cfg.TerminalsPerPlatform)
+	}
+	h.broker, err = broker.New(broker.Config{Listeners: []net.Listener{l}, Log: log, Limits: limits}, h)
 	if err != nil {
 		err = errors.Join(err, l.Close())
 		if h.web != nil {

@@ -153,12 +153,12 @@ func (p *planner) add(ctx context.Context, tx *store.Tx, j *appendJob) error {
 		return err
 	}
 	switch next := old.LastCseq + 1; {
-	case !missing && j.epoch < old.Epoch:
-		b.bye = fmt.Sprintf("the hub knows epoch %d of this terminal already: say hello", old.Epoch)
-	case missing || j.epoch > old.Epoch:
+	case missing || protocol.EpochAfter(j.epoch, old.Epoch):
 		if j.first != j.base {
 			b.bye = fmt.Sprintf("epoch %d begins at item %d and the first batch of it at %d: say hello", j.epoch, j.base, j.first)
 		}
+	case j.epoch != old.Epoch:
+		b.bye = fmt.Sprintf("the hub knows epoch %d of this terminal already: say hello", old.Epoch)
 	case j.first > next:
 		b.bye = fmt.Sprintf("the hub waits for item %d and the batch begins at %d: say hello", next, j.first)
 	default:

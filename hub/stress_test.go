@@ -283,7 +283,7 @@ func TestPostgresRestart(t *testing.T) {
 		if code := carol.call("im.createGroup", create("g", protocol.GroupMeeting), nil); code != protocol.CodeSvrGroupInternalError {
 			t.Errorf("a call: %d", code)
 		}
-		if got := carol.pull(protocol.Pull{Log: "x"}); got.Code != protocol.CodeSvrGroupInternalError {
+		if got := carol.pull(protocol.Pull{Log: "group:x"}); got.Code != protocol.CodeSvrGroupInternalError {
 			t.Errorf("a pull: %+v", got)
 		}
 		alice.quietNow()

@@ -115,6 +115,17 @@ type Append struct {
 	Items []Item `cbor:"4,keyasint"`
 }
 
+// EpochAfter tells whether a producer began epoch a after b. Epochs count round
+// (as serial numbers do, RFC 1982), so that nobody can use them up: whatever
+// epoch the hub knows, there is one after it. Every epoch is after 0, which is none.
+func EpochAfter(a, b uint32) bool {
+	if a == 0 || b == 0 {
+		return a > b
+	}
+	d := a - b
+	return d != 0 && d < 1<<31 || d == 1<<31 && a > b
+}
+
 // ItemKind says what an Item asks for.
 type ItemKind uint8
 

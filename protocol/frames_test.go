@@ -381,3 +381,15 @@ func TestDeepestBodyFitsIntoPush(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Of two different epochs exactly one is after the other, and there is always a
+// next one.
+func TestEpochAfter(t *testing.T) {
+	for _, c := range [][2]uint32{
+		{1, 0}, {1 << 31, 0}, {1<<32 - 1, 0}, {2, 1}, {1025, 1}, {1 << 31, 1}, {1<<31 + 7, 7}, {1, 1<<32 - 1}, {1, 1<<32 - 1000}, {5, 1<<31 + 6}, {1<<32 - 1, 1<<32 - 2},
+	} {
+		if !EpochAfter(c[0], c[1]) || EpochAfter(c[1], c[0]) || EpochAfter(c[0], c[0]) {
+			t.Errorf("%d is after %d: %v; the other way: %v", c[0], c[1], EpochAfter(c[0], c[1]), EpochAfter(c[1], c[0]))
+		}
+	}
+}

@@ -42,7 +42,21 @@ var producerKey = []byte("producer")
 // epochStep is the most that an epoch rises by.
 const epochStep = 1024
 
-func nextEpoch(after uint32) uint32 { return after + 1 + rand.Uint32N(epochStep) }
+func nextEpoch(after uint32) uint32 {
+	for {
+		if e := after + 1 + rand.Uint32N(epochStep); e != 0 { // they count round, see protocol.EpochAfter
+			return e
+		}
+	}
+}
+
+// later is the epoch that was begun last.
+func later(a, b uint32) uint32 {
+	if protocol.EpochAfter(a, b) {
+		return a
+	}
+	return b
+}
 
 // loadProducer reads what an account's bucket says. Where that is damaged the
 // hub's own epoch, at Meet, makes up for it.
@@ -99,7 +113,7 @@ func (b *Box) Meet(epoch uint32, last uint64) (renewed bool, lost uint64, err er
 	p, c := b.producer, b.known
 	b.mu.Unlock()
 	fits := p.fits(c, epoch, last)
-	if epoch <= p.numbering.Epoch { // else the board has gone back, and does not know
+	if !protocol.EpochAfter(epoch, p.numbering.Epoch) { // else the board has gone back, and does not know
 		lost = c.first - min(c.first, max(last+1, p.told))
 	}
 	if fits && lost == 0 {
@@ -110,7 +124,7 @@ func (b *Box) Meet(epoch uint32, last uint64) (renewed bool, lost uint64, err er
 	b.db.Go(func(tx *bbolt.Tx) error {
 		next.told = c.first
 		if !fits {
-			next = producer{numbering: Numbering{nextEpoch(max(epoch, p.numbering.Epoch)), b.counted.first}, told: c.first}
+			next = producer{numbering: Numbering{nextEpoch(later(epoch, p.numbering.Epoch)), b.counted.first}, told: c.first}
 		}
 		return next.store(b.account(tx))
 	}, func(err error) {
@@ -132,9 +146,9 @@ func (b *Box) Meet(epoch uint32, last uint64) (renewed bool, lost uint64, err er
 func (p producer) fits(c counts, epoch uint32, last uint64) bool {
 	n, _ := p.of(c.first)
 	switch {
-	case epoch > n.Epoch: // the board has gone back: the hub knows numbers that it does not
+	case protocol.EpochAfter(epoch, n.Epoch): // the board has gone back: the hub knows numbers that it does not
 		return false
-	case epoch < n.Epoch: // the hub has seen nothing of n, or has forgotten it
+	case epoch != n.Epoch: // the hub has seen nothing of n, or has forgotten it
 		return c.first == n.Base
 	case last+1 < c.first: // the hub has gone back
 		return false

@@ -48,6 +48,8 @@ func (b *Broker) admit(c net.Conn) {
 		reason = "too many connections"
 	case b.perAddress[addr] >= b.limits.PerAddress:
 		reason = "too many connections of one address"
+	case b.pendingAt[addr] >= b.limits.PendingPerAddress:
+		reason = "too many connections of one address that have not logged in"
 	case b.pending >= b.limits.Pending:
 		reason = "too many connections that have not logged in"
 	}
@@ -61,6 +63,7 @@ func (b *Broker) admit(c net.Conn) {
 	b.links[l] = addr
 	b.perAddress[addr]++
 	b.pending++
+	b.pendingAt[addr]++
 	b.mu.Unlock()
 	b.count.accepted.Add(1)
 	b.connections.Go(func() { b.serve(l) })
@@ -83,7 +86,15 @@ func (b *Broker) leave(l *link) {
 		delete(b.perAddress, addr)
 	}
 	if l.session == nil {
-		b.pending--
+		b.decided(addr)
+	}
+}
+
+// decided counts down the connections that have not logged in; called with mu held.
+func (b *Broker) decided(addr netip.Addr) {
+	b.pending--
+	if b.pendingAt[addr]--; b.pendingAt[addr] == 0 {
+		delete(b.pendingAt, addr)
 	}
 }
 

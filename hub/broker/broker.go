@@ -49,8 +49,10 @@ type Broker struct {
 	closed     bool                 // nobody is left to deliver to
 	links      map[*link]netip.Addr // open connections and what they count under
 	perAddress map[netip.Addr]int
-	pending    int                 // links without a session
-	sessions   map[string]*session // by client id
+	pending    int                   // links without a session
+	pendingAt  map[netip.Addr]int    // the same by address
+	sessions   map[string]*session   // by client id
+	users      map[string][]*session // by user name, the oldest first
 }
 
 // New makes a broker. Publish can be used at once, connections are taken when it runs.
@@ -76,6 +78,8 @@ func New(cfg Config, h Handler) (*Broker, error) {
 		listeners:  cfg.Listeners,
 		links:      map[*link]netip.Addr{},
 		perAddress: map[netip.Addr]int{},
+		pendingAt:  map[netip.Addr]int{},
+		users:      map[string][]*session{},
 		sessions:   map[string]*session{},
 	}
 	b.retained = &retained{broker: b, last: map[string]retainedMessage{}}

@@ -12,13 +12,19 @@ type Limits struct {
 	Connections int // open connections, logged in or not; 20000
 	PerAddress  int // open connections of one IPv4 address or IPv6 /64; 10000
 	Pending     int // connections that have not logged in yet; 2048
+	// PendingPerAddress is how many of them one address may have, so that one
+	// stranger does not shut everybody out; 256.
+	PendingPerAddress int
+	// PerUser is how many logged-in connections one user name may have: the
+	// newest stay. 64.
+	PerUser int
 
 	ConnectBytes  int // size of a CONNECT; 16 KiB
 	PacketBytes   int // size of a PUBLISH, in either direction; 512 KiB
 	Subscriptions int // filters of one peer; 64
 
 	QueueBytes      int   // waiting to be written to one peer; 1 MiB
-	TotalQueueBytes int64 // waiting to be written to all peers; 256 MiB
+	TotalQueueBytes int64 // waiting to be written to all peers, but for what each may have in any case; 256 MiB
 	Unacked         int   // QoS 1 messages sent to a peer and not acknowledged, at most 65535; 8192
 
 	Retained      int   // retained messages; 100000
@@ -36,6 +42,7 @@ const (
 	controlBytes  = 16 << 10 // size of a SUBSCRIBE or UNSUBSCRIBE
 	clientIDBytes = 256
 	writeChunk    = 16 << 10 // what has to leave within WriteTimeout
+	queueShare    = 64 << 10 // what may wait for a peer even when others have used up TotalQueueBytes
 )
 
 // withDefaults fills in the fields that are zero.
@@ -43,6 +50,8 @@ func (l Limits) withDefaults() Limits {
 	l.Connections = cmp.Or(l.Connections, 20000)
 	l.PerAddress = cmp.Or(l.PerAddress, 10000)
 	l.Pending = cmp.Or(l.Pending, 2048)
+	l.PendingPerAddress = cmp.Or(l.PendingPerAddress, 256)
+	l.PerUser = cmp.Or(l.PerUser, 64)
 	l.ConnectBytes = cmp.Or(l.ConnectBytes, 16<<10)
 	l.PacketBytes = cmp.Or(l.PacketBytes, 512<<10)
 	l.Subscriptions = cmp.Or(l.Subscriptions, 64)
@@ -69,6 +78,8 @@ func (l Limits) validate() error {
 		{"Connections", int64(l.Connections), 1, 1 << 24},
 		{"PerAddress", int64(l.PerAddress), 1, 1 << 24},
 		{"Pending", int64(l.Pending), 1, 1 << 24},
+		{"PendingPerAddress", int64(l.PendingPerAddress), 1, 1 << 24},
+		{"PerUser", int64(l.PerUser), 1, 1 << 24},
 		{"ConnectBytes", int64(l.ConnectBytes), 64, 1 << 20},
 		{"PacketBytes", int64(l.PacketBytes), 1 << 10, 16 << 20},
 		{"Subscriptions", int64(l.Subscriptions), 1, 1 << 16},

@@ -86,7 +86,7 @@ func (l *link) offer(head, body []byte) error {
 		return errEnded
 	case queued > 0 && queued+n > l.broker.limits.QueueBytes:
 		return errQueueFull
-	case l.broker.count.queued.Load()+int64(n) > l.broker.limits.TotalQueueBytes:
+	case queued > 0 && queued+n > queueShare && l.broker.count.queued.Load()+int64(n) > l.broker.limits.TotalQueueBytes:
 		return errQueueFull
 	}
 	l.push(head, body)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -190,8 +191,13 @@ func (b *Broker) claim(s *session) error {
 		if old == nil {
 			b.sessions[s.peer.ClientID] = s
 			s.link.session = s
-			b.pending--
+			b.decided(b.links[s.link])
+			surplus := b.enlist(s)
 			b.mu.Unlock()
+			if surplus != nil {
+				b.complain.warn("too many connections of one user, the oldest is ended", "user", s.peer.Username, "client", surplus.peer.ClientID)
+				surplus.link.end()
+			}
 			return nil
 		}
 		b.mu.Unlock()
@@ -206,10 +212,28 @@ func (b *Broker) claim(s *session) error {
 	}
 }
 
+// enlist counts a session under its user, and returns the user's oldest if he has
+// too many now; called with mu held.
+func (b *Broker) enlist(s *session) (surplus *session) {
+	list := append(b.users[s.peer.Username], s)
+	if len(list) > b.limits.PerUser {
+		surplus, list = list[0], list[1:]
+	}
+	b.users[s.peer.Username] = list
+	return surplus
+}
+
 // release gives the client id free.
 func (b *Broker) release(s *session) {
 	b.mu.Lock()
 	delete(b.sessions, s.peer.ClientID)
+	list := b.users[s.peer.Username]
+	if i := slices.Index(list, s); i >= 0 {
+		list = slices.Delete(list, i, i+1)
+	}
+	if b.users[s.peer.Username] = list; len(list) == 0 {
+		delete(b.users, s.peer.Username)
+	}
 	b.mu.Unlock()
 	close(s.gone)
 }

@@ -143,7 +143,10 @@ func New(cfg Config, log *slog.Logger) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHub(cfg, log, st, nil)
+	var h *Hub
+	if err = st.Own(context.Background()); err == nil {
+		h, err = newHub(cfg, log, st, nil)
+	}
 	if err == nil {
 		err = h.listen(log)
 	}

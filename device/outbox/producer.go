@@ -40,7 +40,7 @@ type producerRecord struct {
 var producerKey = []byte("producer")
 
 // epochStep is the most that an epoch rises by.
-const epochStep = 1024
+const epochStep = 1 << 20
 
 func nextEpoch(after uint32) uint32 {
 	for {

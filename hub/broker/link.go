@@ -75,7 +75,8 @@ func (l *link) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// offer queues one packet, or says why not. It never waits. An empty queue takes any packet.
+// offer queues one packet, or says why not. It never waits. An empty queue takes any packet, and a
+// short one does whatever others' queues hold: else a few who do not read would silence all who do.
 func (l *link) offer(head, body []byte) error {
 	n := len(head) + len(body)
 	l.mu.Lock()

@@ -45,6 +45,7 @@ type Store struct {
 	sleep    func(context.Context, time.Duration) error
 
 	mu     sync.Mutex // one writer at a time
+	owner  bool       // see Own
 	writer *sql.DB
 	link   *link // nil: to be made
 }

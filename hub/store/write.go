@@ -119,6 +119,12 @@ func (s *Store) connect(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
+	if s.owner {
+		if err := own(ctx, conn); err != nil {
+			_ = conn.Close() // gives it back to the pool, which knows whether it is broken
+			return nil, err
+		}
+	}
 	s.link = &link{conn: conn, postgres: s.postgres, statements: make(map[string]*sql.Stmt)}
 	return s.link, nil
 }

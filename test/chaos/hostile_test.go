@@ -1,6 +1,9 @@
 package chaos
 
 import (
+	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -115,4 +118,48 @@ func TestNeighbour(t *testing.T) {
 	})
 	talk.unbroken()
 	talk.end()
+}
+
+// TestTakeover: somebody with the account's UserSig logs in as the very terminal
+// that is online, again and again. The board comes back each time and loses
+// nothing.
+func TestTakeover(t *testing.T) {
+	h := newStreet(t, "")
+	door, indoor := h.actor("door"), h.actor("indoor")
+	terminal := door.status().Terminal
+	talk := h.talk(door, indoor)
+	for range 10 {
+		thief := h.stranger("door", terminal)
+		thief.awaitEnd() // the board has taken its place back
+		talk.goesOn()
+	}
+	talk.end()
+}
+
+// TestStolenNumbers: somebody with the account's UserSig sends as the board's
+// terminal, with numbers as high as they go. The board can send after it.
+func TestStolenNumbers(t *testing.T) {
+	for _, epoch := range []uint32{math.MaxUint32, math.MaxUint32 - 500, 1 << 31, 1<<31 + 1500} {
+		t.Run(fmt.Sprint(epoch), func(t *testing.T) {
+			h := newStreet(t, "")
+			door, indoor := h.actor("door"), h.actor("indoor")
+			door.send("indoor", "before")
+			terminal := door.status().Terminal
+			must(t, door.board.Stop())
+			thief := h.stranger("door", terminal)
+			thief.send(&protocol.Frame{Append: &protocol.Append{Epoch: epoch, Base: 1 << 40, First: 1 << 40, Items: []protocol.Item{text("indoor", "stolen")}}})
+			thief.frame("an answer", func(f *protocol.Frame) bool { return f.Acks != nil || f.Bye != nil })
+			thief.close()
+			for i := range 3 {
+				door.start()
+				door.send("indoor", fmt.Sprintf("after %d", i))
+				door.awaitDrained()
+				must(t, door.board.Stop())
+			}
+			indoor.await("what the board sent", func(ev []event) bool {
+				got := slices.DeleteFunc(texts(ev), func(s string) bool { return s == "stolen" })
+				return slices.Equal(got, []string{"before", "after 0", "after 1", "after 2"})
+			})
+		})
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -117,7 +118,10 @@ func readSig(a configs.Account) (string, error) {
 		return "", protocol.Errorf(protocol.CodeSvrAccountUserSigCheckFailed, "%s is no UserSig: it has %d bytes", path, info.Size())
 	}
 	b, err := os.ReadFile(path)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
+		return "", fmt.Errorf("read the UserSig: %w", err) // that passes: another UserSig would not help
+	case err != nil:
 		return "", protocol.Errorf(protocol.CodeSvrAccountUserSigEmpty, "the UserSig cannot be read: %v", err)
 	}
 	return strings.TrimSpace(string(b)), nil

@@ -303,6 +303,12 @@ func (w *wire) closed() {
 func (w *wire) message() (head byte, id uint16, topic, payload string) {
 	w.Helper()
 	head, body := w.packet()
+	return w.read(head, body)
+}
+
+// read takes a message apart.
+func (w *wire) read(head byte, body []byte) (_ byte, id uint16, topic, payload string) {
+	w.Helper()
 	if head&0xf0 != headPublish {
 		w.Fatalf("got %#x %x, want a message", head, body)
 	}

@@ -261,7 +261,10 @@ func TestNoFilesLeft(t *testing.T) {
 
 	undo = h.noFiles(late.board.PID())
 	late.proxy.Cut()
-	h.poll("the board to lack a file", func() bool { return strings.Contains(late.board.Output(), "too many open files") })
+	h.poll("the board to lack a file", func() bool {
+		e := late.status().LastError // by a connection that is open already
+		return e != nil && strings.Contains(e.Msg, "too many open files")
+	})
 	undo()
 	late.awaitLink("up")
 	late.send("door", "back")

@@ -14,6 +14,7 @@ type appendJob struct {
 	items       []item
 	bytes       int
 	superseded  bool // by a newer batch, see queue
+	again       bool // its transaction failed before, which it may not have
 }
 
 func (j *appendJob) cost() int          { return j.bytes }

@@ -421,6 +421,11 @@ func (p *planner) emit(ctx context.Context, tx *store.Tx, b *plannedBatch, rows 
 		r.entries = append(r.entries, &entries[n])
 	}
 	res.out = append(res.out, &answered{user: s.user, terminal: s.terminal, acks: &protocol.Acks{Epoch: b.job.epoch, First: b.first, Results: b.acks}})
+	if b.job.again && b.fresh > 0 {
+		if err := p.tellAgain(ctx, tx, b, res); err != nil {
+			return nil, err
+		}
+	}
 	for _, r := range runs {
 		res.out = append(res.out, r)
 	}

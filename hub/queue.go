@@ -52,6 +52,7 @@ func (q *queue) push(j job) error {
 	if isAppend {
 		if old := q.appends[a.producer()]; old != nil {
 			old.superseded = true
+			a.again = old.again
 			q.bytes -= old.bytes
 			old.bytes, old.items = 0, nil
 			delete(q.appends, a.producer())
@@ -121,11 +122,13 @@ func (q *queue) back(batch []job) {
 	var again []job
 	for _, j := range batch {
 		a := j.(*appendJob)
-		if q.appends[a.producer()] != nil {
+		if newer := q.appends[a.producer()]; newer != nil {
+			newer.again = true
 			continue
 		}
 		q.appends[a.producer()] = a
 		q.bytes += a.bytes
+		a.again = true
 		again = append(again, a)
 	}
 	if len(again) > 0 {

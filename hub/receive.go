@@ -66,6 +66,7 @@ func (h *Hub) frame(l *login, f *protocol.Frame) error {
 	if f.Exp != 0 && now.UnixMilli() > f.Exp {
 		h.metrics.drop("expired")
 		h.log.Debug("frame came too late", "user", l.user, "terminal", l.terminal, "late", now.Sub(time.UnixMilli(f.Exp)))
+		h.tooLate(l, f, now)
 		return nil
 	}
 	if f.Hello != nil {
@@ -96,6 +97,18 @@ func (h *Hub) frame(l *login, f *protocol.Frame) error {
 	}
 	h.drop(l, "direction", errors.New("a frame that terminals do not send"))
 	return nil
+}
+
+// tooLate tells a terminal the time, as it may be the hub's clock that was set and
+// not the frame that was slow, and a call's caller that it was not run.
+func (h *Hub) tooLate(l *login, f *protocol.Frame, now time.Time) {
+	to := protocol.TopicToTerminal(h.app, l.user, l.terminal)
+	h.publish(to, &protocol.Frame{Heads: &protocol.Heads{Time: now.UnixMilli()}}, 1)
+	if f.Call != nil {
+		h.publish(to, &protocol.Frame{Reply: &protocol.Reply{
+			ID: f.Call.ID, Code: protocol.CodeRequestTimeout, Msg: "the call came too late and was not run: try again",
+		}}, 1)
+	}
 }
 
 func (h *Hub) leave(l *login, boot uint64, bye *protocol.Bye) {

@@ -344,6 +344,12 @@ func TestCallsThatMakeNoSense(t *testing.T) {
 		t.Errorf("missing groupId: %d", code)
 	}
 	x.send(&protocol.Frame{Exp: time.Now().Add(-time.Second).UnixMilli(), Call: &protocol.Call{ID: 1 << 41, Method: "im.none"}})
+	if f := x.next(); f.Heads == nil || f.Heads.Time == 0 {
+		t.Errorf("a frame that was too late: %+v", f)
+	}
+	if f := x.next(); f.Reply == nil || f.Reply.ID != 1<<41 || f.Reply.Code != protocol.CodeRequestTimeout {
+		t.Errorf("a call that was too late: %+v", f)
+	}
 	x.send(&protocol.Frame{Reply: &protocol.Reply{ID: 1}})
 	for _, b := range [][]byte{nil, {0xff}, {0xa0}, make([]byte, protocol.MaxFrameBytes+1)} {
 		if err := r.Receive(x.peer, x.topic, b); err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/herald-im/herald/protocol"
+	"github.com/herald-im/herald/protocol/client"
 )
 
 // warned waits for a line of the hub's log at WARN with all the words.
@@ -161,5 +162,49 @@ func TestStolenNumbers(t *testing.T) {
 				return slices.Equal(got, []string{"before", "after 0", "after 1", "after 2"})
 			})
 		})
+	}
+}
+
+// TestStrangeGroups: a groupId is any printable text, and none of it means
+// anything to topics, logs or SQL.
+func TestStrangeGroups(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) { strangeGroups(t, "") })
+	t.Run("postgres", func(t *testing.T) { strangeGroups(t, databases.Postgres(t)) })
+}
+
+func strangeGroups(t *testing.T, db string) {
+	h := newHouse(t, db)
+	door, indoor := h.actor("door"), h.actor("indoor")
+	ids := []string{
+		" ", "  two  spaces ", "#", "+", "/", "a/b/#", "../../etc/passwd", "$SYS/#", "$1", "?", "%s%n%d", `"`, "'", "`", `\`, "'; DROP TABLE entries; --",
+		"x' OR '1'='1", "group:x", "c2c:door:indoor", "user:indoor", "<script>alert(1)</script>", "{}", "null", "~" + strings.Repeat("!", 47),
+	}
+	for i, id := range ids {
+		kind := protocol.GroupMeeting
+		if i%2 == 1 {
+			kind = protocol.GroupAVChatRoom
+		}
+		_, err := client.Call(h.ctx, door.board.Client(), protocol.CreateGroup, protocol.CreateGroupRequest{GroupType: kind, GroupID: id, GroupName: "'\"\\"})
+		must(t, err)
+		_, err = client.Call(h.ctx, indoor.board.Client(), protocol.JoinGroup, protocol.JoinGroupRequest{GroupID: id})
+		must(t, err)
+		h.poll("the message to "+id, func() bool { // whoever has just joined a live room may not listen yet
+			_, err := client.Call(h.ctx, door.board.Client(), protocol.SendGroupTextMessage, protocol.GroupTextRequest{GroupID: id, Text: "in " + id})
+			must(t, err)
+			indoor.mu.Lock()
+			defer indoor.mu.Unlock()
+			return slices.ContainsFunc(indoor.events, func(e event) bool { return e.str("groupId") == id && e.str("text") == "in "+id })
+		})
+	}
+	for _, e := range indoor.journal() {
+		if s := e.str("text"); s != "" && s != "in "+e.str("groupId") {
+			t.Errorf("the group %q got %q", e.str("groupId"), s)
+		}
+	}
+	for _, id := range []string{"", strings.Repeat("x", 49), "a\x00b", "a\nb", "ä", "\x7f", "@TGS#mine"} {
+		_, err := client.Call(h.ctx, door.board.Client(), protocol.CreateGroup, protocol.CreateGroupRequest{GroupType: protocol.GroupMeeting, GroupID: id, GroupName: "g"})
+		if id != "" && err == nil { // for "" the hub makes one
+			t.Errorf("there is a group %q now", id)
+		}
 	}
 }

@@ -1,6 +1,8 @@
 package chaos
 
 import (
+	"database/sql"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -290,4 +292,50 @@ func TestPostgresRestarted(t *testing.T) {
 	talk.goesOn()
 	talk.unbroken()
 	talk.end()
+}
+
+// TestUnknownCommit: PostgreSQL commits and its connection breaks before it can
+// say so. The message is stored once, and pushed all the same: its receiver does
+// not have to find out by itself.
+func TestUnknownCommit(t *testing.T) {
+	url := databases.Postgres(t)
+	h := newHouse(t, url)
+	door, indoor := h.actor("door"), h.actor("indoor")
+	door.send("indoor", "before")
+	db, err := sql.Open("pgx", url)
+	must(t, err)
+	defer db.Close()
+	do := func(text string) {
+		t.Helper()
+		_, err := db.ExecContext(h.ctx, text)
+		must(t, err)
+	}
+	// A commit waits for a standby that does not exist, after it was made here.
+	do("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+	defer func() {
+		do("ALTER SYSTEM RESET synchronous_standby_names")
+		do("SELECT pg_reload_conf()")
+	}()
+	do("SELECT pg_reload_conf()")
+	pulls := h.metric("herald_hub_pulls_total")
+	n := 0
+	h.poll("a commit that waits", func() bool {
+		n++
+		door.send("indoor", fmt.Sprint(n)) // or it was committed before the server had read its configuration
+		var waits bool
+		must(t, db.QueryRowContext(h.ctx, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'").Scan(&waits))
+		return waits
+	})
+	do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+	indoor.await("all", func(ev []event) bool { return slices.Contains(texts(ev), fmt.Sprint(n)) })
+	want := []string{"before"}
+	for i := range n {
+		want = append(want, fmt.Sprint(i+1))
+	}
+	if got := texts(indoor.journal()); !slices.Equal(got, want) {
+		t.Errorf("indoor heard %q", got)
+	}
+	if now := h.metric("herald_hub_pulls_total"); now != pulls {
+		t.Errorf("it came by a pull: %s after %s", now, pulls)
+	}
 }

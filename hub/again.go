@@ -1,0 +1,54 @@
+package hub
+
+import (
+	"context"
+	"slices"
+
+	"github.com/herald-im/herald/hub/store"
+	"github.com/herald-im/herald/protocol"
+)
+
+// tellAgain pushes what a batch has in the logs already. It was tried before, and
+// its commit seemed to fail and did not: the database went away just then. So
+// nobody was told of the entries, and their readers would hear of them at the next
+// beat only. Who knows them leaves them out.
+func (p *planner) tellAgain(ctx context.Context, tx *store.Tx, b *plannedBatch, res *results) error {
+	for i := 0; i < b.fresh; {
+		log, first, n := b.acks[i].Log, b.acks[i].Seq, 1
+		for i+n < b.fresh && b.acks[i+n].Log == log {
+			n++
+		}
+		if log != "" {
+			r := &run{log: log, sender: b.job.s.user, terminal: b.job.s.terminal}
+			if err := p.stored(ctx, tx, &b.job.items[i].Item, r, first, first+uint64(n)-1); err != nil {
+				return err
+			}
+			res.out = append(res.out, r)
+		}
+		i += n
+	}
+	return nil
+}
+
+// stored fills in a run with entries that are in the log, and their readers.
+func (p *planner) stored(ctx context.Context, tx *store.Tx, it *protocol.Item, r *run, first, last uint64) error {
+	r.readers = slices.Compact([]string{r.sender, it.To})
+	if it.Kind == protocol.ItemGroup {
+		room, err := p.room(ctx, tx, it.To)
+		if err == nil {
+			r.readers, err = p.readers(ctx, tx, &room.Group)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	l, err := tx.Log(ctx, p.hub.app, r.log)
+	if err != nil {
+		return err
+	}
+	entries, err := tx.Entries(ctx, l.ID, first-1, last, protocol.MaxBatchItems, protocol.MaxBatchBytes)
+	for i := range entries {
+		r.entries = append(r.entries, &entries[i])
+	}
+	return err
+}

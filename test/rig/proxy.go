@@ -113,6 +113,7 @@ func (p *Proxy) accept() {
 func (p *Proxy) carry(dst, src net.Conn) {
 	defer p.wg.Done()
 	defer func() {
+		p.pass() // the end of a connection does not get through either
 		p.mu.Lock()
 		delete(p.conns, src)
 		p.mu.Unlock()

@@ -181,3 +181,29 @@ func TestFullDiskStillDelivers(t *testing.T) {
 	}
 	sound(t, db)
 }
+
+// TestReserveStays: however the file grows, there is room on disk beyond what is
+// in use before each transaction.
+func TestReserveStays(t *testing.T) {
+	db, _, err := Open(Options{Dir: t.TempDir(), MinFree: maxReserve, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	value := strings.Repeat("x", 20_000)
+	for range 400 { // 8 MB: bolt cuts and stretches its file several times on the way
+		if err := db.Do(put("b", value)); err != nil {
+			t.Fatal(err)
+		}
+		err := db.Do(func(tx *bbolt.Tx) error {
+			filled, err := db.file.Seek(tx.Size(), unix.SEEK_HOLE)
+			if err != nil || filled < tx.Size()+maxReserve/2 {
+				return fmt.Errorf("in use %d, filled to %d (%v)", tx.Size(), filled, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -61,8 +61,6 @@ type DB struct {
 
 	opened       time.Time
 	free, looked atomic.Int64 // of the disk: bytes, and when it was looked at (since opened); see Room
-
-	reserved int64 // the file has room on disk up to here; negative: that cannot be had. The committer's
 }
 
 type op struct {
@@ -322,26 +320,23 @@ func (db *DB) update(batch []*op) (err error) {
 	return nil
 }
 
-// reserve takes room on the disk beyond what is in use, while there is some:
-// when another program eats the disk to its last byte, what waits can still be
-// taken off. Where the file system cannot do that, there is no such promise.
+// reserve fills the file with zeros beyond what is in use, while the disk has
+// room: when another program eats it to its last byte, what waits can still be
+// taken off. It also makes commits cheaper: where a block is allocated, or was
+// only promised by fallocate, a sync has to write the file system's journal too.
+// Bolt may cut or stretch the file as it grows, so what is there is asked for.
 func (db *DB) reserve(used int64) {
 	want := min(db.opts.MinFree, maxReserve)
-	if db.reserved < 0 || used+want/2 <= db.reserved {
+	filled, err := db.file.Seek(used, unix.SEEK_HOLE)
+	if err != nil { // the file ends before
+		filled = used
+	}
+	if filled >= used+want/2 {
 		return
 	}
-	err := unix.Fallocate(int(db.file.Fd()), 0, 0, used+want)
-	if err == nil {
-		err = db.file.Sync()
-	}
-	switch {
-	case err == nil:
-		db.reserved = used + want
-	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
-		db.reserved = -1
-		db.opts.Log.Info("this file system cannot keep room back for the store", "err", err)
-	default: // full already: tried again with the next transaction
-	}
+	// A full disk takes less or nothing: it is tried again with the next
+	// transaction, whose own commit tells whether it still fits. That also syncs.
+	_, _ = db.file.WriteAt(make([]byte, used+want-filled), filled)
 }
 
 // uncertain looks at what a commit that failed has left. When the disk failed

@@ -30,6 +30,15 @@ func (h *Hub) Authenticate(in broker.Login) (any, error) {
 		return nil, &broker.Refusal{Code: broker.BadIdentifier, Err: errors.New("the client id is not <sdkAppId>-<userId>-<terminal>")}
 	}
 	l := &login{user: user, terminal: terminal, clientID: in.ClientID}
+	admitted := false
+	if !why {
+		h.table.begin(l)
+		defer func() {
+			if !admitted {
+				h.table.gone(l)
+			}
+		}()
+	}
 	err := h.judge(l, app, in, why)
 	if err != nil && errors.As(err, new(*protocol.Error)) {
 		h.complain(slog.LevelInfo, "login refused", "user", user, "terminal", terminal, "remote", in.Remote, "why", why, "reason", err)
@@ -45,6 +54,7 @@ func (h *Hub) Authenticate(in broker.Login) (any, error) {
 		}
 		return nil, &broker.Refusal{Code: connack(err), Err: err}
 	}
+	admitted = true
 	h.metrics.login(0)
 	h.log.Debug("login", "user", user, "terminal", terminal, "remote", in.Remote, "key", l.keyID, "expires", l.expires)
 	return l, nil
@@ -122,19 +132,19 @@ func (h *Hub) judge(l *login, app protocol.AppID, in broker.Login, why bool) err
 		}
 		return protocol.Errorf(protocol.Code(bad.Code()), "%s", bad.Error())
 	}
-	l.keyID, l.expires = keyID, claims.ExpiresAt().Add(time.Second) // its last second counts
-	if err := h.admit(ctx, l.user, claims); err != nil {
+	if err := h.mayEnter(ctx, l.user, claims); err != nil || why {
 		return err
 	}
-	if !why {
-		h.lock.proved(from)
+	h.lock.proved(from)
+	if !h.table.admit(l, keyID, claims.ExpiresAt().Add(time.Second)) { // its last second counts
+		return errors.New("the operator has just ended the account's sessions")
 	}
 	return nil
 }
 
-// admit looks at the account behind a good UserSig, and makes it where that is
+// mayEnter looks at the account behind a good UserSig, and makes it where that is
 // allowed.
-func (h *Hub) admit(ctx context.Context, user string, claims usersig.Claims) error {
+func (h *Hub) mayEnter(ctx context.Context, user string, claims usersig.Claims) error {
 	u, err := h.store.User(ctx, h.app, user)
 	switch {
 	case errors.Is(err, store.ErrNotFound):

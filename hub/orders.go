@@ -54,7 +54,7 @@ func (h *Hub) carryOut(o store.Order) {
 		h.dismiss(protocol.CodeSvrAccountBlacklist, "the account "+o.User+" is blocked", h.table.end(o.User, all))
 	case store.OrderKey:
 		h.dismiss(protocol.CodeSvrAccountInvalidUserSig, "the key that made the UserSig is no longer in force: get a new UserSig",
-			h.table.end("", func(l *login) bool { return l.keyID == o.Arg }))
+			h.table.end("", func(l *login) bool { return l.keyID == o.Arg || l.keyID == "" }))
 	default:
 		h.log.Warn("unknown order: a newer herald-hub gave it", "kind", o.Kind)
 	}

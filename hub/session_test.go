@@ -374,8 +374,8 @@ func TestOrders(t *testing.T) {
 			}
 		}
 		kicked, blocked, keyed, idle, stays := r.online("u1", "t"), r.online("u2", "t"), r.online("u3", "t"), r.connect("u4", "t"), r.online("u5", "t")
-		idle.batch(protocol.Item{}) // logged in, without a session
-		idle.byeFrame()
+		between := &login{user: "u1", terminal: "t2"} // its UserSig is being looked at; idle has logged in and says nothing
+		r.table.begin(between)
 		stays.login.keyID = "k2"
 		r.mustWrite(func(ctx context.Context, tx *store.Tx) error {
 			return errors.Join(
@@ -400,6 +400,9 @@ func TestOrders(t *testing.T) {
 				t.Errorf("%s: bye %+v", x.login.user, b)
 			}
 		}
+		if r.table.admit(between, "k2", now.Add(time.Hour)) {
+			t.Error("a login that an order met is let in")
+		}
 		stays.append(protocol.Item{})
 	})
 }
@@ -415,6 +418,7 @@ func TestExpiryWhileOnline(t *testing.T) {
 			t.Fatal(err)
 		}
 		x := r.connect(user, "t")
+		r.table.gone(x.login)
 		x.login, x.peer.Data = id.(*login), id
 		x.hello()
 		return x

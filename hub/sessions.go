@@ -9,17 +9,18 @@ import (
 	"github.com/herald-im/herald/protocol"
 )
 
-// login is a connection whose UserSig was good. It is the Data of its Peer.
+// login is a connection whose UserSig is being looked at or was good. It is the
+// Data of its Peer.
 type login struct {
 	user, terminal string
 	clientID       string
-	keyID          string    // of the key that signed the UserSig
-	expires        time.Time // of the UserSig
 
 	// Guarded by the table.
-	known bool // in the table
-	ended bool // by the hub: what still comes of it is not heard
-	place int  // in the heap
+	keyID   string    // of the key that signed the UserSig; empty while it is looked at
+	expires time.Time // of the UserSig
+	known   bool      // in the table
+	ended   bool      // by the hub: what still comes of it is not heard
+	place   int       // in the heap, if it has a keyID
 }
 
 // session is what a hello opens: a terminal that gets pushes. It ends with its
@@ -71,17 +72,25 @@ func (t *table) clean(user string) {
 	}
 }
 
-// heard notes a connection when its first word comes; the broker's Gone takes it
-// out. It is false for one that the hub has ended.
-func (t *table) heard(l *login) bool {
+// begin notes a connection before anything is asked about it, so that an order
+// of the operator that comes meanwhile meets it. The broker's Gone takes it out.
+func (t *table) begin(l *login) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if l.known || l.ended {
-		return !l.ended
-	}
 	l.known = true
 	a := t.account(l.user)
 	a.logins = append(a.logins, l)
+}
+
+// admit notes that a connection's UserSig is good. It is false for one that the
+// hub has ended.
+func (t *table) admit(l *login, keyID string, expires time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l.ended {
+		return false
+	}
+	l.keyID, l.expires = keyID, expires
 	t.logins++
 	heap.Push(&t.expiry, l)
 	if l.place == 0 {
@@ -91,6 +100,13 @@ func (t *table) heard(l *login) bool {
 		}
 	}
 	return true
+}
+
+// heard is false for a connection that the hub has ended.
+func (t *table) heard(l *login) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !l.ended
 }
 
 // gone takes a connection out, and its session with it.
@@ -106,8 +122,10 @@ func (t *table) remove(l *login) {
 		return
 	}
 	l.known = false
-	t.logins--
-	heap.Remove(&t.expiry, l.place)
+	if l.keyID != "" {
+		t.logins--
+		heap.Remove(&t.expiry, l.place)
+	}
 	a := t.accounts[l.user]
 	a.logins = without(a.logins, l)
 	for _, s := range a.sessions {

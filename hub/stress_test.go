@@ -423,7 +423,10 @@ func FuzzReceive(f *testing.F) {
 			r.mu.Lock()
 			r.terms[x.peer.ClientID] = x
 			r.mu.Unlock()
-			r.table.heard(x.login)
+			if !x.login.known {
+				r.table.begin(x.login)
+				r.table.admit(x.login, "k1", time.Now().Add(time.Hour))
+			}
 			x.hello()
 		}
 		again()

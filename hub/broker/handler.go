@@ -8,8 +8,8 @@ import "fmt"
 type Handler interface {
 	// Authenticate decides a CONNECT. With a nil error its identity becomes Peer.Data. A *Refusal
 	// says how to answer; any other error means that no judgement was possible and is answered
-	// with CONNACK 3 (server unavailable). It must hold nothing that would have to be given back:
-	// a connection may still end before it becomes a Peer, and then Gone is not called.
+	// with CONNACK 3 (server unavailable). Each identity is
+	// given back by Gone, also where the connection ends before it becomes a Peer.
 	Authenticate(Login) (identity any, err error)
 
 	// MayPublish says whether the peer may publish to topic; it is asked for its will, too. A
@@ -27,7 +27,7 @@ type Handler interface {
 	// The payload is the Handler's to keep.
 	Receive(p *Peer, topic string, payload []byte) error
 
-	// Gone is called once for each Peer, after the last other call about it. will is the payload of
+	// Gone is called once for each identity, after the last other call about it. will is the payload of
 	// its will if the connection ended without a DISCONNECT packet, else nil. The broker does not
 	// publish it.
 	Gone(p *Peer, will []byte)

@@ -138,6 +138,12 @@ func (b *Broker) login(l *link) (*session, error) {
 	if s.keepalive == 0 {
 		s.keepalive = b.limits.MaxKeepalive
 	}
+	entered := false
+	defer func() {
+		if !entered {
+			b.handler.Gone(&s.peer, nil)
+		}
+	}()
 	if c.will != nil && (!validTopic(c.willTopic) || !b.handler.MayPublish(&s.peer, c.willTopic)) {
 		b.count.deniedPublishes.Add(1)
 		b.complain.warn("will denied", "client", s.peer.ClientID, "user", s.peer.Username, "remote", s.peer.Remote, "topic", short(c.willTopic))
@@ -146,6 +152,7 @@ func (b *Broker) login(l *link) (*session, error) {
 	if err := b.claim(s); err != nil {
 		return nil, b.refuse(l, &Refusal{Code: Unavailable, Err: err})
 	}
+	entered = true
 	// No session present, whatever the client asked for. If writing fails, so does reading.
 	_, _ = l.Write([]byte{headConnack, 2, 0, 0})
 	return s, nil

@@ -128,6 +128,9 @@ func TestWillMustBePermitted(t *testing.T) {
 	w.send(hello{client: "c", willTopic: "yours", will: "x"}.bytes())
 	w.expect([]byte{0x20, 2, 0, 5})
 	w.closed()
+	if g := next(t, d.left, "the identity that Authenticate gave"); g.peer.ClientID != "c" || g.will != nil {
+		t.Errorf("%+v", g)
+	}
 	r.login(t, hello{client: "c", willTopic: "mine", will: "x"})
 }
 

@@ -80,9 +80,13 @@ func (h *Hub) reply(j *callJob, body []byte, err *protocol.Error) {
 	h.send(protocol.TopicToTerminal(h.app, j.s.user, j.s.terminal), b, 1)
 }
 
-// refuseCall answers a call that could not be run.
-func (h *Hub) refuseCall(j *callJob) {
-	h.reply(j, nil, protocol.Errorf(protocol.CodeSvrGroupInternalError, "the hub cannot write its database at present: try again later"))
+// refuseCall answers a call whose transaction failed with err.
+func (h *Hub) refuseCall(j *callJob, err error) {
+	what := "the hub cannot write its database at present: try again later"
+	if store.Uncertain(err) {
+		what = "the hub's database failed just as it was to keep this: it may have been done, look before you try again"
+	}
+	h.reply(j, nil, protocol.Errorf(protocol.CodeSvrGroupInternalError, "%s", what))
 	j.s.calls.end(j.id, nil) // the same call may be tried again
 }
 

@@ -134,6 +134,7 @@ type Hub struct {
 	end  context.CancelFunc
 
 	failing atomic.Pointer[error] // what the writer's last try failed with
+	broken  chan error            // why the hub cannot go on: takes one
 }
 
 // New opens the database and the addresses. Errors say in a sentence what to do
@@ -162,7 +163,7 @@ func newHub(cfg Config, log *slog.Logger, st *store.Store, w wire) (*Hub, error)
 	h := &Hub{
 		cfg: cfg, log: log.With("room", "hub"), store: st, wire: w,
 		table: newTable(), lock: newLock(cfg.LockAfterFailures), queue: newQueue(), seen: newSeen(),
-		complaints: rate.NewLimiter(10, 50),
+		complaints: rate.NewLimiter(10, 50), broken: make(chan error, 1),
 	}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.metrics = newMetrics(h)
@@ -268,8 +269,20 @@ func (h *Hub) HTTPAddr() net.Addr {
 func (h *Hub) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := h.start()
-	context.AfterFunc(ctx, h.end) // a database that hangs must not hold up the stop
+	stop, abort := h.start()
+	context.AfterFunc(ctx, func() { // a database that hangs must not hold up the stop
+		h.end()
+		time.AfterFunc(stopTime, abort)
+	})
+	var watch sync.WaitGroup
+	var why error
+	watch.Go(func() {
+		select {
+		case why = <-h.broken:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
 	var web sync.WaitGroup
 	if h.web != nil {
 		server := h.server()
@@ -281,16 +294,18 @@ func (h *Hub) Run(ctx context.Context) error {
 		defer web.Wait()
 		defer server.Close() // a scrape that is cut off comes again
 	}
-	err := h.broker.Run(ctx)
-	return errors.Join(err, stop())
+	err := errors.Join(h.broker.Run(ctx), stop())
+	cancel()
+	watch.Wait()
+	return errors.Join(why, err)
 }
 
 // stopTime is how long a database that hangs can hold up the stop.
 const stopTime = 2 * time.Second
 
 // start begins all work but the network's. stop ends it and closes the database;
-// nothing must call Receive any more then.
-func (h *Hub) start() (stop func() error) {
+// nothing must call Receive any more then. abort gives up a transaction that runs.
+func (h *Hub) start() (stop func() error, abort func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	hard, abort := context.WithCancel(context.Background())
 	w := &writer{hub: h, results: make(chan *results, 2), plan: newPlanner(h)}
@@ -309,7 +324,7 @@ func (h *Hub) start() (stop func() error) {
 		writing.Wait()
 		h.end()
 		return h.store.Close()
-	}
+	}, abort
 }
 
 // publish encodes a frame and sends it.

@@ -92,7 +92,7 @@ func newRig(t testing.TB, location string, change ...func(*Config)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := r.start()
+	stop, _ := r.start()
 	r.stop = sync.OnceFunc(func() {
 		if err := stop(); err != nil {
 			t.Error(err)

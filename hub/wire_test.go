@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -438,5 +439,44 @@ func TestNewRefuses(t *testing.T) {
 			t.Errorf("%s: the password is in %v", name, err)
 		}
 		t.Logf("%s: %v", name, err)
+	}
+}
+
+// A hub whose database was put back to an older state, or worked with by another
+// hub, ends: it would go on in an era that boards take for another one.
+func TestHubEndsOnAnotherDatabase(t *testing.T) {
+	location := databases.Postgres(t)
+	h, err := New(Config{Store: location, MQTT: "127.0.0.1:0"}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- h.Run(t.Context()) }()
+	other, err := store.Open(t.Context(), location)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	err = other.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.BeginEra(ctx, 1, time.Now())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	databases.Restart(t, func() {})
+	deadline := time.After(patience)
+	for {
+		_ = h.write(func(context.Context, *store.Tx) error { return nil })
+		select {
+		case err := <-done:
+			if !errors.Is(err, store.ErrRewound) {
+				t.Error(err)
+			}
+			return
+		case <-deadline:
+			t.Fatal("the hub goes on")
+		default:
+		}
 	}
 }

@@ -85,6 +85,13 @@ func (w *writer) do(ctx context.Context, batch []job) {
 	case store.Outage(err):
 		w.fails(err)
 		w.hub.queue.back(w.refuse(batch, err))
+	case errors.Is(err, store.ErrRewound): // the next start begins an era, which boards and hub go by
+		select {
+		case w.hub.broken <- err:
+		default:
+		}
+		w.fails(err)
+		w.hub.queue.back(w.refuse(batch, err))
 	case len(batch) > 1: // one of them is to blame: the others must not suffer
 		for _, j := range batch {
 			w.do(ctx, []job{j})
@@ -116,7 +123,7 @@ func (w *writer) refuse(batch []job, err error) (appends []job) {
 		case *appendJob:
 			appends = append(appends, j)
 		case *callJob:
-			w.hub.refuseCall(j)
+			w.hub.refuseCall(j, err)
 		case *writeJob:
 			j.done <- err
 		case *probe:

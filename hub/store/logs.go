@@ -67,6 +67,7 @@ func (t *Tx) Extend(ctx context.Context, id LogID, n int, era uint32) (first uin
 	case err != nil:
 		return 0, fmt.Errorf("extend the log: %w", err)
 	}
+	t.last.log, t.last.head = id, head
 	return head - uint64(n) + 1, nil
 }
 
@@ -304,6 +305,7 @@ func (t *Tx) BeginEra(ctx context.Context, id uint64, now time.Time) (protocol.E
 	if err != nil {
 		return e, fmt.Errorf("begin an era: %w", err)
 	}
+	t.last.era = e.Ord
 	return e, nil
 }
 

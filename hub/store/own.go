@@ -16,7 +16,9 @@ import (
 //
 // On PostgreSQL it is a lock of the writer's connection. When that breaks, so
 // does the lock, and no transaction begins on the next one before it is taken
-// again. A SQLite file is guarded by whoever has its directory.
+// again and the owner's last commit is found there: else Write returns ErrRewound,
+// and the owner should begin anew. A SQLite file is guarded by whoever has its
+// directory.
 func (s *Store) Own(ctx context.Context) error {
 	if !s.postgres {
 		return nil
@@ -52,6 +54,37 @@ func own(ctx context.Context, conn *sql.Conn) error {
 		return fmt.Errorf("own the database: %w", err)
 	case !owned:
 		return ErrOwned
+	}
+	return nil
+}
+
+// trace is what an owner's commits have left last: where it stands, so does all
+// that was committed before.
+type trace struct {
+	era  uint32
+	log  LogID
+	head uint64
+}
+
+// follows tells whether the database holds what the owner has committed last, and
+// nothing of another one.
+func (t *Tx) follows(ctx context.Context) error {
+	if t.last.era == 0 {
+		return nil // it has only just begun
+	}
+	var era uint32
+	if err := t.q.row(ctx, `SELECT COALESCE(MAX(ord), 0) FROM eras`).Scan(&era); err != nil {
+		return fmt.Errorf("look for the last commit: %w", err)
+	}
+	head := uint64(0)
+	if t.last.log != 0 {
+		err := t.q.row(ctx, `SELECT head FROM logs WHERE id = $1`, int64(t.last.log)).Scan(&head)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("look for the last commit: %w", err)
+		}
+	}
+	if era != t.last.era || head < t.last.head {
+		return ErrRewound
 	}
 	return nil
 }

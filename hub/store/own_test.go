@@ -55,6 +55,68 @@ WHERE l.locktype = 'advisory' AND l.database = (SELECT oid FROM pg_database WHER
 	write(t, second, nothing)
 }
 
+// An owner that has lost its connection finds out that the database is not as it
+// left it.
+func TestOwnerFollowsItsCommits(t *testing.T) {
+	ctx := t.Context()
+	for what, meddle := range map[string]func(*Tx, LogID) error{
+		"nothing":     func(*Tx, LogID) error { return nil },
+		"operator":    func(tx *Tx, _ LogID) error { return tx.CreateUser(ctx, app, "u", time.Now()) },
+		"another hub": func(tx *Tx, _ LogID) error { _, err := tx.BeginEra(ctx, 2, time.Now()); return err },
+		"older state": func(tx *Tx, id LogID) error {
+			_, err := tx.q.exec(ctx, `UPDATE logs SET head = 2 WHERE id = $1`, int64(id))
+			return err
+		},
+		"no such log": func(tx *Tx, id LogID) error {
+			_, err := tx.q.exec(ctx, `DELETE FROM logs WHERE id = $1`, int64(id))
+			return err
+		},
+		"older, no era": func(tx *Tx, _ LogID) error { _, err := tx.q.exec(ctx, `DELETE FROM eras`); return err },
+	} {
+		t.Run(what, func(t *testing.T) {
+			location := databases.Postgres(t)
+			owner, other := open(t, location), open(t, location)
+			if err := owner.Own(ctx); err != nil {
+				t.Fatal(err)
+			}
+			var id LogID
+			write(t, owner, func(ctx context.Context, tx *Tx) error {
+				_, err := tx.BeginEra(ctx, 1, time.Now())
+				if err := errors.Join(err, tx.CreateApp(ctx, app, time.Now())); err != nil {
+					return err
+				}
+				l, _, err := tx.EnsureLog(ctx, app, "c2c:a:b")
+				if err != nil {
+					return err
+				}
+				id = l.ID
+				_, err = tx.Extend(ctx, id, 3, 1)
+				return err
+			})
+			write(t, owner, func(ctx context.Context, tx *Tx) error { // what is undone is not missed
+				undone := errors.New("undone")
+				err := tx.Savepoint(ctx, func() error { _, err := tx.Extend(ctx, id, 3, 1); return errors.Join(err, undone) })
+				if !errors.Is(err, undone) {
+					return err
+				}
+				return nil
+			})
+			write(t, other, func(_ context.Context, tx *Tx) error { return meddle(tx, id) })
+			owner.mu.Lock()
+			owner.drop()
+			owner.mu.Unlock()
+			var err error
+			eventually(t, "the lock", func() bool {
+				err = owner.Write(ctx, func(context.Context, *Tx) error { return nil })
+				return !errors.Is(err, ErrOwned)
+			})
+			if harmless := what == "nothing" || what == "operator"; harmless != (err == nil) || err != nil && (!errors.Is(err, ErrRewound) || Outage(err)) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !ok(); {

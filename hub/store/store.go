@@ -48,6 +48,7 @@ type Store struct {
 	owner  bool       // see Own
 	writer *sql.DB
 	link   *link // nil: to be made
+	last   trace // of what is committed; the owner's
 }
 
 // Open opens the database at location: a postgres:// or postgresql:// URL, or

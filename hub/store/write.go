@@ -16,6 +16,7 @@ import (
 type Tx struct {
 	View
 	link *link
+	last trace
 }
 
 // retries bounds how often a transaction that lost against another is run
@@ -60,16 +61,34 @@ func (s *Store) once(ctx context.Context, f func(context.Context, *Tx) error) er
 		s.drop()
 		return fmt.Errorf("begin: %w", err)
 	}
-	if err := f(ctx, &Tx{View: View{l}, link: l}); err != nil {
+	tx := &Tx{View: View{l}, link: l, last: s.last}
+	if s.owner && !l.followed {
+		err = tx.follows(ctx)
+	}
+	if err == nil {
+		err = f(ctx, tx)
+	}
+	if err != nil {
 		s.rollback(ctx, l)
 		return err
 	}
 	if _, err := l.conn.ExecContext(ctx, "COMMIT"); err != nil {
 		s.rollback(ctx, l)
-		return fmt.Errorf("commit: %w", err)
+		return &commitError{err}
 	}
+	l.followed, s.last = true, tx.last
 	return nil
 }
+
+// commitError is what a commit ended with.
+type commitError struct{ err error }
+
+func (e *commitError) Error() string { return "commit: " + e.err.Error() }
+func (e *commitError) Unwrap() error { return e.err }
+
+// Uncertain tells whether a transaction may have been done although Write
+// returned err.
+func Uncertain(err error) bool { return errors.As(err, new(*commitError)) }
 
 // rollback ends the transaction, which the database may have ended already.
 func (s *Store) rollback(ctx context.Context, l *link) {
@@ -86,8 +105,10 @@ func (t *Tx) Savepoint(ctx context.Context, f func() error) error {
 	if _, err := t.link.exec(ctx, "SAVEPOINT job"); err != nil {
 		return &SavepointError{err}
 	}
+	before := t.last
 	err := f()
 	if err != nil {
+		t.last = before
 		if _, undo := t.link.exec(ctx, "ROLLBACK TO SAVEPOINT job"); undo != nil {
 			return &SavepointError{errors.Join(err, undo)}
 		}
@@ -109,6 +130,7 @@ type link struct {
 	conn       *sql.Conn
 	postgres   bool
 	statements map[string]*sql.Stmt
+	followed   bool // the database is known to hold what the owner has committed
 }
 
 func (s *Store) connect(ctx context.Context) (*link, error) {

@@ -30,6 +30,8 @@ func (s *sink) Publish(topic string, payload []byte, _ byte, _ bool) error {
 	return err
 }
 
+func (*sink) Confine(string, func(string) bool) {}
+
 func (*sink) Disconnect(string) bool { return false }
 
 // BenchmarkAppend is messages of 256 bytes, in batches, from frame to answer,

@@ -93,21 +93,33 @@ func (m *liveMessage) emit(e *emitter) {
 	e.hub.publish(protocol.TopicLive(e.hub.app, m.signal.Group, m.epoch), &protocol.Frame{Exp: m.signal.Time + liveTime, Signal: &m.signal}, 0)
 }
 
-// roomsChanged tells a user's terminals which live rooms he is in.
+// roomsChanged tells a user's terminals which live rooms he is in, and lets them
+// listen to no other.
 type roomsChanged struct {
-	user  string
-	time  int64
-	rooms []protocol.LiveRoom
+	user string
+	time int64
 }
 
 func (r *roomsChanged) emit(e *emitter) {
 	if !e.hub.table.online(r.user) {
 		return
 	}
-	rooms := r.rooms
+	ctx, cancel := e.hub.store.ReadContext(e.hub.life)
+	defer cancel()
+	rooms, err := e.hub.store.LiveRooms(ctx, e.hub.app, r.user)
+	if err != nil {
+		e.hub.log.Warn("a user's live rooms cannot be read: he is told at his next hello", "user", r.user, "err", err)
+		return
+	}
 	if rooms == nil {
 		rooms = []protocol.LiveRoom{}
 	}
+	e.hub.wire.Confine(protocol.Username(e.hub.app, r.user), func(filter string) bool {
+		t := protocol.ParseTopic(filter)
+		return t.Kind != protocol.TopicKindLive || slices.ContainsFunc(rooms, func(room protocol.LiveRoom) bool {
+			return room.Group == t.Group && room.Epoch == t.Epoch
+		})
+	})
 	e.hub.publish(protocol.TopicTo(e.hub.app, r.user), &protocol.Frame{Signal: &protocol.Signal{Time: r.time, Rooms: &rooms}}, 1)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"strings"
 
 	"github.com/herald-im/herald/hub/store"
 	"github.com/herald-im/herald/protocol"
@@ -53,16 +52,11 @@ func (h *Hub) tip(ctx context.Context, c Caller, g store.Group, tip protocol.Tip
 	return l.ID, seq, nil
 }
 
-// tellRooms tells a user's terminals which live rooms he is in now.
-func (h *Hub) tellRooms(ctx context.Context, c Caller, user string) error {
-	if !h.table.online(user) {
-		return nil
+// tellRooms tells users' terminals after the commit which live rooms they are in.
+func (c Caller) tellRooms(users ...string) {
+	for _, user := range users {
+		c.res.out = append(c.res.out, &roomsChanged{user, c.now.UnixMilli()})
 	}
-	rooms, err := c.tx.LiveRooms(ctx, c.App, user)
-	if err == nil {
-		c.res.out = append(c.res.out, &roomsChanged{user, c.now.UnixMilli(), rooms})
-	}
-	return err
 }
 
 func (h *Hub) members(ctx context.Context, c Caller, g store.Group) ([]string, error) {
@@ -83,11 +77,8 @@ func (h *Hub) mayHaveMore(ctx context.Context, c Caller) error {
 	return err
 }
 
-// isText refuses what PostgreSQL cannot keep in a text.
-func isText(s string) bool { return !strings.Contains(s, "\x00") }
-
 func (h *Hub) createGroup(ctx context.Context, c Caller, req protocol.CreateGroupRequest) (res protocol.CreateGroupResponse, err error) {
-	if len(req.GroupName) > h.cfg.GroupNameBytes || !isText(req.GroupName) {
+	if len(req.GroupName) > h.cfg.GroupNameBytes {
 		return res, protocol.Errorf(protocol.CodeGroupInvalidName, "groupName: it must be text of at most %d bytes", h.cfg.GroupNameBytes)
 	}
 	if err := h.mayHaveMore(ctx, c); err != nil {
@@ -132,7 +123,8 @@ func (h *Hub) createGroup(ctx context.Context, c Caller, req protocol.CreateGrou
 	}
 	res.GroupID = g.ID
 	if !withLog {
-		return res, h.tellRooms(ctx, c, c.User)
+		c.tellRooms(c.User)
+		return res, nil
 	}
 	id, _, err := h.tip(ctx, c, g, protocol.Tip{
 		Kind: protocol.TipCreated, Users: []string{c.User}, Group: g.ID, Name: g.Name, Type: g.Type,
@@ -172,9 +164,6 @@ func (h *Hub) openGroupLog(ctx context.Context, c Caller, g *store.Group, again 
 }
 
 func (h *Hub) joinGroup(ctx context.Context, c Caller, req protocol.JoinGroupRequest) (res protocol.Empty, err error) {
-	if !isText(req.Msg) {
-		return res, protocol.Errorf(protocol.CodeInvalidParameters, "msg: it has a zero byte")
-	}
 	g, err := c.live(ctx, req.GroupID)
 	if err != nil {
 		return res, err
@@ -210,7 +199,8 @@ func (h *Hub) joinGroup(ctx context.Context, c Caller, req protocol.JoinGroupReq
 		return res, err
 	}
 	if g.Type == protocol.GroupAVChatRoom {
-		return res, h.tellRooms(ctx, c, c.User)
+		c.tellRooms(c.User)
+		return res, nil
 	}
 	readers, err := h.members(ctx, c, g)
 	if err != nil {
@@ -254,19 +244,17 @@ func (h *Hub) quitGroup(ctx context.Context, c Caller, req protocol.GroupRequest
 	case m.Role == store.RoleOwner && g.Type != protocol.GroupWork:
 		return res, protocol.Errorf(protocol.CodeSvrGroupSuperNotAllowQuit, "%s owns the group %s and may only dismiss it", c.User, g.ID)
 	}
+	g.Members--
+	if g.Type == protocol.GroupAVChatRoom {
+		c.tellRooms(c.User)
+		return res, errors.Join(c.tx.RemoveMember(ctx, c.App, g.ID, c.User), c.tx.UpdateGroup(ctx, c.App, g))
+	}
 	readers, err := h.members(ctx, c, g) // with the caller: his other terminals are to know
 	if err == nil {
 		err = c.tx.RemoveMember(ctx, c.App, g.ID, c.User)
 	}
 	if err != nil {
 		return res, err
-	}
-	g.Members--
-	if g.Type == protocol.GroupAVChatRoom {
-		if err := c.tx.UpdateGroup(ctx, c.App, g); err != nil {
-			return res, err
-		}
-		return res, h.tellRooms(ctx, c, c.User)
 	}
 	id, seq, err := h.tip(ctx, c, g, protocol.Tip{Kind: protocol.TipQuit, Users: []string{c.User}}, readers)
 	if err != nil {
@@ -341,13 +329,8 @@ func (h *Hub) endGroup(ctx context.Context, c Caller, g store.Group, readers []s
 	if err == nil {
 		err = c.tx.UpdateGroup(ctx, c.App, g)
 	}
-	if err != nil || g.Type != protocol.GroupAVChatRoom {
-		return err
+	if err == nil && g.Type == protocol.GroupAVChatRoom {
+		c.tellRooms(readers...)
 	}
-	for _, user := range readers {
-		if err := h.tellRooms(ctx, c, user); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }

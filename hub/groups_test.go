@@ -276,6 +276,8 @@ func TestLiveRoom(t *testing.T) {
 		if in := rooms(x1); in == nil || len(in) != 0 {
 			t.Errorf("rooms after quitting: %v", in)
 		}
+		owner.append(toGroup("room", "not for x"))
+		x1.quiet() // its subscription was ended, not only its membership
 		x1.mustCall("im.joinGroup", join("room"))
 		rooms(x2)
 		owner.mustCall("im.dismissGroup", named("room"))

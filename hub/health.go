@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -55,19 +56,29 @@ func (h *Hub) writeBrokerMetrics(w io.Writer) {
 	}
 }
 
-// Alive proves that writer and emitter get on: an empty job goes through them, or
-// is refused because the database fails, which the writer then knows.
+// Alive proves that writer and emitter get on: an empty job goes through them. A
+// writer that tries again and again to reach its database does get on.
 func (h *Hub) Alive(ctx context.Context) error {
+	if h.failing.Load() != nil {
+		return nil
+	}
 	p := &probe{make(chan struct{})}
-	if err := h.queue.push(p); err != nil {
+	err := h.queue.pushUntil(ctx, p)
+	if errors.Is(err, errBusy) || errors.Is(err, errStopped) {
 		return nil
 	}
-	select {
-	case <-p.done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("the writer does not get on: %w", ctx.Err())
+	if err == nil {
+		select {
+		case <-p.done:
+			return nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 	}
+	if h.failing.Load() != nil { // by now
+		return nil
+	}
+	return fmt.Errorf("the writer does not get on: %w", err)
 }
 
 // probe is a job that writes nothing.

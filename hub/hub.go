@@ -109,6 +109,7 @@ func pause(ctx context.Context, d time.Duration) error {
 type wire interface {
 	Publish(topic string, payload []byte, qos byte, retain bool) error
 	Disconnect(clientID string) bool
+	Confine(username string, may func(filter string) bool)
 }
 
 // Hub is a running authority.

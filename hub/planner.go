@@ -20,11 +20,10 @@ type planner struct {
 	now time.Time
 
 	// Of the appends since the last flush.
-	planned   []*plannedBatch
-	producers map[producer]bool
-	logs      map[string]*openLog
-	order     []*openLog
-	rooms     map[string]*room
+	planned []*plannedBatch
+	logs    map[string]*openLog
+	order   []*openLog
+	rooms   map[string]*room
 
 	// What stays true from one transaction to the next: an account and a log are
 	// never deleted. What this one has made is added after its commit.
@@ -121,7 +120,6 @@ func (p *planner) begin(now time.Time) {
 
 func (p *planner) clear() {
 	p.planned, p.order = p.planned[:0], p.order[:0]
-	p.producers = make(map[producer]bool)
 	p.logs = make(map[string]*openLog)
 	p.rooms = make(map[string]*room)
 }
@@ -138,15 +136,10 @@ func (p *planner) committed() {
 	p.begin(p.now)
 }
 
-// has tells whether a batch of the same producer is in the plan: the next one
-// can be judged only when that is written.
-func (p *planner) has(j *appendJob) bool { return p.producers[j.producer()] }
-
-// add judges a batch.
+// add judges a batch. Of one producer there is one at most: the queue sees to it.
 func (p *planner) add(ctx context.Context, tx *store.Tx, j *appendJob) error {
 	b := &plannedBatch{job: j}
 	p.planned = append(p.planned, b)
-	p.producers[j.producer()] = true
 	old, err := tx.Producer(ctx, p.hub.app, j.s.user, j.s.terminal)
 	missing := errors.Is(err, store.ErrNotFound)
 	if err != nil && !missing {

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"sync"
 )
@@ -42,36 +43,43 @@ func newQueue() *queue {
 	return q
 }
 
-// push puts a job at the end. An append takes the place of an older one of its
-// producer: a terminal has one in flight, so it has given that one up, and the
-// newer begins where its answer is missing.
-func (q *queue) push(j job) error {
+// push puts a job at the end.
+func (q *queue) push(j job) error { return q.pushUntil(context.Background(), j) }
+
+// pushUntil is push that waits for room no longer than ctx. An append takes the
+// place of an older one of its producer: a terminal has one in flight, so it has
+// given that one up, and the newer begins where its answer is missing.
+func (q *queue) pushUntil(ctx context.Context, j job) error {
+	defer context.AfterFunc(ctx, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.room.Broadcast()
+	})()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	a, isAppend := j.(*appendJob)
-	if isAppend {
-		if old := q.appends[a.producer()]; old != nil {
-			old.superseded = true
-			a.again = old.again
-			q.bytes -= old.bytes
-			old.bytes, old.items = 0, nil
-			delete(q.appends, a.producer())
-		}
-	}
 	for !q.closed && (len(q.jobs) >= queueJobs || q.bytes >= queueBytes) {
-		if q.failing {
+		switch {
+		case q.failing:
 			return errBusy
+		case ctx.Err() != nil:
+			return ctx.Err()
 		}
 		q.room.Wait()
 	}
 	if q.closed {
 		return errStopped
 	}
-	q.jobs = append(q.jobs, j)
-	q.bytes += j.cost()
-	if isAppend {
+	if a, isAppend := j.(*appendJob); isAppend {
+		if old := q.appends[a.producer()]; old != nil {
+			old.superseded = true
+			a.again = old.again
+			q.bytes -= old.bytes
+			old.bytes, old.items = 0, nil
+		}
 		q.appends[a.producer()] = a
 	}
+	q.jobs = append(q.jobs, j)
+	q.bytes += j.cost()
 	q.signal()
 	return nil
 }

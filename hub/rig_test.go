@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -136,6 +137,17 @@ func (r *rig) Publish(topic string, payload []byte, _ byte, _ bool) error {
 		x.deliver(f)
 	}
 	return nil
+}
+
+// Confine is the wire's.
+func (r *rig) Confine(username string, may func(string) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for topic, terms := range r.live {
+		if !may(topic) {
+			r.live[topic] = slices.DeleteFunc(slices.Clone(terms), func(x *term) bool { return x.peer.Username == username })
+		}
+	}
 }
 
 // Disconnect is the wire's.

@@ -187,11 +187,6 @@ func (w *writer) transact(ctx context.Context, batch []job) (*results, error) {
 // another kind, and runs any other job.
 func (w *writer) one(ctx context.Context, tx *store.Tx, j job, res *results) error {
 	if a, ok := j.(*appendJob); ok {
-		if w.plan.has(a) {
-			if err := w.plan.flush(ctx, tx, res); err != nil {
-				return err
-			}
-		}
 		return w.plan.add(ctx, tx, a)
 	}
 	if err := w.plan.flush(ctx, tx, res); err != nil {

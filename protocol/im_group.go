@@ -64,13 +64,17 @@ const MaxJoinMsg = 300
 type JoinGroupRequest struct {
 	// GroupID of the group to join.
 	GroupID string `json:"groupId"`
-	// Msg goes to those who decide about an application, at most 300 bytes.
+	// Msg goes to those who decide about an application, at most 300 bytes
+	// without a zero byte.
 	Msg string `json:"msg,omitempty"`
 }
 
 func (r *JoinGroupRequest) Validate() error {
 	if len(r.Msg) > MaxJoinMsg {
 		return invalid("msg: %d bytes are over the limit of %d", len(r.Msg), MaxJoinMsg)
+	}
+	if strings.ContainsRune(r.Msg, 0) {
+		return invalid("msg: it has a zero byte")
 	}
 	return CheckGroupID("groupId", r.GroupID)
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -218,6 +219,17 @@ func (b *Broker) Disconnect(clientID string) bool {
 	return true
 }
 
+// Confine ends the subscriptions of a user's peers to all filters but those that may stay. One that
+// MaySubscribe is just being asked about is waited for and met too.
+func (b *Broker) Confine(username string, may func(filter string) bool) {
+	b.mu.RLock()
+	sessions := slices.Clone(b.users[username])
+	b.mu.RUnlock()
+	for _, s := range sessions {
+		s.confine(may)
+	}
+}
+
 // serve is the life of one connection.
 func (b *Broker) serve(l *link) {
 	defer b.leave(l)
@@ -240,7 +252,7 @@ func (b *Broker) serve(l *link) {
 		b.complain.warn("terminal broke the protocol", "client", s.peer.ClientID, "remote", remote, "reason", v)
 	}
 	l.end()
-	_ = b.guard(l, func() error { s.unsubscribeAll(); return nil }) // a panic was logged
+	_ = b.guard(l, func() error { s.confine(func(string) bool { return false }); return nil }) // a panic was logged
 	b.depart(s)
 }
 

@@ -94,22 +94,17 @@ func (s *session) subscribe(body []byte) error {
 	answer := ack(headSuback, pk.PacketID, len(pk.Filters))
 	granted := pk.Filters[:0]
 	for _, f := range pk.Filters {
-		if reason := s.objection(f.Filter); reason != "" {
+		f.Filter = strings.Clone(f.Filter) // it is a view of the whole packet
+		f.Qos = min(f.Qos, 1)
+		if reason := s.grant(f); reason != "" {
 			b.count.deniedSubscribes.Add(1)
 			b.complain.warn("subscribe denied", "client", s.peer.ClientID, "user", s.peer.Username, "filter", short(f.Filter), "reason", reason)
 			answer = append(answer, 0x80)
 			continue
 		}
-		f.Filter = strings.Clone(f.Filter) // it is a view of the whole packet
-		f.Qos = min(f.Qos, 1)
-		b.topics.Subscribe(s.peer.ClientID, f)
-		if !slices.Contains(s.filters, f.Filter) {
-			s.filters = append(s.filters, f.Filter)
-		}
 		answer = append(answer, f.Qos)
 		granted = append(granted, f)
 	}
-	s.filterCount.Store(int32(len(s.filters)))
 	if _, err := s.link.Write(answer); err != nil {
 		return err
 	}
@@ -119,7 +114,22 @@ func (s *session) subscribe(body []byte) error {
 	return nil
 }
 
-// objection says why a filter is not granted, or nothing.
+// grant subscribes the peer to a filter, or says why not.
+func (s *session) grant(f packets.Subscription) (reason string) {
+	s.filterMu.Lock()
+	defer s.filterMu.Unlock()
+	if reason := s.objection(f.Filter); reason != "" {
+		return reason
+	}
+	s.link.broker.topics.Subscribe(s.peer.ClientID, f)
+	if !slices.Contains(s.filters, f.Filter) {
+		s.filters = append(s.filters, f.Filter)
+	}
+	s.filterCount.Store(int32(len(s.filters)))
+	return ""
+}
+
+// objection says why a filter is not granted, or nothing; called with filterMu held.
 func (s *session) objection(filter string) string {
 	b := s.link.broker
 	switch {
@@ -141,24 +151,25 @@ func (s *session) unsubscribe(body []byte) error {
 	if code := pk.UnsubscribeValidate(); code != packets.CodeSuccess {
 		return &violation{code}
 	}
-	for _, f := range pk.Filters {
-		if i := slices.Index(s.filters, f.Filter); i >= 0 {
-			s.link.broker.topics.Unsubscribe(f.Filter, s.peer.ClientID)
-			s.filters = slices.Delete(s.filters, i, i+1)
-		}
-	}
-	s.filterCount.Store(int32(len(s.filters)))
+	s.confine(func(filter string) bool {
+		return !slices.ContainsFunc(pk.Filters, func(f packets.Subscription) bool { return f.Filter == filter })
+	})
 	_, err := s.link.Write(ack(headUnsuback, pk.PacketID, 0))
 	return err
 }
 
-// unsubscribeAll takes the peer out of the index.
-func (s *session) unsubscribeAll() {
-	for _, f := range s.filters {
-		s.link.broker.topics.Unsubscribe(f, s.peer.ClientID)
-	}
-	s.filters = nil
-	s.filterCount.Store(0)
+// confine ends the subscriptions to all filters but those that may stay.
+func (s *session) confine(may func(filter string) bool) {
+	s.filterMu.Lock()
+	defer s.filterMu.Unlock()
+	s.filters = slices.DeleteFunc(s.filters, func(filter string) bool {
+		if may(filter) {
+			return false
+		}
+		s.link.broker.topics.Unsubscribe(filter, s.peer.ClientID)
+		return true
+	})
+	s.filterCount.Store(int32(len(s.filters)))
 }
 
 // ack starts an answer that n more bytes will follow.

@@ -15,9 +15,11 @@ type session struct {
 	gone      chan struct{} // closed when Gone has returned and the client id is free
 
 	// Touched only by the connection's own goroutine.
-	will         []byte   // nil if there is none
-	disconnected bool     // a DISCONNECT packet came
-	filters      []string // subscribed to; few, so a slice
+	will         []byte // nil if there is none
+	disconnected bool   // a DISCONNECT packet came
+
+	filterMu sync.Mutex // held from the question whether a filter is granted until it counts
+	filters  []string   // subscribed to; few, so a slice
 
 	filterCount atomic.Int32 // len(filters), for Stats
 

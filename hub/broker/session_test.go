@@ -432,3 +432,43 @@ func TestRunLeavesNothing(t *testing.T) {
 	// Not at once, because a goroutine that has said it is done may still be on its last step.
 	eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
 }
+
+// A user's peers are confined to what he may still read, also one that is just
+// being granted more.
+func TestConfine(t *testing.T) {
+	d := newDesk()
+	asked, answer := make(chan string, 4), make(chan bool)
+	d.maySubscribe = func(p *Peer, filter string) bool {
+		if filter != "late" {
+			return true
+		}
+		asked <- filter
+		return <-answer
+	}
+	r := start(t, d, Limits{})
+	w := r.login(t, hello{client: "a", user: "u", password: "p"})
+	w.send(subscribe(1, 1, "stays", "goes"))
+	w.expect([]byte{0x90, 4, 0, 1, 1, 1})
+	other := r.subscribed(t, "b", "goes")
+	w.send(subscribe(9, 1, "late"))
+	next(t, asked, "the question about late")
+	confined := make(chan struct{})
+	go func() {
+		r.Confine("u", func(filter string) bool { return filter == "stays" })
+		close(confined)
+	}()
+	answer <- true
+	next(t, confined, "the end of Confine")
+	w.expect([]byte{0x90, 3, 0, 9, 1})
+	for _, topic := range []string{"goes", "late", "stays"} {
+		if err := r.Publish(topic, []byte(topic), 0, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, topic, _ := w.message(); topic != "stays" {
+		t.Errorf("got %q", topic)
+	}
+	if _, _, topic, _ := other.message(); topic != "goes" {
+		t.Errorf("another user got %q", topic)
+	}
+}

@@ -33,9 +33,10 @@ import (
 const File = "hub.db"
 
 // statementTime is the longest that PostgreSQL may take for one transaction or
-// read: a server that hangs must look like one that is away. SQLite needs none:
-// it waits for its file only, and its lock has a timeout of its own.
-const statementTime = 30 * time.Second
+// read: a server that hangs must look like one that is away, and that within half
+// the 30 s that the unit's watchdog leaves. SQLite needs none: it waits for its
+// file only, and its lock has a timeout of its own.
+const statementTime = 8 * time.Second
 
 // Store is an open database. Its methods may be called from many goroutines.
 type Store struct {

@@ -39,7 +39,7 @@ type MQTT struct {
 	ConnectTimeout Duration `toml:"connect_timeout"`
 }
 
-// HTTP is the hub's web server: files, and the auth calls of outside brokers.
+// HTTP is the hub's web server: /healthz and /metrics.
 type HTTP struct {
 	// Listen is its address, HOST:PORT; port 0 takes a free one.
 	Listen string `toml:"listen"`
@@ -70,8 +70,8 @@ type Accounts struct {
 	// ClockTolerance is how far in the future a UserSig may have been issued. 1s
 	// to 24h.
 	ClockTolerance Duration `toml:"clock_tolerance"`
-	// LockAfterFailures is how many refused logins in a row lock an account for
-	// a minute (70050). 1 to 1000.
+	// LockAfterFailures is how many wrong UserSigs within a minute lock an
+	// account for a minute to the address that they come from (70050). 1 to 1000.
 	LockAfterFailures int `toml:"lock_after_failures"`
 }
 
@@ -86,7 +86,8 @@ type Limits struct {
 	GroupPublicMembers int `toml:"group_public_members"`
 	// GroupMeetingMembers is the most members of a Meeting group. 2 to 100000.
 	GroupMeetingMembers int `toml:"group_meeting_members"`
-	// GroupsPerUser is how many groups one may be a member of. 1 to 100000.
+	// GroupsPerUser is how many groups one may be a member of. 1 to 4000: the
+	// live ones of them are listed in one frame.
 	GroupsPerUser int `toml:"groups_per_user"`
 	// GroupNameBytes is the longest name of a group, in bytes of UTF-8. 1 to 30.
 	GroupNameBytes int `toml:"group_name_bytes"`
@@ -163,7 +164,7 @@ func (h Hub) rules() []rule {
 		count("limits.group_work_members", h.Limits.GroupWorkMembers, 2, 100_000),
 		count("limits.group_public_members", h.Limits.GroupPublicMembers, 2, 100_000),
 		count("limits.group_meeting_members", h.Limits.GroupMeetingMembers, 2, 100_000),
-		count("limits.groups_per_user", h.Limits.GroupsPerUser, 1, 100_000),
+		count("limits.groups_per_user", h.Limits.GroupsPerUser, 1, 4000),
 		count("limits.group_name_bytes", h.Limits.GroupNameBytes, 1, 30),
 		count("limits.pull_entries", h.Limits.PullEntries, 1, 512),
 		level("log.level", h.Log.Level),
@@ -179,3 +180,7 @@ func (m MQTT) TLS() bool {
 	}
 	return !m.Plain && !loopback(m.Listen)
 }
+
+// Exposed tells whether others can reach the broker and what it says can be read
+// on the way.
+func (m MQTT) Exposed() bool { return !m.TLS() && !loopback(m.Listen) }

@@ -39,6 +39,9 @@ func (h *Hub) append(s *session, in *protocol.Append) error {
 	return h.queue.push(j)
 }
 
+// messageHead is what a message may have beside its text or custom data, in bytes.
+const messageHead = 256
+
 // checkItem refuses what is wrong whatever the database says.
 func (h *Hub) checkItem(it *protocol.Item) *protocol.Error {
 	switch it.Kind {
@@ -62,7 +65,8 @@ func (h *Hub) checkItem(it *protocol.Item) *protocol.Error {
 	if err != nil {
 		return protocol.AsError(err)
 	}
-	if len(m.Text) > h.cfg.MessageBytes || len(m.Custom) > h.cfg.MessageBytes {
+	// All of it counts, also what this hub does not know.
+	if len(m.Text) > h.cfg.MessageBytes || len(m.Custom) > h.cfg.MessageBytes || len(it.Body) > h.cfg.MessageBytes+messageHead {
 		return protocol.Errorf(protocol.CodeSvrBodySizeLimit, "the message is over this hub's limit of %d bytes", h.cfg.MessageBytes)
 	}
 	return nil

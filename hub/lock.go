@@ -41,6 +41,7 @@ type lock struct {
 
 type failures struct {
 	n     int
+	asks  bool // whoever failed last may ask why without failing again
 	since time.Time
 	until time.Time // locked until then
 }
@@ -66,16 +67,22 @@ func (k *lock) trust(a attempt, now time.Time) trust {
 	return suspect
 }
 
-func (k *lock) failed(a attempt, now time.Time) {
+// failed counts a wrong UserSig. Asking why it is wrong, once, counts with it.
+func (k *lock) failed(a attempt, why bool, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	f := k.failures.get(a)
+	if f != nil && why && f.asks {
+		f.asks = false
+		return
+	}
 	if f == nil {
 		f = k.failures.put(a, failures{since: now})
 	}
 	if now.Sub(f.since) >= lockTime || now.Before(f.since) {
 		*f = failures{since: now}
 	}
+	f.asks = !why
 	if f.n++; f.n >= k.limit {
 		*f = failures{since: now, until: now.Add(lockTime)}
 	}

@@ -123,9 +123,7 @@ func (h *Hub) judge(l *login, app protocol.AppID, in broker.Login, why bool) err
 			return err
 		}
 		if bad.Reason != usersig.Expired { // that one was real
-			if !why {
-				h.lock.failed(from, now)
-			}
+			h.lock.failed(from, why, now)
 			if trust == doubtful {
 				return locked
 			}

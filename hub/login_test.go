@@ -185,6 +185,23 @@ func TestLock(t *testing.T) {
 	for range 5 {
 		check("expired ones do not lock", login("carol", makeSig(t, r.app, "carol", r.key(), clock.Add(-time.Hour), time.Minute), here), 70001)
 	}
+	wrong := func(user string) string { return makeSig(t, r.app, user, "wrong", clock, time.Hour) }
+	why := func(user string) {
+		_, err := r.Authenticate(broker.Login{ClientID: protocol.ClientID(r.app, user, "t"),
+			Username: protocol.WhyPrefix + protocol.Username(r.app, user), Password: []byte(wrong(user)), Remote: here})
+		if err == nil {
+			t.Error("who asks why is let in")
+		}
+	}
+	for range 2 { // as a board does: a refusal, and why
+		check("wrong", login("erin", wrong("erin"), here), 70009)
+		why("erin")
+	}
+	check("two failures of which both were explained", login("erin", r.sig("erin"), here), 0)
+	for range 3 {
+		why("frank")
+	}
+	check("who only asks why is locked too", login("frank", r.sig("frank"), here), 70050)
 	for i := range 3 { // one each 25 s is not three in a minute
 		check(fmt.Sprint("slow ", i), login("dave", bad, here), 70013)
 		pass(31 * time.Second)
@@ -196,7 +213,7 @@ func TestLockIsBounded(t *testing.T) {
 	k := newLock(1)
 	now := time.Now()
 	for i := range 3 * lockAttempts {
-		k.failed(attempt{user: fmt.Sprint(i)}, now)
+		k.failed(attempt{user: fmt.Sprint(i)}, false, now)
 		k.proved(attempt{user: fmt.Sprint(i)})
 	}
 	if len(k.failures.rows) != lockAttempts || k.failures.order.Len() != lockAttempts || len(k.proofs.rows) != lockAttempts {

@@ -43,7 +43,12 @@ func (h *Hub) reported(l *login, topic string, payload []byte) error {
 		h.drop(l, "report", errors.New("the report is over 64 KiB"))
 		return nil
 	}
-	return h.wire.Publish(topic, payload, 1, true)
+	err := h.wire.Publish(topic, payload, 1, true)
+	if errors.Is(err, broker.ErrRetainedFull) { // sending it again would not help
+		h.drop(l, "report", err)
+		return nil
+	}
+	return err
 }
 
 // complain logs what strangers and faulty terminals can cause as often as they

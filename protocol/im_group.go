@@ -99,7 +99,7 @@ var (
 		Codes: hubCodes(CodeGroupInvalidID, CodeGroupInvalidName, CodeSvrGroupGroupIDInUsed, CodeSvrGroupGroupIDInUsedForSuper, CodeSvrGroupCountLimit),
 	})
 	JoinGroup = Declare[JoinGroupRequest, Empty](Info{
-		Name: "im.joinGroup", Doc: "joins a Meeting or AVChatRoom, applies to a Public group", Source: "joinGroup", Scope: Write, Route: Hub,
+		Name: "im.joinGroup", Doc: "joins a Meeting or AVChatRoom, applies to a Public group; nothing decides about applications yet", Source: "joinGroup", Scope: Write, Route: Hub,
 		Codes: hubCodes(CodeGroupInvalidID, CodeSvrGroupNotFound, CodeSvrGroupAlreadyMember, CodeSvrGroupFullMemberCount,
 			CodeGroupJoinPrivateGroupDeny, CodeSvrGroupCountLimit, CodeSvrGroupPermissionDeny),
 	})

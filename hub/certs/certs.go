@@ -38,6 +38,18 @@ const (
 	backdate   = 24 * time.Hour      // for boards whose clock is a little behind
 )
 
+// built is before any start of this program: a clock that is behind it, as that of
+// a board without a battery at its first start, must not decide when the authority
+// ends.
+var built = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // Ensure returns the server's certificate for these names and IP addresses from
 // dir. It makes the authority and the certificate where they are missing, and
 // the certificate where it lacks a name or ends soon.
@@ -51,6 +63,10 @@ func Ensure(dir string, hosts []string, now time.Time) (tls.Certificate, error) 
 	case err != nil:
 		return tls.Certificate{}, fmt.Errorf("read the certificate authority (%s and %s in %s must belong together): %w", CAFile, caKeyFile, dir, err)
 	}
+	if now.After(ca.Leaf.NotAfter) {
+		return tls.Certificate{}, fmt.Errorf("the certificate authority %s was good until %s and this machine's clock says %s: set the clock, or take %s and %s away and give all boards the new %s",
+			filepath.Join(dir, CAFile), day(ca.Leaf.NotAfter), day(now), CAFile, caKeyFile, CAFile)
+	}
 	server, err := load(dir, serverFile, serverKey)
 	if err == nil && good(server.Leaf, ca.Leaf, hosts, now) {
 		return server, nil
@@ -61,6 +77,8 @@ func Ensure(dir string, hosts []string, now time.Time) (tls.Certificate, error) 
 	}
 	return server, nil
 }
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 // load reads a certificate and its key.
 func load(dir, cert, key string) (tls.Certificate, error) {
@@ -92,8 +110,8 @@ func newCA(dir string, now time.Time) (tls.Certificate, error) {
 	}
 	t := &x509.Certificate{
 		SerialNumber: serial(),
-		Subject:      pkix.Name{CommonName: "Herald hub CA " + now.UTC().Format("2006-01-02")},
-		NotBefore:    now.Add(-backdate), NotAfter: now.Add(caLife),
+		Subject:      pkix.Name{CommonName: "Herald hub CA " + day(now)},
+		NotBefore:    now.Add(-backdate), NotAfter: later(now, built).Add(caLife),
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
 	}
 	return keep(dir, CAFile, caKeyFile, t, t, key, key)
@@ -104,7 +122,7 @@ func newServer(dir string, ca tls.Certificate, hosts []string, now time.Time) (t
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	end := now.Add(serverLife)
+	end := later(now, built).Add(serverLife)
 	if end.After(ca.Leaf.NotAfter) {
 		end = ca.Leaf.NotAfter
 	}

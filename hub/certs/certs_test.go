@@ -6,11 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
 
-var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+var start = time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func ensure(t *testing.T, dir string, hosts []string, now time.Time) tls.Certificate {
 	t.Helper()
@@ -105,5 +106,33 @@ func TestHosts(t *testing.T) {
 		if h := Hosts(addr); slices.Contains(h, "") || slices.Contains(h, "0.0.0.0") || slices.Contains(h, "::") {
 			t.Errorf("Hosts(%s) = %v", addr, h)
 		}
+	}
+}
+
+// A clock that says 1970 does not decide how long the authority is good, and one
+// that comes to say it later does not keep the hub from its work.
+func TestNoClock(t *testing.T) {
+	dir := t.TempDir()
+	hosts := []string{"localhost"}
+	roots := func() *x509.CertPool {
+		pem, err := os.ReadFile(filepath.Join(dir, CAFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := x509.NewCertPool()
+		p.AppendCertsFromPEM(pem)
+		return p
+	}
+	for _, now := range []time.Time{time.Unix(0, 0), start, time.Unix(3600, 0), start.AddDate(5, 0, 0)} {
+		c := ensure(t, dir, hosts, now)
+		for _, boards := range []time.Time{now, later(now, start)} {
+			if _, err := c.Leaf.Verify(x509.VerifyOptions{DNSName: "localhost", Roots: roots(), CurrentTime: boards}); err != nil {
+				t.Errorf("hub at %v, board at %v: %v", now, boards, err)
+			}
+		}
+	}
+	_, err := Ensure(dir, hosts, start.AddDate(11, 0, 0))
+	if err == nil || !strings.Contains(err.Error(), CAFile) {
+		t.Errorf("an authority that has ended: %v", err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -106,8 +105,8 @@ func (r *runner) run(ctx context.Context) (err error) {
 	sideCtx, endSide := context.WithCancel(ctx)
 	side.Go(func() { r.watch(sideCtx, h) })
 	side.Go(func() { r.reload(sideCtx) })
+	context.AfterFunc(ctx, func() { notify(r.log, daemon.SdNotifyStopping) })
 	err = h.Run(ctx)
-	notify(r.log, daemon.SdNotifyStopping)
 	endSide()
 	side.Wait()
 	if err != nil {
@@ -131,7 +130,7 @@ func (r *runner) ready(h *hub.Hub) {
 		attrs = append(attrs, "ca", filepath.Join(r.cfg.Data.Dir, certs.CAFile))
 	}
 	r.log.Info("ready", attrs...)
-	if host, _, err := net.SplitHostPort(r.cfg.MQTT.Listen); err == nil && scheme == "mqtt" && r.cfg.MQTT.Plain && host != "" {
+	if r.cfg.MQTT.Exposed() {
 		r.log.Warn("mqtt.plain: UserSigs and messages can be read on the way")
 	}
 	notify(r.log, daemon.SdNotifyReady)
@@ -215,6 +214,8 @@ func (r *runner) again() {
 	if r.cfg.MQTT.TLS() && cfg.MQTT.TLS() {
 		if err := r.certify(cfg); err != nil {
 			r.log.Error("the certificate is not taken, the present one stays", "err", err)
+		} else { // it is also the one to look at again later
+			r.cfg.MQTT.TLSCert, r.cfg.MQTT.TLSKey = cfg.MQTT.TLSCert, cfg.MQTT.TLSKey
 		}
 	}
 	now, then := cfg, r.cfg

@@ -31,7 +31,7 @@ type Group struct {
 	ID        string
 	Type      string // protocol.GroupWork …
 	Name      string
-	Owner     string // empty: the owner of a Work group has left and nobody was there
+	Owner     string
 	AddOpt    AddOpt
 	Version   uint64 // rises with every change of the members
 	Members   int

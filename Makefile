@@ -19,6 +19,7 @@ build: ## bin/herald and bin/herald-hub
 	@$(MAKE) --no-print-directory programs
 
 programs:
+	@echo "building bin/herald and bin/herald-hub"
 	@mkdir -p bin
 	@$(GOBUILD) -o bin/ ./cmd/herald ./cmd/herald-hub
 

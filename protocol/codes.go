@@ -182,7 +182,7 @@ var codeRows = []CodeRow{
 	{CodeFriendshipInvalidAddSource, "ERR_SDK_FRIENDSHIP_INVALID_ADD_SOURCE", 400, "the addSource is not valid"},
 	{CodeFriendshipFriendGroupEmpty, "ERR_SDK_FRIENDSHIP_FRIEND_GROUP_EMPTY", 400, "the friend group is empty"},
 	{CodeFriendshipExceedTheLimit, "ERR_SDK_FRIENDSHIP_EXCEED_THE_LIMIT", 400, "too many items in one request"},
-	{CodeNetAuthInvalid, "ERR_SDK_NET_AUTH_INVALID", 503, "not authenticated on the network layer"},
+	{CodeNetAuthInvalid, "ERR_SDK_NET_AUTH_INVALID", 401, "not authenticated on the network layer"},
 	{CodeNetFreqLimit, "ERR_SDK_NET_FREQ_LIMIT", 429, "too many requests a second"},
 	{CodeNetReqCountLimit, "ERR_SDK_NET_REQ_COUNT_LIMIT", 503, "too many requests waiting"},
 	{CodeNetDisconnect, "ERR_SDK_NET_DISCONNECT", 503, "offline"},

@@ -106,7 +106,7 @@ var loginCodes = []Code{
 	CodeInvalidIdentifier, CodeUserSigExpired, CodeSvrAccountUserSigEmpty, CodeSvrAccountUserSigCheckFailed, CodeSvrAccountUserSigMismatchPublicKey,
 	CodeSvrAccountUserSigMismatchID, CodeSvrAccountUserSigMismatchSDKAppID, CodeSvrAccountSDKAppIDNotFound, CodeSvrAccountFreqLimit,
 	CodeSvrAccountBlacklist, CodeSvrAccountInvalidUserSig, CodeSvrAccountNotFound, CodeLoginAuthFailed,
-	CodeAccountLoginInProcess, CodeAccountLogoutInProcess, CodeLoggedOutBeforeLoginFinished, CodeNotInitialized,
+	CodeAccountLoginInProcess, CodeLoggedOutBeforeLoginFinished, CodeNotInitialized,
 	CodeNetDisconnect, CodeRequestTimeout,
 }
 

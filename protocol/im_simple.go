@@ -90,12 +90,12 @@ type SendResponse struct {
 // sendCodes are what a send may be refused with at once.
 var sendCodes = []Code{
 	CodeNotInitialized, CodeNotLoggedIn, CodeInvalidIdentifier, CodeMsgBodySizeLimit, CodeNetReqCountLimit, CodeDatabaseFailure,
-	CodeSvrMsgToAccountNotFound, CodeSvrMsgInPeerBlacklist,
+	CodeSvrMsgToAccountNotFound, CodeSvrBodySizeLimit,
 }
 
 var groupSendCodes = []Code{
 	CodeNotInitialized, CodeNotLoggedIn, CodeGroupInvalidID, CodeMsgBodySizeLimit, CodeNetReqCountLimit, CodeDatabaseFailure,
-	CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny,
+	CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny, CodeSvrBodySizeLimit,
 }
 
 var customAlias = []Alias{{Also: "customMsg", Field: "customData"}}

@@ -481,3 +481,18 @@ func BenchmarkAppend(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*batch/b.Elapsed().Seconds(), "entries/s")
 }
+
+// What is committed is on disk when Write returns. No test can pull the plug, so
+// this one looks at what SQLite is told.
+func TestSQLiteSyncs(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), File))
+	write(t, s, func(ctx context.Context, tx *Tx) error {
+		for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1"} {
+			var got string
+			if err := tx.q.row(ctx, "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+				t.Errorf("%s is %s and not %s: %v", pragma, got, want, err)
+			}
+		}
+		return nil
+	})
+}

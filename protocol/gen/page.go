@@ -25,9 +25,9 @@ The examples use ` + "`curl --json`" + ` (curl 7.82); an older one needs ` + "`-
 A success is 200 and ` + "`{\"status\":true,…}`" + ` with the fields of the response. A failure is a status of 4xx or 5xx and ` + "`{\"code\":…,\"msg\":\"…\"}`" + `:
 the code is for programs, the sentence for people.
 
-**Scope** is what a token has to allow: *read* looks only, *write* acts as the account, *admin* changes the daemon itself. The unix socket has all.
-**Route** is who answers: *local* the board itself; *hub* the hub, so the link must be up; *queued* the board, as soon as the call is on its
-disk: the hub gets it now, or when the link is back.
+**Scope** is what a method touches: *read* looks only, *write* acts as the account, *admin* changes the daemon itself. The socket and the token allow all.
+**Route** is who answers: *local* the board itself; *hub* the hub, so the link must be up; *queued* the board: it has the call on its
+disk, and while the link is up it waits up to 5 s for the hub's word; else the hub gets it when the link is back.
 
 Any method may return these, from the local API itself:
 

@@ -73,6 +73,7 @@ func exactlyOnce(t *testing.T, db string) {
 		r.awaitDrained()
 	}
 	for _, r := range all {
+		r.awaitAccepted(streams)
 		r.check(streams)
 	}
 	h.checkStored(streams)
@@ -141,6 +142,21 @@ type seen struct {
 	msgID map[int]string
 }
 
+// forActor tells whether an actor is to get a stream's messages.
+func (s *stream) forActor(a *actor) bool { return s.from != a && (s.to == "" || s.to == a.user) }
+
+// awaitAccepted waits until an actor has heard as much as was accepted for it.
+func (a *actor) awaitAccepted(streams []*stream) {
+	a.h.t.Helper()
+	n := 0
+	for _, st := range streams {
+		if st.forActor(a) {
+			n += len(st.accepted)
+		}
+	}
+	a.await("all that was accepted for it", func(events []event) bool { return len(texts(events)) >= n })
+}
+
 // check reads an actor's whole journal and compares it with what was accepted.
 func (a *actor) check(streams []*stream) {
 	t := a.h.t
@@ -176,7 +192,7 @@ func (a *actor) check(streams []*stream) {
 		t.Errorf("%s: %d accepted messages were refused later", a.user, failed)
 	}
 	for _, st := range streams {
-		if st.from == a || st.to != "" && st.to != a.user {
+		if !st.forActor(a) {
 			if got[st.name()] != nil {
 				t.Errorf("%s got messages of %s", a.user, st.name())
 			}

@@ -301,6 +301,9 @@ func (a *actor) journal() []event {
 	a.h.t.Helper()
 	var out []event
 	for end := a.status().Journal.Last; ; {
+		if end == 0 {
+			return nil // a stream of nothing does not end
+		}
 		ctx, cancel := context.WithCancel(a.h.ctx)
 		out = nil
 		_ = a.board.Client().Events(ctx, client.EventsOptions{From: 1}, func(e client.Event) error {

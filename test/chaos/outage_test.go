@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -14,9 +15,9 @@ import (
 	"github.com/herald-im/herald/protocol/client"
 )
 
-// sendMany sends texts "0", "1", … from several programs at once and returns
-// how many were accepted as queued. Each program's texts keep their order.
-func (a *actor) sendMany(to string, n, programs int) (queued int) {
+// sendMany sends n texts, "from", "from+1", …, from several programs at once and
+// returns how many were accepted as queued. Each program's texts keep their order.
+func (a *actor) sendMany(to string, from, n, programs int) (queued int) {
 	a.h.t.Helper()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -25,7 +26,7 @@ func (a *actor) sendMany(to string, n, programs int) (queued int) {
 		go func() {
 			defer wg.Done()
 			c := a.board.Client()
-			for i := p; i < n; i += programs {
+			for i := from + p; i < from+n; i += programs {
 				res, err := client.Call(a.h.ctx, c, protocol.SendC2CTextMessage, protocol.C2CTextRequest{UserID: to, Text: fmt.Sprint(i)})
 				if err != nil {
 					a.h.t.Errorf("send %d: %v", i, err)
@@ -52,12 +53,13 @@ func TestOffline(t *testing.T) {
 	h.hub.Kill()
 	door.start()
 	door.follow()
-	if queued := door.sendMany("indoor", n/2, 8); queued != n/2 {
+	const programs = 8 // of which n/2 is a multiple
+	if queued := door.sendMany("indoor", 0, n/2, programs); queued != n/2 {
 		t.Errorf("%d of %d messages were accepted as queued", queued, n/2)
 	}
 	door.board.Kill()
 	door.start()
-	door.sendMany("indoor", n/2, 8)
+	door.sendMany("indoor", n/2, n/2, programs)
 	door.board.Kill()
 	door.start()
 	if got := door.status().Queue.Items; got != n {
@@ -66,13 +68,19 @@ func TestOffline(t *testing.T) {
 	h.startHub()
 	indoor.await("all messages", func(events []event) bool { return len(texts(events)) >= n })
 	door.awaitDrained()
-	count := make(map[string]int)
+	count, last := make(map[int]int), make(map[int]int)
 	for _, s := range texts(indoor.journal()) {
-		count[s]++
+		i, err := strconv.Atoi(s)
+		must(t, err)
+		count[i]++
+		if p := i % programs; i < last[p] {
+			t.Errorf("message %d comes after %d of the same program", i, last[p])
+		}
+		last[i%programs] = i
 	}
-	for i := range n / 2 {
-		if count[fmt.Sprint(i)] != 2 {
-			t.Errorf("message %d came %d times, not twice", i, count[fmt.Sprint(i)])
+	for i := range n {
+		if count[i] != 1 {
+			t.Errorf("message %d came %d times", i, count[i])
 		}
 	}
 	// Every one of them was told to be queued, so each is told to be sent.

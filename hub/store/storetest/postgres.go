@@ -74,11 +74,17 @@ func (d *Databases) url(name string) string {
 }
 
 func (d *Databases) start() error {
-	bins, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if err != nil || len(bins) == 0 {
-		return errors.New("there is no /usr/lib/postgresql/*/bin/initdb")
+	bins, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // Debian keeps it out of PATH
+	if err != nil {
+		return err
 	}
 	slices.Sort(bins)
+	if path, err := exec.LookPath("initdb"); err == nil {
+		bins = append(bins, path)
+	}
+	if len(bins) == 0 {
+		return errors.New("there is no initdb in PATH or /usr/lib/postgresql/*/bin")
+	}
 	bin := filepath.Dir(bins[len(bins)-1])
 	if d.dir, err = os.MkdirTemp("", "herald-pg"); err != nil {
 		return err

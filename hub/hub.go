@@ -141,14 +141,11 @@ type Hub struct {
 // New opens the database and the addresses. Errors say in a sentence what to do
 // about them. Run must follow; it closes what New has opened.
 func New(cfg Config, log *slog.Logger) (*Hub, error) {
-	st, err := store.Open(context.Background(), cfg.Store)
+	st, err := store.OpenAsOwner(context.Background(), cfg.Store)
 	if err != nil {
 		return nil, err
 	}
-	var h *Hub
-	if err = st.Own(context.Background()); err == nil {
-		h, err = newHub(cfg, log, st, nil)
-	}
+	h, err := newHub(cfg, log, st, nil)
 	if err == nil {
 		err = h.listen(log)
 	}

@@ -73,7 +73,7 @@ func (l *logBook) has(text string) bool {
 // newRig starts a hub on a database.
 func newRig(t testing.TB, location string, change ...func(*Config)) *rig {
 	t.Helper()
-	st, err := store.Open(context.Background(), location)
+	st, err := store.OpenAsOwner(context.Background(), location)
 	if err != nil {
 		t.Fatal(err)
 	}

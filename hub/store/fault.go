@@ -19,6 +19,7 @@ var (
 	ErrNotFound = errors.New("not found")
 	ErrExists   = errors.New("exists already")
 	ErrClosed   = errors.New("the log takes no more entries")
+	ErrTables   = errors.New("its tables are not those of this herald-hub")
 	ErrRewound  = errors.New("the database is not as this hub left it: it was put back to an older state, or another hub has worked with it")
 	ErrOwned    = errors.New("another hub works with this database: stop it first")
 )

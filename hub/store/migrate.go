@@ -3,53 +3,76 @@ package store
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"regexp"
 
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the tables up to date. Of several hubs that start at once on a
-// PostgreSQL one does it and the others wait.
-func (s *Store) migrate(ctx context.Context) error {
+// provider knows the versions of the tables in db.
+func (s *Store) provider(db *sql.DB) (*goose.Provider, error) {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
 	dialect := goose.DialectPostgres
-	var opts []goose.ProviderOption
-	if s.postgres {
-		locker, err := lock.NewPostgresSessionLocker()
+	if !s.postgres {
+		dialect, dir = goose.DialectSQLite3, sqliteFiles{dir}
+	}
+	return goose.NewProvider(dialect, db, dir, goose.WithDisableGlobalRegistry(true))
+}
+
+// checkTables returns ErrTables unless the tables are those of this program.
+func (s *Store) checkTables(ctx context.Context) error {
+	p, err := s.provider(s.writer)
+	if err != nil {
+		return err
+	}
+	_, err = pending(ctx, p)
+	return err
+}
+
+// pending says whether the tables are older than this program.
+func pending(ctx context.Context, p *goose.Provider) (older bool, err error) {
+	have, want, err := p.GetVersions(ctx)
+	switch {
+	case err != nil:
+		return false, err
+	case have > want:
+		return false, fmt.Errorf("%w: they are of version %d and this program knows up to %d: a newer herald-hub has used it, so run that one", ErrTables, have, want)
+	case have < want:
+		return true, fmt.Errorf("%w: they are of version %d and this program wants %d: start this herald-hub run on it first", ErrTables, have, want)
+	}
+	return false, nil
+}
+
+// migrate brings the tables up to date. Only the owner may: another hub would not
+// know what it then reads.
+func (s *Store) migrate(ctx context.Context) (err error) {
+	db := s.writer
+	if s.postgres { // the writer's one connection holds the lock
+		readers, writer, err := openPostgres(s.location)
 		if err != nil {
 			return err
 		}
-		opts = append(opts, goose.WithSessionLocker(locker))
-	} else {
-		dialect = goose.DialectSQLite3
+		db = writer
+		defer func() { err = errors.Join(err, readers.Close(), writer.Close()) }()
 	}
-	dir, err := fs.Sub(migrations, "migrations")
+	p, err := s.provider(db)
 	if err != nil {
 		return err
 	}
-	if !s.postgres {
-		dir = sqliteFiles{dir}
-	}
-	p, err := goose.NewProvider(dialect, s.writer, dir, append(opts, goose.WithDisableGlobalRegistry(true))...)
-	if err != nil {
+	older, err := pending(ctx, p)
+	if !older {
 		return err
-	}
-	have, want, err := p.GetVersions(ctx)
-	if err != nil {
-		return err
-	}
-	if have > want {
-		return fmt.Errorf("its tables are of version %d and this program knows up to %d: a newer herald-hub has used it, so run that one", have, want)
-	}
-	if have == want {
-		return nil
 	}
 	_, err = p.Up(ctx)
 	return err

@@ -42,6 +42,7 @@ const statementTime = 8 * time.Second
 type Store struct {
 	View
 	readers  *sql.DB
+	location string
 	postgres bool
 	sleep    func(context.Context, time.Duration) error
 
@@ -53,10 +54,25 @@ type Store struct {
 }
 
 // Open opens the database at location: a postgres:// or postgresql:// URL, or
-// else the path of a file, which is made if it is missing. It brings the tables
-// up to date. Errors never hold the URL's password.
+// else the path of a file. ErrTables: its tables are not those of this program.
+// Errors never hold the URL's password.
 func Open(ctx context.Context, location string) (*Store, error) {
-	s := &Store{sleep: sleep}
+	return openAnd(location, func(s *Store) error { return s.checkTables(ctx) })
+}
+
+// OpenAsOwner opens a database for a hub: it becomes its owner, see Own, and makes
+// the tables or brings them up to date. A SQLite file is made if it is missing.
+func OpenAsOwner(ctx context.Context, location string) (*Store, error) {
+	return openAnd(location, func(s *Store) error {
+		if err := s.Own(ctx); err != nil {
+			return err
+		}
+		return s.migrate(ctx)
+	})
+}
+
+func openAnd(location string, prepare func(*Store) error) (*Store, error) {
+	s := &Store{location: location, sleep: sleep}
 	readers, writers := max(4, runtime.GOMAXPROCS(0)), 1
 	var err error
 	if IsPostgres(location) {
@@ -73,7 +89,7 @@ func Open(ctx context.Context, location string) (*Store, error) {
 	s.writer.SetMaxOpenConns(writers)
 	s.writer.SetMaxIdleConns(writers)
 	s.View = View{&pool{db: s.readers, postgres: s.postgres}}
-	if err := s.migrate(ctx); err != nil {
+	if err := prepare(s); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database %s: %w", Redact(location), err), s.Close())
 	}
 	return s, nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -97,7 +96,7 @@ func (h *Hub) judge(l *login, app protocol.AppID, in broker.Login, why bool) err
 	if app != h.app {
 		return protocol.Errorf(protocol.CodeSvrAccountSDKAppIDNotFound, "this hub has no sdkAppId %d", app)
 	}
-	from := attempt{l.user, remoteIP(in.Remote)}
+	from := attempt{l.user, broker.Address(in.Remote)}
 	trust := h.lock.trust(from, h.cfg.Now())
 	locked := protocol.Errorf(protocol.CodeSvrAccountFreqLimit, "too many failed logins of %s: try again in a minute", l.user)
 	if trust == suspect {
@@ -172,21 +171,6 @@ func (h *Hub) createUser(user string) error {
 		h.log.Info("account made at its first login", "user", user)
 	}
 	return err
-}
-
-// remoteIP is the address of a connection, of IPv6 the /64 that its owner has.
-func remoteIP(remote string) netip.Addr {
-	ap, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Addr{}
-	}
-	ip := ap.Addr().Unmap().WithZone("")
-	if ip.Is6() {
-		if p, err := ip.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return ip
 }
 
 // MayPublish is the broker's: a terminal publishes to its own two topics.

@@ -224,17 +224,6 @@ func TestLockIsBounded(t *testing.T) {
 	}
 }
 
-func TestRemoteIP(t *testing.T) {
-	for in, want := range map[string]string{
-		"10.1.2.3:99": "10.1.2.3", "[::ffff:10.1.2.3]:1": "10.1.2.3", "[2001:db8:1:2:3:4:5:6]:1": "2001:db8:1:2::", "[fe80::1%eth0]:1": "fe80::",
-		"pipe": "invalid IP",
-	} {
-		if got := remoteIP(in).String(); got != want {
-			t.Errorf("remoteIP(%s) = %s, want %s", in, got, want)
-		}
-	}
-}
-
 func TestAccess(t *testing.T) {
 	r := newRig(t, sqlite(t))
 	alice, bob := r.online("alice", "t1"), r.online("bob", "t1")

@@ -38,7 +38,7 @@ func (b *Broker) accept(ctx context.Context, l net.Listener) error {
 // admit starts the life of a connection, unless there are too many.
 func (b *Broker) admit(c net.Conn) {
 	l := newLink(b, c)
-	addr := addressOf(c)
+	addr := Address(c.RemoteAddr().String())
 	b.mu.Lock()
 	reason := ""
 	switch {
@@ -98,14 +98,14 @@ func (b *Broker) decided(addr netip.Addr) {
 	}
 }
 
-// addressOf returns what connections are counted under: an IPv4 address, or the /64 that one holder
-// of IPv6 addresses usually has to himself.
-func addressOf(c net.Conn) netip.Addr {
-	ap, err := netip.ParseAddrPort(c.RemoteAddr().String())
+// Address is what connections of a remote address and port are counted under: an IPv4 address, or the
+// /64 that one holder of IPv6 addresses usually has to himself.
+func Address(remote string) netip.Addr {
+	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Addr{} // a pipe in memory
 	}
-	addr := ap.Addr().Unmap()
+	addr := ap.Addr().Unmap().WithZone("")
 	if addr.Is4() {
 		return addr
 	}

@@ -124,20 +124,13 @@ func TestAddresses(t *testing.T) {
 		"[::ffff:192.0.2.1]:5":           "192.0.2.1",
 		"[2001:db8:1:2:3:4:5:6]:7":       "2001:db8:1:2::",
 		"[2001:db8:1:2:ffff::1%eth0]:70": "2001:db8:1:2::",
+		"pipe":                           "invalid IP",
 	} {
-		ap := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(in))
-		if got := addressOf(fakeConn{remote: ap}); got.String() != want {
+		if got := Address(in); got.String() != want {
 			t.Errorf("%s counts as %s, want %s", in, got, want)
 		}
 	}
 }
-
-type fakeConn struct {
-	net.Conn
-	remote net.Addr
-}
-
-func (c fakeConn) RemoteAddr() net.Addr { return c.remote }
 
 // tired is a listener that often finds no file descriptor left.
 type tired struct {

@@ -116,3 +116,10 @@ func TestStrangersBytes(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+type fakeConn struct {
+	net.Conn
+	remote net.Addr
+}
+
+func (c fakeConn) RemoteAddr() net.Addr { return c.remote }

@@ -6,6 +6,7 @@ package outbox
 import (
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/fxamacker/cbor/v2"
@@ -84,10 +85,14 @@ func Open(db *store.DB, account func(tx *bbolt.Tx) *bbolt.Bucket, limits Limits)
 			return err
 		}
 		p := loadProducer(acct)
-		if err := repair(items, oldest(acct), limits.MaxItems, p.numbering); err != nil {
+		r := repair{items: items, first: oldest(acct, db.Log()), epoch: p.numbering.Epoch, log: db.Log()}
+		if err := r.run(); err != nil {
 			return err
 		}
 		b.counted = count(items)
+		if err := acct.Put(firstKey, store.Seal(key(b.counted.first))); err != nil {
+			return err
+		}
 		b.producer = p.renewed(b.counted)
 		return b.producer.store(acct)
 	})
@@ -98,12 +103,18 @@ func Open(db *store.DB, account func(tx *bbolt.Tx) *bbolt.Bucket, limits Limits)
 	return b, nil
 }
 
-// oldest reads firstKey.
-func oldest(acct *bbolt.Bucket) uint64 {
-	if v, ok := store.Unseal(acct.Get(firstKey)); ok && len(v) == 8 {
-		return binary.BigEndian.Uint64(v)
+// oldest reads firstKey; 0 where that is damaged.
+func oldest(acct *bbolt.Bucket, log *slog.Logger) uint64 {
+	sealed := acct.Get(firstKey)
+	if sealed == nil {
+		return 1
 	}
-	return 1
+	v, ok := store.Unseal(sealed)
+	if !ok || len(v) != 8 {
+		log.Error("the number of an outbox's oldest message is damaged: whether older ones are lost is not known")
+		return 0
+	}
+	return number(v)
 }
 
 func count(items *bbolt.Bucket) counts {
@@ -112,7 +123,7 @@ func count(items *bbolt.Bucket) counts {
 	cur := items.Cursor()
 	for k, v := cur.First(); k != nil; k, v = cur.Next() {
 		if c.items == 0 {
-			c.first = binary.BigEndian.Uint64(k)
+			c.first = number(k)
 		}
 		c.items++
 		c.bytes += int64(len(v))
@@ -183,7 +194,7 @@ func (b *Box) Remove(tx *bbolt.Tx, first uint64, n int) (removed []bool, err err
 	}
 	b.counted.first = b.counted.next
 	if k, _ := items.Cursor().First(); k != nil {
-		b.counted.first = binary.BigEndian.Uint64(k)
+		b.counted.first = number(k)
 	}
 	return removed, acct.Put(firstKey, store.Seal(key(b.counted.first)))
 }
@@ -212,6 +223,7 @@ func (b *Box) Head(limit, maxBytes int) ([]Item, error) {
 func (b *Box) Batch(limit, maxBytes int) (Numbering, []Item, error) {
 	b.mu.Lock()
 	n, until := b.producer.of(b.known.first)
+	until = min(until, b.known.next) // the store shows what is written a moment before it is on disk
 	b.mu.Unlock()
 	items, err := b.read(limit, maxBytes, until)
 	for i := range items {
@@ -227,7 +239,7 @@ func (b *Box) read(limit, maxBytes int, until uint64) (out []Item, err error) {
 		c := b.account(tx).Bucket(itemsName).Cursor()
 		size := 0
 		for k, v := c.First(); k != nil && len(out) < limit; k, v = c.Next() {
-			cseq := binary.BigEndian.Uint64(k)
+			cseq := number(k)
 			if size += len(v); size > maxBytes && len(out) > 0 || cseq >= until {
 				return nil
 			}

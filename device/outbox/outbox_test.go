@@ -1,8 +1,10 @@
 package outbox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -28,7 +30,12 @@ type fixture struct {
 
 func open(t testing.TB, dir string, l Limits) fixture {
 	t.Helper()
-	db, _, err := store.Open(store.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+	return openLogging(t, dir, l, io.Discard)
+}
+
+func openLogging(t testing.TB, dir string, l Limits, log io.Writer) fixture {
+	t.Helper()
+	db, _, err := store.Open(store.Options{Dir: dir, Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,6 +344,107 @@ func TestDamagedOutbox(t *testing.T) {
 			}
 			f.mustPut(t, "new")
 		})
+	}
+}
+
+// TestDamagedFirst: where the number of the oldest item is damaged nothing may
+// be invented before the first that is there.
+func TestDamagedFirst(t *testing.T) {
+	for name, c := range map[string]struct {
+		damage func(acct *bbolt.Bucket) error
+		want   string
+		next   uint64
+	}{
+		"three wait":  {func(*bbolt.Bucket) error { return nil }, "[c d e]", 6},
+		"a hole":      {func(a *bbolt.Bucket) error { return a.Bucket(itemsName).Delete(key(4)) }, "[c (void) e]", 6},
+		"a short key": {func(a *bbolt.Bucket) error { return a.Bucket(itemsName).Put([]byte{0}, nil) }, "[c d e]", 6},
+		"none waits": {func(a *bbolt.Bucket) error {
+			b := a.Bucket(itemsName)
+			return errors.Join(b.Delete(key(3)), b.Delete(key(4)), b.Delete(key(5)))
+		}, "[]", 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			f := open(t, dir, roomy)
+			f.mustPut(t, "a", "b", "c", "d", "e")
+			f.remove(t, 1, 2)
+			err := f.db.Do(func(tx *bbolt.Tx) error {
+				v := append([]byte(nil), account(tx).Get(firstKey)...)
+				v[7] ^= 1
+				return errors.Join(account(tx).Put(firstKey, v), c.damage(account(tx)))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = f.db.Close()
+			var log bytes.Buffer
+			f = openLogging(t, dir, roomy, &log)
+			if got := fmt.Sprint(f.texts(t)); got != c.want || f.known.next != c.next {
+				t.Errorf("%s, %+v", got, f.known)
+			}
+			if !strings.Contains(log.String(), "oldest message is damaged") {
+				t.Errorf("the log says %q", log.String())
+			}
+			f.check(t)
+			_ = f.db.Close()
+			log.Reset()
+			if openLogging(t, dir, roomy, &log); log.Len() > 0 {
+				t.Errorf("told again: %s", log.String())
+			}
+		})
+	}
+}
+
+// TestDamageUnderLowerLimits: what an operator allows today says nothing of how
+// many items were accepted before.
+func TestDamageUnderLowerLimits(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir, roomy)
+	f.mustPut(t, "a", "b", "c", "d", "e", "f")
+	err := f.db.Do(func(tx *bbolt.Tx) error {
+		b := account(tx).Bucket(itemsName)
+		return errors.Join(b.Delete(key(3)), b.Delete(key(4)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.db.Close()
+	var log bytes.Buffer
+	f = openLogging(t, dir, Limits{MaxItems: 1, MaxBytes: 1 << 20}, &log)
+	if got := fmt.Sprint(f.texts(t)); got != "[a b (void) (void) e f]" {
+		t.Error(got)
+	}
+	if !strings.Contains(log.String(), "lost=2") {
+		t.Errorf("the log says %q", log.String())
+	}
+	if err := f.db.Do(func(tx *bbolt.Tx) error { return account(tx).Bucket(itemsName).SetSequence(1 << 60) }); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.db.Close()
+	log.Reset()
+	f = openLogging(t, dir, roomy, &log)
+	if got := fmt.Sprint(f.texts(t)); got != "[a b (void) (void) e f]" || !strings.Contains(log.String(), "leap") {
+		t.Errorf("%s, the log says %q", got, log.String())
+	}
+}
+
+// TestBatchWaitsForTheDisk: the store shows a transaction from its last write
+// on, which is a sync before Committed.
+func TestBatchWaitsForTheDisk(t *testing.T) {
+	f := open(t, t.TempDir(), roomy)
+	f.mustPut(t, "a")
+	done := make(chan int)
+	it := &Item{Kind: protocol.ItemC2C, To: "bob", Body: []byte{0xa0}}
+	f.db.Go(func(tx *bbolt.Tx) error { return f.Put(tx, it) }, func(error) {
+		_, early, err := f.Batch(10, 1<<20)
+		f.Committed(err)
+		done <- len(early)
+	})
+	if early := <-done; early != 1 {
+		t.Errorf("%d items", early)
+	}
+	if _, items, err := f.Batch(10, 1<<20); err != nil || len(items) != 2 {
+		t.Error(items, err)
 	}
 }
 

@@ -351,7 +351,7 @@ func TestNotedDamageThatIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	db, _ := open(t, dir)
-	if err := db.ReportDamage(fs.ErrInvalid); err == nil {
+	if err := db.reportDamage(fs.ErrInvalid); err == nil {
 		t.Error("no error")
 	}
 	if err := <-db.Damaged(); err == nil {

@@ -74,7 +74,7 @@ func (a *Agent) openAPI(cfg localapi.Config) (*localapi.Server, error) {
 }
 
 func apiConfig(c configs.API) (localapi.Config, error) {
-	out := localapi.Config{Socket: c.Socket, Group: c.SocketGroup, HTTP: c.HTTP, Origins: c.Origins(), MaxStreams: c.MaxStreams}
+	out := localapi.Config{Socket: c.Socket, Group: c.SocketGroup, HTTP: c.HTTP, Hosts: c.Hosts(), Origins: c.Origins(), MaxStreams: c.MaxStreams}
 	if c.HTTP == "" {
 		return out, nil
 	}

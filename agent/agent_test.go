@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -100,5 +101,12 @@ func TestEndBeforeTheBeginning(t *testing.T) {
 	run(t, cfg)()
 	if _, err := os.Lstat(cfg.API.Socket); !os.IsNotExist(err) {
 		t.Errorf("the socket is left: %v", err)
+	}
+}
+
+func TestHostsReachTheAPI(t *testing.T) {
+	got, err := apiConfig(configs.API{AllowHosts: "door.local, panel.example:8443"})
+	if want := []string{"door.local", "panel.example:8443"}; err != nil || !slices.Equal(got.Hosts, want) {
+		t.Errorf("%q, %v", got.Hosts, err)
 	}
 }

@@ -66,7 +66,8 @@ type State struct {
 	MinFree Size `toml:"min_free"`
 }
 
-// Outbox bounds what waits to be sent. A send beyond it is refused.
+// Outbox bounds what waits to be sent, of all accounts together. A send beyond
+// it is refused.
 type Outbox struct {
 	// MaxItems is how many messages may wait. 1 to 10000000.
 	MaxItems int `toml:"max_items"`

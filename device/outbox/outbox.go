@@ -15,7 +15,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Limits bound an outbox. An item beyond them is refused with
+// Limits bound the outboxes of all accounts together: those of accounts that do
+// not log in again keep what they have. An item beyond them is refused with
 // CodeNetReqCountLimit: what was accepted is never given up for it.
 type Limits struct {
 	MaxItems int
@@ -59,6 +60,7 @@ type Box struct {
 	limits  Limits
 	account func(tx *bbolt.Tx) *bbolt.Bucket
 
+	others  others // at Open: no other outbox changes meanwhile
 	counted counts // what the transactions so far have left; the committer's
 
 	mu       sync.Mutex
@@ -73,13 +75,23 @@ type counts struct {
 	first uint64 // number of the oldest item; next when empty
 }
 
-// Open finds what lies in an account's bucket, which account returns, and
-// begins a new epoch of the producer. There is to be one Box of an account at
-// a time.
-func Open(db *store.DB, account func(tx *bbolt.Tx) *bbolt.Bucket, limits Limits) (*Box, error) {
-	b := &Box{db: db, limits: limits, account: account}
+// others is what waits in the outboxes of the other accounts.
+type others struct {
+	items int
+	bytes int64
+	most  string // the account that has most of the bytes
+}
+
+// Open finds what lies in the account's bucket, which has its name and lies in
+// the bucket accounts with those of the others, and begins a new epoch of the
+// producer. There is to be one Box at a time.
+func Open(db *store.DB, accounts []byte, name string, limits Limits) (*Box, error) {
+	b := &Box{db: db, limits: limits, account: func(tx *bbolt.Tx) *bbolt.Bucket {
+		return tx.Bucket(accounts).Bucket([]byte(name))
+	}}
 	err := db.Do(func(tx *bbolt.Tx) error {
-		acct := account(tx)
+		b.others = weighOthers(tx.Bucket(accounts), name)
+		acct := b.account(tx)
 		items, err := acct.CreateBucketIfNotExists(itemsName)
 		if err != nil {
 			return err
@@ -120,15 +132,37 @@ func oldest(acct *bbolt.Bucket, log *slog.Logger) uint64 {
 func count(items *bbolt.Bucket) counts {
 	c := counts{next: items.Sequence() + 1}
 	c.first = c.next
-	cur := items.Cursor()
-	for k, v := cur.First(); k != nil; k, v = cur.Next() {
-		if c.items == 0 {
-			c.first = number(k)
-		}
-		c.items++
-		c.bytes += int64(len(v))
+	if k, _ := items.Cursor().First(); k != nil {
+		c.first = number(k)
 	}
+	c.items, c.bytes = weigh(items)
 	return c
+}
+
+func weigh(items *bbolt.Bucket) (n int, bytes int64) {
+	c := items.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		n++
+		bytes += int64(len(v))
+	}
+	return n, bytes
+}
+
+func weighOthers(accounts *bbolt.Bucket, name string) (o others) {
+	var most int64
+	c := accounts.Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		acct := accounts.Bucket(k)
+		if acct == nil || string(k) == name || acct.Bucket(itemsName) == nil {
+			continue
+		}
+		n, bytes := weigh(acct.Bucket(itemsName))
+		o.items, o.bytes = o.items+n, o.bytes+bytes
+		if bytes > most {
+			most, o.most = bytes, string(k)
+		}
+	}
+	return o
 }
 
 // Encode does the part of Put that needs no transaction.
@@ -151,9 +185,8 @@ func (b *Box) Put(tx *bbolt.Tx, it *Item) error {
 		}
 	}
 	size := int64(len(it.encoded))
-	if b.counted.items >= b.limits.MaxItems || b.counted.bytes+size > b.limits.MaxBytes {
-		return protocol.Errorf(protocol.CodeNetReqCountLimit,
-			"the outbox is full: %d messages (%d bytes) wait for the hub", b.counted.items, b.counted.bytes)
+	if err := b.room(size); err != nil {
+		return err
 	}
 	items := b.account(tx).Bucket(itemsName)
 	items.FillPercent = 1 // numbers only rise
@@ -171,6 +204,19 @@ func (b *Box) Put(tx *bbolt.Tx, it *Item) error {
 	b.counted.bytes += size
 	b.counted.next = it.Cseq + 1
 	return nil
+}
+
+func (b *Box) room(size int64) error {
+	items, bytes := b.counted.items+b.others.items, b.counted.bytes+b.others.bytes
+	switch {
+	case items < b.limits.MaxItems && bytes+size <= b.limits.MaxBytes:
+		return nil
+	case b.others.items == 0:
+		return protocol.Errorf(protocol.CodeNetReqCountLimit, "the outbox is full: %d messages (%d bytes) wait for the hub", items, bytes)
+	}
+	return protocol.Errorf(protocol.CodeNetReqCountLimit,
+		"the outbox is full: %d messages (%d bytes) wait for the hub, %d (%d bytes) of them of other accounts, most of %s: log in as it to have them sent, or raise the limits of outbox",
+		items, bytes, b.others.items, b.others.bytes, b.others.most)
 }
 
 // Remove takes off the n items from first on, which the hub has answered.

@@ -74,7 +74,7 @@ func (a *Agent) openAPI(cfg localapi.Config) (*localapi.Server, error) {
 }
 
 func apiConfig(c configs.API) (localapi.Config, error) {
-	out := localapi.Config{Socket: c.Socket, Group: c.SocketGroup, HTTP: c.HTTP, Origins: c.Origins(), MaxStreams: c.MaxStreams}
+	out := localapi.Config{Socket: c.Socket, Group: c.SocketGroup, HTTP: c.HTTP, Hosts: c.Hosts(), Origins: c.Origins(), MaxStreams: c.MaxStreams}
 	if c.HTTP == "" {
 		return out, nil
 	}
@@ -134,7 +134,6 @@ func (a *Agent) Run(ctx context.Context, reload <-chan configs.Agent) error {
 	apiCtx, endAPI := context.WithCancel(context.WithoutCancel(ctx))
 	deviceEnd, apiEnd := make(chan error, 1), make(chan error, 1)
 	go func() { deviceEnd <- a.device.Run(deviceCtx) }()
-	go func() { apiEnd <- a.api.Run(apiCtx) }()
 	// The API goes first: what it still answers needs the device.
 	end := func(err error, fromDevice, fromAPI bool) error {
 		a.notify(daemon.SdNotifyStopping)
@@ -149,10 +148,12 @@ func (a *Agent) Run(ctx context.Context, reload <-chan configs.Agent) error {
 		return err
 	}
 	select {
-	case <-a.device.Begun(): // a program that starts after us can send at once
+	case <-a.device.Begun(): // until then callers wait: a program that starts with us can send at once
 	case err := <-deviceEnd:
-		return end(err, true, false)
+		a.api.Close()
+		return end(err, true, true)
 	}
+	go func() { apiEnd <- a.api.Run(apiCtx) }()
 	a.notify(daemon.SdNotifyReady)
 	a.log.Info("herald is ready", "version", protocol.BuildVersion, "socket", a.cfg.API.Socket, "http", a.cfg.API.HTTP, "state", a.cfg.State.Dir)
 

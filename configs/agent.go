@@ -66,7 +66,8 @@ type State struct {
 	MinFree Size `toml:"min_free"`
 }
 
-// Outbox bounds what waits to be sent. A send beyond it is refused.
+// Outbox bounds what waits to be sent, of all accounts together. A send beyond
+// it is refused.
 type Outbox struct {
 	// MaxItems is how many messages may wait. 1 to 10000000.
 	MaxItems int `toml:"max_items"`
@@ -95,6 +96,11 @@ type API struct {
 	HTTP string `toml:"http"`
 	// TokenFile holds the bearer token of TCP clients. Required with HTTP.
 	TokenFile string `toml:"token_file"`
+	// AllowHosts lists names under which TCP clients may call the board besides
+	// localhost and its addresses, separated by commas: "door.local". A page of
+	// somebody else's, whose name his DNS points at the board, has none of them.
+	// See Hosts.
+	AllowHosts string `toml:"allow_hosts"`
 	// AllowOrigins lists the web origins that may call over HTTP, separated by
 	// commas: "https://panel.example, http://localhost:3000". See Origins.
 	AllowOrigins string `toml:"allow_origins"`
@@ -179,6 +185,7 @@ func (a Agent) rules() []rule {
 		filePath("api.token_file", a.API.TokenFile, optional),
 		{"api.token_file", a.API.TokenFile, a.API.HTTP == "" || a.API.TokenFile != "",
 			"is required when api.http is set, which is " + quote(a.API.HTTP)},
+		check("api.allow_hosts", a.API.AllowHosts, hosts(a.API)),
 		check("api.allow_origins", a.API.AllowOrigins, origins(a.API)),
 		count("api.max_streams", a.API.MaxStreams, 1, 1024),
 		level("log.level", a.Log.Level),
@@ -222,12 +229,17 @@ func (a Account) SigPath() string {
 	return file
 }
 
+// Hosts is AllowHosts as a list; nil when it is empty.
+func (a API) Hosts() []string { return listed(a.AllowHosts) }
+
 // Origins is AllowOrigins as a list; nil when it is empty.
-func (a API) Origins() []string {
-	if strings.TrimSpace(a.AllowOrigins) == "" {
+func (a API) Origins() []string { return listed(a.AllowOrigins) }
+
+func listed(s string) []string {
+	if strings.TrimSpace(s) == "" {
 		return nil
 	}
-	list := strings.Split(a.AllowOrigins, ",")
+	list := strings.Split(s, ",")
 	for i := range list {
 		list[i] = strings.TrimSpace(list[i])
 	}

@@ -229,6 +229,20 @@ func withoutUser(text string) string {
 	return text
 }
 
+// hosts says what is wrong with a list of names for the Host header.
+func hosts(a API) string {
+	for _, h := range a.Hosts() {
+		name, port, err := net.SplitHostPort(h)
+		if err != nil {
+			name, port = strings.Trim(h, "[]"), "80"
+		}
+		if !validHost(name) || !validPort(port) {
+			return `must be names of the board separated by commas, each with or without a port, such as "door.local, panel.example:8443"`
+		}
+	}
+	return ""
+}
+
 // origins says what is wrong with a list of web origins, as RFC 6454 §6.2
 // writes them.
 func origins(a API) string {

@@ -109,7 +109,7 @@ func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*s
 		waiters: make(map[uint64]chan protocol.Ack),
 		link:    "down", since: d.clock.seconds(),
 	}
-	if s.box, err = outbox.Open(d.db, acct, d.cfg.Outbox); err != nil {
+	if s.box, err = outbox.Open(d.db, acctName, protocol.Username(app, user), d.cfg.Outbox); err != nil {
 		return nil, err
 	}
 	if s.inbox, err = inbox.Open(d.db, acct); err != nil {

@@ -33,7 +33,7 @@ type StatusResponse struct {
 type QueueStatus struct {
 	// Items waiting.
 	Items int `json:"items"`
-	// Bytes of their bodies.
+	// Bytes they take in the store.
 	Bytes int64 `json:"bytes"`
 	// MaxItems the outbox takes.
 	MaxItems int `json:"maxItems"`

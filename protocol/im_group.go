@@ -30,7 +30,7 @@ func (r *CreateGroupRequest) Validate() error {
 	case "":
 		return invalid("groupType: missing")
 	default:
-		return invalid("groupType: %q is not Work, Public, Meeting or AVChatRoom", clip(r.GroupType))
+		return invalid("groupType: %q is not Work, Public, Meeting or AVChatRoom", Clip(r.GroupType))
 	}
 	if r.GroupID != "" {
 		if err := CheckGroupID("groupId", r.GroupID); err != nil {

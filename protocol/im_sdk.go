@@ -38,7 +38,7 @@ func (r *ListenRequest) Validate() error {
 		r.Stream = DefaultStream
 	}
 	if !validWord(r.Stream, 64) {
-		return invalid("stream: %q is not 1 to 64 of A-Z a-z 0-9 _ -", clip(r.Stream))
+		return invalid("stream: %q is not 1 to 64 of A-Z a-z 0-9 _ -", Clip(r.Stream))
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func CheckUserID(field, s string) error {
 	case s == "":
 		return invalid("%s: missing", field)
 	case !ValidUserID(s):
-		return Errorf(CodeInvalidIdentifier, "%s: %q is not 1 to 32 of A-Z a-z 0-9 _ -", field, clip(s))
+		return Errorf(CodeInvalidIdentifier, "%s: %q is not 1 to 32 of A-Z a-z 0-9 _ -", field, Clip(s))
 	}
 	return nil
 }
@@ -102,13 +102,13 @@ func CheckGroupID(field, s string) error {
 	case s == "":
 		return invalid("%s: missing", field)
 	case !ValidGroupID(s):
-		return Errorf(CodeGroupInvalidID, "%s: %q is not 1 to 48 printable ASCII characters", field, clip(s))
+		return Errorf(CodeGroupInvalidID, "%s: %q is not 1 to 48 printable ASCII characters", field, Clip(s))
 	}
 	return nil
 }
 
-// clip shortens a stranger's value so that an error sentence stays a sentence.
-func clip(s string) string {
+// Clip shortens a stranger's value so that an error sentence stays a sentence.
+func Clip(s string) string {
 	if len(s) > 64 {
 		return s[:64] + "…"
 	}

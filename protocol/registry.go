@@ -231,7 +231,7 @@ func (t *Table[C]) CallCBOR(ctx context.Context, c C, method string, body []byte
 var ErrUnknownMethod = errors.New("unknown method")
 
 func unknownMethod(name string) error {
-	return fmt.Errorf("%w: %w", ErrUnknownMethod, invalid("method: there is no %q", clip(name)))
+	return fmt.Errorf("%w: %w", ErrUnknownMethod, invalid("method: there is no %q", Clip(name)))
 }
 
 func validate[Req any](info *Info, req *Req) error {
@@ -292,7 +292,7 @@ func jsonError(info *Info, err error) error {
 func jsonValue(v string) string {
 	switch kind, number, _ := strings.Cut(v, " "); {
 	case number != "":
-		return clip(number)
+		return Clip(number)
 	case kind == "array":
 		return "a list"
 	case kind == "object":

@@ -52,13 +52,5 @@ func (s *Server) refuseAndClose(w http.ResponseWriter, status int, e *protocol.E
 func (s *Server) wrongMethod(w http.ResponseWriter, r *http.Request, allow string) {
 	w.Header().Set("Allow", allow)
 	s.refuseAndClose(w, http.StatusMethodNotAllowed,
-		protocol.Errorf(protocol.CodeInvalidParameters, "%s takes %s, not %s", clip(r.URL.Path), allow, clip(r.Method)))
-}
-
-// clip shortens a stranger's value so that a sentence stays a sentence.
-func clip(s string) string {
-	if len(s) > 64 {
-		return s[:64] + "…"
-	}
-	return s
+		protocol.Errorf(protocol.CodeInvalidParameters, "%s takes %s, not %s", protocol.Clip(r.URL.Path), allow, protocol.Clip(r.Method)))
 }

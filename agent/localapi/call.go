@@ -43,12 +43,12 @@ func (d *door) routeMethod(w http.ResponseWriter, r *http.Request) {
 	rest, ok := strings.CutPrefix(r.URL.Path, "/v1/")
 	module, method, cut := strings.Cut(rest, "/")
 	if !ok || !cut {
-		d.refuseAndClose(w, http.StatusNotFound, protocol.Errorf(protocol.CodeInvalidParameters, "path: there is no %q", clip(r.URL.Path)))
+		d.refuseAndClose(w, http.StatusNotFound, protocol.Errorf(protocol.CodeInvalidParameters, "path: there is no %q", protocol.Clip(r.URL.Path)))
 		return
 	}
 	name := module + "." + method
 	if protocol.Lookup(name) == nil {
-		d.refuseAndClose(w, http.StatusNotFound, protocol.Errorf(protocol.CodeInvalidParameters, "method: there is no %q", clip(name)))
+		d.refuseAndClose(w, http.StatusNotFound, protocol.Errorf(protocol.CodeInvalidParameters, "method: there is no %q", protocol.Clip(name)))
 		return
 	}
 	if r.Method != http.MethodPost {

@@ -21,8 +21,8 @@ type Config struct {
 	HTTP string
 	// Token is needed by everybody who calls over TCP, at least MinToken bytes.
 	Token string
-	// Hosts are accepted in the Host header besides the listen address and the
-	// loopback names: a name alone, or with a port where a proxy changes it.
+	// Hosts are accepted in the Host header besides the address that is reached
+	// and the loopback names: a name alone, or with a port where a proxy changes it.
 	Hosts []string
 	// Origins are the web pages that may call: "https://panel.example".
 	Origins []string

@@ -44,7 +44,7 @@ func parseEventsQuery(r *http.Request) (q eventsQuery, e *protocol.Error) {
 	if from := values.Get("from"); from != "" {
 		n, err := strconv.ParseUint(from, 10, 64)
 		if err != nil {
-			return bad("from: %q is not a position", clip(from))
+			return bad("from: %q is not a position", protocol.Clip(from))
 		}
 		if n > 0 {
 			q.resume, q.after = true, n-1
@@ -53,7 +53,7 @@ func parseEventsQuery(r *http.Request) (q eventsQuery, e *protocol.Error) {
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
 		n, err := strconv.ParseUint(id, 10, 64)
 		if err != nil {
-			return bad("Last-Event-ID: %q is not a position", clip(id))
+			return bad("Last-Event-ID: %q is not a position", protocol.Clip(id))
 		}
 		q.resume, q.after = true, n
 	}
@@ -71,7 +71,7 @@ func parseEventsQuery(r *http.Request) (q eventsQuery, e *protocol.Error) {
 		for _, category := range strings.Split(strings.Join(values["listen"], ","), ",") {
 			bit := bitOf(category)
 			if bit == 0 {
-				return bad("listen: there is no %q, only %s", clip(category), strings.Join(protocol.Categories, ", "))
+				return bad("listen: there is no %q, only %s", protocol.Clip(category), strings.Join(protocol.Categories, ", "))
 			}
 			q.mask |= bit
 		}
@@ -180,12 +180,8 @@ func (s *stream) run(r *http.Request, q eventsQuery) error {
 		select {
 		case <-changed:
 			continue
-		case o, ok := <-moments:
-			if !ok {
-				moments = nil // whoever raised them has ended before us
-			} else {
-				s.event(0, o)
-			}
+		case o := <-moments:
+			s.event(0, o)
 		case <-ping.C:
 			s.ping()
 		case <-r.Context().Done():

@@ -4,12 +4,18 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
+
+	"github.com/herald-im/herald/device/journal"
+	"github.com/herald-im/herald/device/store"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -116,6 +122,43 @@ func TestEventsOfAnEmptyJournal(t *testing.T) {
 	s.expect(textBlock(1, 1))
 	s = g.openEvents("", "Last-Event-ID", "5")
 	s.expect(hello(1), `id: 0|event: gap|data: {"from":6,"to":0,"reason":"replaced"}`, textBlock(1, 1))
+}
+
+// TestEventsWaitForTheDisk looks again and again at a journal whose store shows
+// events that it does not know to be on disk yet.
+func TestEventsWaitForTheDisk(t *testing.T) {
+	db, _, err := store.Open(store.Options{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	j, err := journal.Open(db, journal.Limits{MaxEvents: 100, MaxBytes: 1 << 20})
+	if err == nil {
+		err = j.Write(text(1), text(2))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := startOver(t, j, nil)
+	s := g.openEvents("?from=1")
+	s.expect(hello(2), textBlock(1, 1), textBlock(2, 2))
+
+	written, onDisk := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(onDisk) })
+	t.Cleanup(release)
+	db.Go(func(tx *bbolt.Tx) error { return j.Append(tx, text(3)) }, func(err error) {
+		close(written)
+		<-onDisk
+		j.Committed(err)
+	})
+	<-written
+	up := moment(protocol.OnConnectSuccess, protocol.Empty{})
+	for range 3 {
+		g.moments.raise(up)
+		s.expect(fmt.Sprintf("event: im.onConnectSuccess|data: %s", up.JSON))
+	}
+	release()
+	s.expect(textBlock(3, 3))
 }
 
 func TestTransientEvents(t *testing.T) {

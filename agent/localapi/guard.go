@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/herald-im/herald/protocol"
@@ -76,7 +77,7 @@ func (g *guard) admit(h http.Header, r *http.Request) *protocol.Error {
 		}
 		return nil
 	}
-	if !g.hosts[strings.ToLower(r.Host)] {
+	if !g.hosts[strings.ToLower(r.Host)] && !isReached(r) {
 		return errNotAllowed("this host name is not allowed")
 	}
 	if len(origins) == 0 {
@@ -88,6 +89,22 @@ func (g *guard) admit(h http.Header, r *http.Request) *protocol.Error {
 	h.Set("Access-Control-Allow-Origin", origins[0])
 	h.Set("Vary", "Origin")
 	return nil
+}
+
+// isReached tells whether the Host is the address that the caller has reached,
+// in numbers: nobody's DNS comes into that.
+func isReached(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	host := r.Host
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		host = net.JoinHostPort(strings.Trim(host, "[]"), "80") // what browsers leave out
+	}
+	named, err := netip.ParseAddrPort(host)
+	plain := func(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+	return err == nil && int(named.Port()) == local.Port && plain(named.Addr()) == plain(local.AddrPort().Addr())
 }
 
 // preflight answers the question a browser asks before it lets a page call

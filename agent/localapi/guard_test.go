@@ -39,6 +39,30 @@ func TestTCPAdmits(t *testing.T) {
 	}
 }
 
+// TestTCPOnEveryAddress listens on all addresses, and is called by one of them.
+func TestTCPOnEveryAddress(t *testing.T) {
+	for _, listen := range []string{"0.0.0.0:0", ":0"} {
+		g := start(t, func(c *Config, _ *timing) { c.HTTP = listen })
+		_, port, _ := net.SplitHostPort(g.server.Addr().String())
+		for host, status := range map[string]int{
+			"127.0.0.2:" + port: 200, "door.local:" + port: 200,
+			"127.0.0.2": 403, "127.0.0.2:1": 403, "127.0.0.3:" + port: 403, "0.0.0.0:" + port: 403, "[::]:" + port: 403, "rebound.example:" + port: 403,
+		} {
+			r := g.overTCP("GET", "/v1/status", "")
+			r.URL.Host, r.Host = "127.0.0.2:"+port, host
+			if a := do(t, http.DefaultClient, r); a.status != status {
+				t.Errorf("on %s, Host %q: %d %s", listen, host, a.status, a.raw)
+			}
+		}
+		r := g.overTCP("GET", "/v1/status", "")
+		r.URL.Host, r.Host = "127.0.0.2:"+port, ""
+		r.Header.Set("Origin", "http://127.0.0.2:"+port)
+		if a := do(t, http.DefaultClient, r); a.status != 403 {
+			t.Errorf("an Origin: %d %s", a.status, a.raw)
+		}
+	}
+}
+
 // TestFormsOfPages: a browser sends these without asking the board first, so
 // over TCP they are refused whatever they hold. On the socket they are what
 // curl -d says of a JSON body.

@@ -31,8 +31,8 @@ type Journal interface {
 
 // Moments is where the transient events come from.
 type Moments interface {
-	// Watch returns a bounded channel of what happens from now on, and what
-	// ends it.
+	// Watch returns a bounded channel of what happens from now on, which is
+	// never closed, and what ends it.
 	Watch() (<-chan protocol.Occurrence, func())
 }
 
@@ -278,7 +278,7 @@ func (d *door) recoverPanic(w http.ResponseWriter, r *http.Request) {
 	if p == http.ErrAbortHandler {
 		panic(p)
 	}
-	d.log.Error("panic while answering", "path", clip(r.URL.Path), "panic", p, "stack", string(debug.Stack()))
+	d.log.Error("panic while answering", "path", protocol.Clip(r.URL.Path), "panic", p, "stack", string(debug.Stack()))
 	if w.Header().Get("Content-Type") != "" { // an answer has begun: only breaking it off tells the caller
 		panic(http.ErrAbortHandler)
 	}
@@ -291,7 +291,7 @@ func (d *door) stranger(r *http.Request, why string) {
 	d.counts.strangers.Inc()
 	now, last := time.Now().UnixNano(), d.lastWarning.Load()
 	if now-last > int64(time.Minute) && d.lastWarning.CompareAndSwap(last, now) {
-		d.log.Warn("a caller was not admitted", "why", why, "from", r.RemoteAddr, "host", clip(r.Host), "origin", clip(r.Header.Get("Origin")))
+		d.log.Warn("a caller was not admitted", "why", why, "from", r.RemoteAddr, "host", protocol.Clip(r.Host), "origin", protocol.Clip(r.Header.Get("Origin")))
 	}
 }
 

@@ -164,14 +164,24 @@ func (g *rig) parts() Parts {
 // start makes a server on a socket and on loopback TCP.
 func start(t testing.TB, change func(*Config, *timing)) *rig {
 	t.Helper()
+	return startOver(t, nil, change)
+}
+
+// startOver is start with a journal that is not in memory.
+func startOver(t testing.TB, j Journal, change func(*Config, *timing)) *rig {
+	t.Helper()
 	g := &rig{t: t, sock: filepath.Join(t.TempDir(), "s.sock")}
 	cfg := Config{Socket: g.sock, HTTP: "127.0.0.1:0", Token: testToken, Origins: []string{"https://panel.example"}, Hosts: []string{"door.local"}, MaxStreams: 8}
 	tm := defaultTiming()
 	if change != nil {
 		change(&cfg, &tm)
 	}
+	parts := g.parts()
+	if j != nil {
+		parts.Journal = j
+	}
 	var err error
-	if g.server, err = newServer(cfg, g.parts(), tm); err != nil {
+	if g.server, err = newServer(cfg, parts, tm); err != nil {
 		t.Fatal(err)
 	}
 	if err := g.server.listen(); err != nil {

@@ -148,7 +148,7 @@ func giveToGroup(file, path, group string, log *slog.Logger) {
 	}
 	gid, err := strconv.Atoi(number)
 	if err != nil {
-		log.Info("the group of the socket does not exist; its owner alone may use it", "socket", path, "group", group)
+		log.Info("the group of the socket does not exist; the daemon's own may use it", "socket", path, "group", group)
 		return
 	}
 	// The unit gives the daemon this group and forbids it chown.

@@ -17,7 +17,7 @@ func queueCommand(sh *shell) *cobra.Command {
 		Long:  `Lists the messages that the hub does not have yet, oldest first.`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if count < 1 {
+			if count < 1 || count > 1000 {
 				return usagef("--count %d is not 1 to 1000", count)
 			}
 			q, err := call(cmd.Context(), sh, protocol.GetQueue, protocol.QueueRequest{Count: count})

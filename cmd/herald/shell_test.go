@@ -172,6 +172,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"send", "--colour"}, 2, "--colour"},
 		{[]string{"status", "now"}, 2, "now"},
 		{[]string{"queue", "--count", "0"}, 2, "--count 0"},
+		{[]string{"queue", "--count", "1001"}, 2, "--count 1001"},
 		{[]string{"queue", "--count", "x"}, 2, "count"},
 		{[]string{"events", "--from", "-1"}, 2, "from"},
 		{[]string{"events", "--listen", "pigeons"}, 1, "(code 6017)"},

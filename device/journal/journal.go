@@ -209,10 +209,11 @@ func (j *Journal) Changed() <-chan struct{} {
 // event of a kind that this version does not know has no Info. Positions that
 // are left out are those of events that left the journal, or were damaged.
 func (j *Journal) Read(after uint64, limit int) ([]Event, error) {
+	_, last := j.Bounds() // the store shows what is written a moment before it is on disk
 	var out []Event
 	err := j.db.View(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucketName).Cursor()
-		for k, v := c.Seek(key(after + 1)); k != nil && len(out) < limit; k, v = c.Next() {
+		for k, v := c.Seek(key(after + 1)); k != nil && number(k) <= last && len(out) < limit; k, v = c.Next() {
 			v, ok := store.Unseal(v)
 			name, data, whole := bytes.Cut(v, []byte{0})
 			if !ok || !whole {

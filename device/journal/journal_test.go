@@ -192,6 +192,25 @@ func TestChangedWakes(t *testing.T) {
 	}
 }
 
+// TestReadWaitsForTheDisk: the store shows a transaction from its last write on,
+// which is a sync before Committed.
+func TestReadWaitsForTheDisk(t *testing.T) {
+	f := open(t, t.TempDir(), roomy)
+	f.write(t, 1, 2)
+	done := make(chan []uint64)
+	f.db.Go(func(tx *bbolt.Tx) error { return f.Append(tx, event(t, 3)) }, func(err error) {
+		early := f.read(t, 0, 10)
+		f.Committed(err)
+		done <- early
+	})
+	if early := <-done; fmt.Sprint(early) != "[1 2]" {
+		t.Error(early)
+	}
+	if got := f.read(t, 0, 10); fmt.Sprint(got) != "[1 2 3]" {
+		t.Error(got)
+	}
+}
+
 // TestOddEntries: events of another version, and damaged ones.
 func TestOddEntries(t *testing.T) {
 	f := open(t, t.TempDir(), roomy)

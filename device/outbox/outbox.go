@@ -6,6 +6,7 @@ package outbox
 import (
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/fxamacker/cbor/v2"
@@ -14,7 +15,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Limits bound an outbox. An item beyond them is refused with
+// Limits bound the outboxes of all accounts together: those of accounts that do
+// not log in again keep what they have. An item beyond them is refused with
 // CodeNetReqCountLimit: what was accepted is never given up for it.
 type Limits struct {
 	MaxItems int
@@ -58,6 +60,7 @@ type Box struct {
 	limits  Limits
 	account func(tx *bbolt.Tx) *bbolt.Bucket
 
+	others  others // at Open: no other outbox changes meanwhile
 	counted counts // what the transactions so far have left; the committer's
 
 	mu       sync.Mutex
@@ -72,22 +75,36 @@ type counts struct {
 	first uint64 // number of the oldest item; next when empty
 }
 
-// Open finds what lies in an account's bucket, which account returns, and
-// begins a new epoch of the producer. There is to be one Box of an account at
-// a time.
-func Open(db *store.DB, account func(tx *bbolt.Tx) *bbolt.Bucket, limits Limits) (*Box, error) {
-	b := &Box{db: db, limits: limits, account: account}
+// others is what waits in the outboxes of the other accounts.
+type others struct {
+	items int
+	bytes int64
+	most  string // the account that has most of the bytes
+}
+
+// Open finds what lies in the account's bucket, which has its name and lies in
+// the bucket accounts with those of the others, and begins a new epoch of the
+// producer. There is to be one Box at a time.
+func Open(db *store.DB, accounts []byte, name string, limits Limits) (*Box, error) {
+	b := &Box{db: db, limits: limits, account: func(tx *bbolt.Tx) *bbolt.Bucket {
+		return tx.Bucket(accounts).Bucket([]byte(name))
+	}}
 	err := db.Do(func(tx *bbolt.Tx) error {
-		acct := account(tx)
+		b.others = weighOthers(tx.Bucket(accounts), name)
+		acct := b.account(tx)
 		items, err := acct.CreateBucketIfNotExists(itemsName)
 		if err != nil {
 			return err
 		}
 		p := loadProducer(acct)
-		if err := repair(items, oldest(acct), limits.MaxItems, p.numbering); err != nil {
+		r := repair{items: items, first: oldest(acct, db.Log()), epoch: p.numbering.Epoch, log: db.Log()}
+		if err := r.run(); err != nil {
 			return err
 		}
 		b.counted = count(items)
+		if err := acct.Put(firstKey, store.Seal(key(b.counted.first))); err != nil {
+			return err
+		}
 		b.producer = p.renewed(b.counted)
 		return b.producer.store(acct)
 	})
@@ -98,26 +115,54 @@ func Open(db *store.DB, account func(tx *bbolt.Tx) *bbolt.Bucket, limits Limits)
 	return b, nil
 }
 
-// oldest reads firstKey.
-func oldest(acct *bbolt.Bucket) uint64 {
-	if v, ok := store.Unseal(acct.Get(firstKey)); ok && len(v) == 8 {
-		return binary.BigEndian.Uint64(v)
+// oldest reads firstKey; 0 where that is damaged.
+func oldest(acct *bbolt.Bucket, log *slog.Logger) uint64 {
+	sealed := acct.Get(firstKey)
+	if sealed == nil {
+		return 1
 	}
-	return 1
+	v, ok := store.Unseal(sealed)
+	if !ok || len(v) != 8 {
+		log.Error("the number of an outbox's oldest message is damaged: whether older ones are lost is not known")
+		return 0
+	}
+	return number(v)
 }
 
 func count(items *bbolt.Bucket) counts {
 	c := counts{next: items.Sequence() + 1}
 	c.first = c.next
-	cur := items.Cursor()
-	for k, v := cur.First(); k != nil; k, v = cur.Next() {
-		if c.items == 0 {
-			c.first = binary.BigEndian.Uint64(k)
-		}
-		c.items++
-		c.bytes += int64(len(v))
+	if k, _ := items.Cursor().First(); k != nil {
+		c.first = number(k)
 	}
+	c.items, c.bytes = weigh(items)
 	return c
+}
+
+func weigh(items *bbolt.Bucket) (n int, bytes int64) {
+	c := items.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		n++
+		bytes += int64(len(v))
+	}
+	return n, bytes
+}
+
+func weighOthers(accounts *bbolt.Bucket, name string) (o others) {
+	var most int64
+	c := accounts.Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		acct := accounts.Bucket(k)
+		if acct == nil || string(k) == name || acct.Bucket(itemsName) == nil {
+			continue
+		}
+		n, bytes := weigh(acct.Bucket(itemsName))
+		o.items, o.bytes = o.items+n, o.bytes+bytes
+		if bytes > most {
+			most, o.most = bytes, string(k)
+		}
+	}
+	return o
 }
 
 // Encode does the part of Put that needs no transaction.
@@ -140,9 +185,8 @@ func (b *Box) Put(tx *bbolt.Tx, it *Item) error {
 		}
 	}
 	size := int64(len(it.encoded))
-	if b.counted.items >= b.limits.MaxItems || b.counted.bytes+size > b.limits.MaxBytes {
-		return protocol.Errorf(protocol.CodeNetReqCountLimit,
-			"the outbox is full: %d messages (%d bytes) wait for the hub", b.counted.items, b.counted.bytes)
+	if err := b.room(size); err != nil {
+		return err
 	}
 	items := b.account(tx).Bucket(itemsName)
 	items.FillPercent = 1 // numbers only rise
@@ -160,6 +204,19 @@ func (b *Box) Put(tx *bbolt.Tx, it *Item) error {
 	b.counted.bytes += size
 	b.counted.next = it.Cseq + 1
 	return nil
+}
+
+func (b *Box) room(size int64) error {
+	items, bytes := b.counted.items+b.others.items, b.counted.bytes+b.others.bytes
+	switch {
+	case items < b.limits.MaxItems && bytes+size <= b.limits.MaxBytes:
+		return nil
+	case b.others.items == 0:
+		return protocol.Errorf(protocol.CodeNetReqCountLimit, "the outbox is full: %d messages (%d bytes) wait for the hub", items, bytes)
+	}
+	return protocol.Errorf(protocol.CodeNetReqCountLimit,
+		"the outbox is full: %d messages (%d bytes) wait for the hub, %d (%d bytes) of them of other accounts, most of %s: log in as it to have them sent, or raise the limits of outbox",
+		items, bytes, b.others.items, b.others.bytes, b.others.most)
 }
 
 // Remove takes off the n items from first on, which the hub has answered.
@@ -183,7 +240,7 @@ func (b *Box) Remove(tx *bbolt.Tx, first uint64, n int) (removed []bool, err err
 	}
 	b.counted.first = b.counted.next
 	if k, _ := items.Cursor().First(); k != nil {
-		b.counted.first = binary.BigEndian.Uint64(k)
+		b.counted.first = number(k)
 	}
 	return removed, acct.Put(firstKey, store.Seal(key(b.counted.first)))
 }
@@ -212,6 +269,7 @@ func (b *Box) Head(limit, maxBytes int) ([]Item, error) {
 func (b *Box) Batch(limit, maxBytes int) (Numbering, []Item, error) {
 	b.mu.Lock()
 	n, until := b.producer.of(b.known.first)
+	until = min(until, b.known.next) // the store shows what is written a moment before it is on disk
 	b.mu.Unlock()
 	items, err := b.read(limit, maxBytes, until)
 	for i := range items {
@@ -227,7 +285,7 @@ func (b *Box) read(limit, maxBytes int, until uint64) (out []Item, err error) {
 		c := b.account(tx).Bucket(itemsName).Cursor()
 		size := 0
 		for k, v := c.First(); k != nil && len(out) < limit; k, v = c.Next() {
-			cseq := binary.BigEndian.Uint64(k)
+			cseq := number(k)
 			if size += len(v); size > maxBytes && len(out) > 0 || cseq >= until {
 				return nil
 			}

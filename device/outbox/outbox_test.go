@@ -3,6 +3,7 @@ package outbox
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,9 +18,9 @@ import (
 
 var roomy = Limits{MaxItems: 10_000, MaxBytes: 1 << 20}
 
-var acctName = []byte("account")
+var accounts = []byte("accounts")
 
-func account(tx *bbolt.Tx) *bbolt.Bucket { return tx.Bucket(acctName) }
+func account(tx *bbolt.Tx) *bbolt.Bucket { return tx.Bucket(accounts).Bucket([]byte("alice")) }
 
 type fixture struct {
 	*Box
@@ -28,23 +29,37 @@ type fixture struct {
 
 func open(t testing.TB, dir string, l Limits) fixture {
 	t.Helper()
-	db, _, err := store.Open(store.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+	return openLogging(t, dir, l, io.Discard)
+}
+
+func openLogging(t testing.TB, dir string, l Limits, log io.Writer) fixture {
+	t.Helper()
+	db, _, err := store.Open(store.Options{Dir: dir, Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	err = db.Do(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(acctName)
+	return fixture{db: db}.as(t, "alice", l)
+}
+
+// as opens another account's outbox.
+func (f fixture) as(t testing.TB, name string, l Limits) fixture {
+	t.Helper()
+	err := f.db.Do(func(tx *bbolt.Tx) error {
+		root, err := tx.CreateBucketIfNotExists(accounts)
+		if err == nil {
+			_, err = root.CreateBucketIfNotExists([]byte(name))
+		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := Open(db, account, l)
+	b, err := Open(f.db, accounts, name, l)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fixture{b, db}
+	return fixture{b, f.db}
 }
 
 // do runs an operation as the device does.
@@ -170,6 +185,34 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestLimitsAreOfAllAccounts: what other accounts have left takes room.
+func TestLimitsAreOfAllAccounts(t *testing.T) {
+	text := strings.Repeat("x", 100)
+	for name, l := range map[string]Limits{"items": {4, 1 << 20}, "bytes": {100, 560}} {
+		t.Run(name, func(t *testing.T) {
+			f := open(t, t.TempDir(), l)
+			f.mustPut(t, text, text)
+			f = f.as(t, "bob", l)
+			f.mustPut(t, text)
+			f = f.as(t, "carol", l)
+			f.mustPut(t, text)
+			_, err := f.put(text)
+			if e := protocol.AsError(err); e == nil || e.Code != protocol.CodeNetReqCountLimit || !strings.Contains(e.Msg, "of alice: log in") {
+				t.Fatal(err)
+			}
+			f.remove(t, 1, 1)
+			f.mustPut(t, text)
+			if s := f.Status(); s.Items != 1 {
+				t.Errorf("%+v", s)
+			}
+			f = f.as(t, "alice", l)
+			f.remove(t, 1, 2)
+			f = f.as(t, "carol", l)
+			f.mustPut(t, text, text)
+		})
+	}
+}
+
 // TestRefusalBesideSuccess: what is refused must not disturb the counts of what
 // the same transaction took.
 func TestRefusalBesideSuccess(t *testing.T) {
@@ -282,80 +325,23 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// TestDamagedOutbox has items missing or changed, as after a damaged store was
-// read as far as that went.
-func TestDamagedOutbox(t *testing.T) {
-	for name, c := range map[string]struct {
-		damage func(b *bbolt.Bucket) error
-		want   string
-		first  uint64
-		next   uint64
-	}{
-		"nothing":   {func(*bbolt.Bucket) error { return nil }, "[a b c d e]", 3, 8},
-		"a hole":    {func(b *bbolt.Bucket) error { return errors.Join(b.Delete(key(4)), b.Delete(key(5))) }, "[a (void) (void) d e]", 3, 8},
-		"the first": {func(b *bbolt.Bucket) error { return b.Delete(key(3)) }, "[(void) b c d e]", 3, 8},
-		"the last":  {func(b *bbolt.Bucket) error { return b.Delete(key(7)) }, "[a b c d (void)]", 3, 8},
-		"all": {func(b *bbolt.Bucket) error {
-			for n := range uint64(8) {
-				if err := b.Delete(key(n)); err != nil {
-					return err
-				}
-			}
-			return nil
-		}, "[(void) (void) (void) (void) (void)]", 3, 8},
-		"a value": {func(b *bbolt.Bucket) error {
-			v := append([]byte(nil), b.Get(key(5))...)
-			v[10] ^= 4
-			return b.Put(key(5), v)
-		}, "[a b (void) d e]", 3, 8},
-		"short key": {func(b *bbolt.Bucket) error { return b.Put([]byte("k"), []byte("v")) }, "[a b c d e]", 3, 8},
-		"far key":   {func(b *bbolt.Bucket) error { return b.Put(key(1<<60), []byte("v")) }, "[a b c d e]", 3, 8},
-		"early key": {func(b *bbolt.Bucket) error {
-			return errors.Join(b.Put(key(1<<40), b.Get(key(7))), b.SetSequence(1<<40))
-		}, "[a b c d e]", 3, 8},
-		"far counter": {func(b *bbolt.Bucket) error { return b.SetSequence(1 << 60) }, "[a b c d e]", 3, 8},
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			f := open(t, dir, Limits{MaxItems: 1000, MaxBytes: 1 << 20})
-			f.mustPut(t, "x", "x", "a", "b", "c", "d", "e")
-			f.remove(t, 1, 2)
-			if err := f.db.Do(func(tx *bbolt.Tx) error { return c.damage(account(tx).Bucket(itemsName)) }); err != nil {
-				t.Fatal(err)
-			}
-			_ = f.db.Close()
-			f = open(t, dir, Limits{MaxItems: 1000, MaxBytes: 1 << 20})
-			if got := fmt.Sprint(f.texts(t)); got != c.want || f.known.first != c.first || f.known.next != c.next {
-				t.Errorf("%s, %+v", got, f.known)
-			}
-			f.check(t)
-			_, batch, err := f.Batch(10, 1<<20)
-			for _, it := range batch {
-				if it.IDEpoch == 0 || err != nil {
-					t.Errorf("%+v, %v", it, err)
-				}
-			}
-			f.mustPut(t, "new")
-		})
+// TestBatchWaitsForTheDisk: the store shows a transaction from its last write
+// on, which is a sync before Committed.
+func TestBatchWaitsForTheDisk(t *testing.T) {
+	f := open(t, t.TempDir(), roomy)
+	f.mustPut(t, "a")
+	done := make(chan int)
+	it := &Item{Kind: protocol.ItemC2C, To: "bob", Body: []byte{0xa0}}
+	f.db.Go(func(tx *bbolt.Tx) error { return f.Put(tx, it) }, func(error) {
+		_, early, err := f.Batch(10, 1<<20)
+		f.Committed(err)
+		done <- len(early)
+	})
+	if early := <-done; early != 1 {
+		t.Errorf("%d items", early)
 	}
-}
-
-func TestDamagedProducer(t *testing.T) {
-	dir := t.TempDir()
-	f := open(t, dir, roomy)
-	f.mustPut(t, "a", "b")
-	err := f.db.Do(func(tx *bbolt.Tx) error { return account(tx).Put(producerKey, []byte("?")) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = f.db.Close()
-	f = open(t, dir, roomy)
-	n, batch, err := f.Batch(10, 1<<20)
-	if err != nil || len(batch) != 2 || n.Base != 1 || n.Epoch == 0 {
-		t.Error(n, batch, err)
-	}
-	if renewed, lost, err := f.Meet(1<<30, 9); !renewed || lost != 0 || err != nil || f.Epoch() <= 1<<30 {
-		t.Error(renewed, lost, err, f.Epoch())
+	if _, items, err := f.Batch(10, 1<<20); err != nil || len(items) != 2 {
+		t.Error(items, err)
 	}
 }
 

@@ -342,8 +342,7 @@ func TestDamageWhileRunning(t *testing.T) {
 	}
 }
 
-// TestNotedDamageThatIsNone: a room, or bbolt, saw something that examine does
-// not see. All that can be read is carried over, then.
+// TestNotedDamageThatIsNone: bbolt saw something that examine does not see. All that can be read is carried over, then.
 func TestNotedDamageThatIsNone(t *testing.T) {
 	file, want := sample(t, 200)
 	dir := t.TempDir()
@@ -351,7 +350,7 @@ func TestNotedDamageThatIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	db, _ := open(t, dir)
-	if err := db.ReportDamage(fs.ErrInvalid); err == nil {
+	if err := db.reportDamage(fs.ErrInvalid); err == nil {
 		t.Error("no error")
 	}
 	if err := <-db.Damaged(); err == nil {
@@ -398,5 +397,36 @@ func TestCrashWhileReplacing(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, nextName)); err == nil {
 		t.Error("the unfinished file is still there")
+	}
+}
+
+// TestCrashBetweenTheNames leaves what a crash does on a file system without
+// hard links, and what somebody does who removes the store.
+func TestCrashBetweenTheNames(t *testing.T) {
+	file, _ := sample(t, 50)
+	clear(file[6*pageSize : 7*pageSize])
+	want, _ := revive(t, file)
+	crash := func(t *testing.T, files map[string][]byte) (content, *Replaced) {
+		dir := t.TempDir()
+		for name, b := range files {
+			if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		db, r := open(t, dir)
+		return contentOf(t, db), r
+	}
+	for name, next := range map[string][]byte{"whole": file, "half": file[:5000]} {
+		got, r := crash(t, map[string][]byte{asideName + "9": []byte("older"), asideName + "10": file, nextName: next})
+		if r == nil || filepath.Base(r.SetAside) != asideName+"10" {
+			t.Fatalf("%s: %+v", name, r)
+		}
+		equal(t, got, want)
+	}
+	if got, r := crash(t, map[string][]byte{asideName + "1": file}); r != nil || len(got) > 0 {
+		t.Errorf("removed: %+v, %d entries", r, len(got))
+	}
+	if got, r := crash(t, map[string][]byte{nextName: file[:5000]}); r != nil || len(got) > 0 {
+		t.Errorf("the first start: %+v, %d entries", r, len(got))
 	}
 }

@@ -49,6 +49,9 @@ func openOrReplace(opts Options) (o opened, err error) {
 		}
 	}()
 	path, next := filepath.Join(opts.Dir, fileName), filepath.Join(opts.Dir, nextName)
+	if err := takeBack(opts.Dir, path, next); err != nil {
+		return o, fmt.Errorf("take back the store that was set aside: %w", err)
+	}
 	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return o, fmt.Errorf("remove an unfinished store: %w", err)
 	}

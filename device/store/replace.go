@@ -31,7 +31,7 @@ type Replaced struct {
 
 // replace sets the file at path aside and puts a new one in its place, with
 // all that can be read of the old one. A crash in between leaves the old one
-// where it was.
+// where it was, or where takeBack finds it.
 func replace(dir, path, next string, why error, log *slog.Logger) (*Replaced, error) {
 	r := &Replaced{Reason: why.Error()}
 	aside, err := asideFor(dir)
@@ -56,9 +56,13 @@ func replace(dir, path, next string, why error, log *slog.Logger) (*Replaced, er
 		}
 	}
 	// Both names at a time where the file system can do that, so that there is
-	// no moment without a store.
+	// no moment without a store. Elsewhere next is to be found after a crash, see
+	// takeBack.
 	if err := os.Link(path, aside); err != nil {
-		if err := os.Rename(path, aside); err != nil {
+		if err = syncDir(dir); err == nil {
+			err = os.Rename(path, aside)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("set the damaged store aside: %w", err)
 		}
 	}
@@ -69,24 +73,32 @@ func replace(dir, path, next string, why error, log *slog.Logger) (*Replaced, er
 	return r, forgetNote(dir)
 }
 
+// takeBack gives the file that was set aside last its name again, where a crash
+// left no store but one in the making: a file system without hard links has
+// such a moment. A store that somebody has removed leaves none in the making.
+func takeBack(dir, path, next string) error {
+	_, noStore := os.Lstat(path)
+	_, noNext := os.Lstat(next)
+	if !errors.Is(noStore, os.ErrNotExist) || noNext != nil {
+		return nil
+	}
+	all, err := asides(dir)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	return moveTo(all[len(all)-1], path)
+}
+
 // asideFor finds a name for one more file, and makes room for it among those
-// kept. Numbers tell their age: a board without a clock has no dates.
+// kept.
 func asideFor(dir string) (string, error) {
-	all, err := filepath.Glob(filepath.Join(dir, asideName+"*"))
+	all, err := asides(dir)
 	if err != nil {
 		return "", err
 	}
-	number := func(f string) int {
-		n, err := strconv.Atoi(filepath.Base(f)[len(asideName):])
-		if err != nil {
-			return 0
-		}
-		return n
-	}
-	sort.Slice(all, func(a, b int) bool { return number(all[a]) < number(all[b]) })
 	last := 0
 	if n := len(all); n > 0 {
-		last = number(all[n-1])
+		last = asideNumber(all[n-1])
 	}
 	for len(all) >= keptAside {
 		if err := os.Remove(all[0]); err != nil {
@@ -95,6 +107,22 @@ func asideFor(dir string) (string, error) {
 		all = all[1:]
 	}
 	return filepath.Join(dir, asideName+strconv.Itoa(last+1)), nil
+}
+
+// asides lists the files set aside, oldest first. Numbers tell their age: a
+// board without a clock has no dates.
+func asides(dir string) ([]string, error) {
+	all, err := filepath.Glob(filepath.Join(dir, asideName+"*"))
+	sort.Slice(all, func(a, b int) bool { return asideNumber(all[a]) < asideNumber(all[b]) })
+	return all, err
+}
+
+func asideNumber(file string) int {
+	n, err := strconv.Atoi(filepath.Base(file)[len(asideName):])
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // carryOver makes a new file of all that can be read of the one at path.

@@ -90,6 +90,9 @@ func Open(opts Options) (*DB, *Replaced, error) {
 // Replaced is what Open said.
 func (db *DB) Replaced() *Replaced { return db.replaced }
 
+// Log is where rooms say what they find damaged in the file.
+func (db *DB) Log() *slog.Logger { return db.opts.Log }
+
 // Room returns CodeDatabaseFailure when the disk has less free than MinFree.
 // Whoever takes something new asks it first: what is kept back lets what was
 // accepted still be delivered and taken off, which on a full disk needs room too.
@@ -374,10 +377,9 @@ func (db *DB) breakOff(why error) {
 	db.damaged <- why
 }
 
-// ReportDamage is for a room that has found something in the file that it
-// cannot have written: it notes it for the next start, as if bbolt had met it.
-// It returns an error that says so.
-func (db *DB) ReportDamage(what error) error {
+// reportDamage ends all use of the file and notes why for the next start. It
+// returns an error that says so.
+func (db *DB) reportDamage(what error) error {
 	err := fmt.Errorf("the store is damaged: %w", what)
 	note := filepath.Join(db.opts.Dir, noteName)
 	if werr := os.WriteFile(note, []byte(err.Error()), 0o600); werr != nil {
@@ -398,7 +400,7 @@ func (db *DB) catchDamage(err *error) {
 	if !isFault(p) && !panicOfBolt() {
 		panic(p)
 	}
-	*err = db.ReportDamage(fmt.Errorf("%v", p))
+	*err = db.reportDamage(fmt.Errorf("%v", p))
 }
 
 // isFault tells a fault at an address, as debug.SetPanicOnFault raises it, from

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/herald-im/herald/agent/localapi"
 	"github.com/herald-im/herald/configs"
@@ -23,6 +22,7 @@ import (
 	"github.com/herald-im/herald/device/outbox"
 	"github.com/herald-im/herald/logging"
 	"github.com/herald-im/herald/protocol"
+	"github.com/herald-im/herald/systemd"
 )
 
 // Logging is where the process writes its log and what sets how much.
@@ -136,7 +136,7 @@ func (a *Agent) Run(ctx context.Context, reload <-chan configs.Agent) error {
 	go func() { deviceEnd <- a.device.Run(deviceCtx) }()
 	// The API goes first: what it still answers needs the device.
 	end := func(err error, fromDevice, fromAPI bool) error {
-		a.notify(daemon.SdNotifyStopping)
+		systemd.Tell(a.log.Logger, systemd.Stopping)
 		endAPI()
 		if !fromAPI {
 			err = errors.Join(err, <-apiEnd)
@@ -154,21 +154,23 @@ func (a *Agent) Run(ctx context.Context, reload <-chan configs.Agent) error {
 		return end(err, true, true)
 	}
 	go func() { apiEnd <- a.api.Run(apiCtx) }()
-	a.notify(daemon.SdNotifyReady)
+	systemd.Tell(a.log.Logger, systemd.Ready)
 	a.log.Info("herald is ready", "version", protocol.BuildVersion, "socket", a.cfg.API.Socket, "http", a.cfg.API.HTTP, "state", a.cfg.State.Dir)
 
-	watch, stop := watchdog()
+	watch, stop := a.watchdog()
 	defer stop()
 	for {
 		select {
 		case cfg := <-reload:
+			systemd.Tell(a.log.Logger, systemd.Reloading())
 			a.reload(cfg)
+			systemd.Tell(a.log.Logger, systemd.Ready)
 		case <-watch:
 			if err := a.device.Alive(); err != nil {
 				a.log.Error("the watchdog is not fed", "err", err)
 				continue
 			}
-			a.notify(daemon.SdNotifyWatchdog)
+			systemd.Tell(a.log.Logger, systemd.Alive)
 		case <-ctx.Done():
 			return end(nil, false, false)
 		case err := <-deviceEnd:
@@ -190,16 +192,10 @@ func (a *Agent) reload(cfg configs.Agent) {
 	}
 }
 
-func (a *Agent) notify(state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		a.log.Warn("systemd could not be told", "state", state, "err", err)
-	}
-}
-
 // watchdog ticks twice in the time that systemd allows, or never.
-func watchdog() (<-chan time.Time, func()) {
-	limit, err := daemon.SdWatchdogEnabled(false)
-	if err != nil || limit == 0 {
+func (a *Agent) watchdog() (<-chan time.Time, func()) {
+	limit := systemd.WatchdogTime(a.log.Logger)
+	if limit == 0 {
 		return nil, func() {}
 	}
 	t := time.NewTicker(limit / 2)

@@ -34,13 +34,18 @@ func board(t *testing.T) configs.Agent {
 // run runs an agent until stop is called, which waits for its end.
 func run(t *testing.T, cfg configs.Agent) (stop func()) {
 	t.Helper()
+	return runReloading(t, cfg, nil)
+}
+
+func runReloading(t *testing.T, cfg configs.Agent, reload <-chan configs.Agent) (stop func()) {
+	t.Helper()
 	a, err := New(cfg, Logging{Logger: slog.New(slog.DiscardHandler), Level: new(slog.LevelVar)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- a.Run(ctx, nil) }()
+	go func() { ended <- a.Run(ctx, reload) }()
 	return func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -109,4 +114,44 @@ func TestHostsReachTheAPI(t *testing.T) {
 	if want := []string{"door.local", "panel.example:8443"}; err != nil || !slices.Equal(got.Hosts, want) {
 		t.Errorf("%q, %v", got.Hosts, err)
 	}
+}
+
+// A notify socket in place of systemd's.
+func TestSystemdIsTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	sock, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sock.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	t.Setenv("WATCHDOG_USEC", "300000")
+	t.Setenv("WATCHDOG_PID", fmt.Sprint(os.Getpid()))
+	said := func(want string) {
+		t.Helper()
+		if err := sock.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 4096)
+		for {
+			n, err := sock.Read(b)
+			if err != nil {
+				t.Fatalf("%s is not said: %v", want, err)
+			}
+			if strings.HasPrefix(string(b[:n]), want) {
+				return
+			}
+		}
+	}
+	cfg := board(t)
+	reload := make(chan configs.Agent)
+	stop := runReloading(t, cfg, reload)
+	said("READY=1")
+	said("WATCHDOG=1")
+	said("WATCHDOG=1")
+	reload <- cfg
+	said("RELOADING=1\nMONOTONIC_USEC=")
+	said("READY=1")
+	stop()
+	said("STOPPING=1")
 }

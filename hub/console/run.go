@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -25,6 +24,7 @@ import (
 	"github.com/herald-im/herald/hub/certs"
 	"github.com/herald-im/herald/logging"
 	"github.com/herald-im/herald/protocol"
+	"github.com/herald-im/herald/systemd"
 )
 
 func (o *options) run() *cobra.Command {
@@ -105,7 +105,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 	sideCtx, endSide := context.WithCancel(ctx)
 	side.Go(func() { r.watch(sideCtx, h) })
 	side.Go(func() { r.reload(sideCtx) })
-	context.AfterFunc(ctx, func() { notify(r.log, daemon.SdNotifyStopping) })
+	context.AfterFunc(ctx, func() { systemd.Tell(r.log, systemd.Stopping) })
 	err = h.Run(ctx)
 	endSide()
 	side.Wait()
@@ -133,7 +133,7 @@ func (r *runner) ready(h *hub.Hub) {
 	if r.cfg.MQTT.Exposed() {
 		r.log.Warn("mqtt.plain: UserSigs and messages can be read on the way")
 	}
-	notify(r.log, daemon.SdNotifyReady)
+	systemd.Tell(r.log, systemd.Ready)
 }
 
 // hubConfig is the file's configuration as the hub wants it.
@@ -197,9 +197,9 @@ func (r *runner) reload(ctx context.Context) {
 				}
 			}
 		case <-hup:
-			notify(r.log, fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, monotonicMicros()))
+			systemd.Tell(r.log, systemd.Reloading())
 			r.again()
-			notify(r.log, daemon.SdNotifyReady)
+			systemd.Tell(r.log, systemd.Ready)
 		}
 	}
 }
@@ -228,10 +228,7 @@ func (r *runner) again() {
 
 // watch tells systemd that the hub gets on, after it has proved it.
 func (r *runner) watch(ctx context.Context, h *hub.Hub) {
-	every, err := daemon.SdWatchdogEnabled(false)
-	if err != nil {
-		r.log.Warn("the watchdog's environment is not valid", "err", err)
-	}
+	every := systemd.WatchdogTime(r.log)
 	if every == 0 {
 		return
 	}
@@ -240,7 +237,7 @@ func (r *runner) watch(ctx context.Context, h *hub.Hub) {
 	for {
 		probe, cancel := context.WithTimeout(ctx, every/2)
 		if err := h.Alive(probe); err == nil {
-			notify(r.log, daemon.SdNotifyWatchdog)
+			systemd.Tell(r.log, systemd.Alive)
 		} else if ctx.Err() == nil {
 			r.log.Error("the hub does not get on", "err", err)
 		}
@@ -251,21 +248,6 @@ func (r *runner) watch(ctx context.Context, h *hub.Hub) {
 		case <-tick.C:
 		}
 	}
-}
-
-// notify tells systemd, where it listens.
-func notify(log *slog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn("systemd cannot be told", "state", state, "err", err)
-	}
-}
-
-func monotonicMicros() int64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return 0
-	}
-	return ts.Nano() / 1000
 }
 
 // lockFile keeps two hubs from running on one data directory.

@@ -29,10 +29,10 @@ var mayImport = map[string][]string{
 	"web":            {},
 	"device":         {"protocol", "configs"},
 	"media":          {"protocol", "configs"},
-	"agent":          {"protocol", "configs", "logging", "device", "media", "web"},
-	"hub":            {"protocol", "configs", "logging"},
-	"cmd/herald":     {"protocol", "configs", "logging", "agent", "device", "media", "web"},
-	"cmd/herald-hub": {"protocol", "configs", "logging", "hub"},
+	"agent":          {"protocol", "configs", "logging", "systemd", "device", "media", "web"},
+	"hub":            {"protocol", "configs", "logging", "systemd"},
+	"cmd/herald":     {"protocol", "configs", "logging", "systemd", "agent", "device", "media", "web"},
+	"cmd/herald-hub": {"protocol", "configs", "logging", "systemd", "hub"},
 	"systemd":        {},
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/herald-im/herald/hub/broker"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -267,4 +268,44 @@ func TestPushEncoding(t *testing.T) {
 	if next != 1201 {
 		t.Errorf("%d entries pushed", next-1)
 	}
+}
+
+// The operator's limit holds for all that a message carries.
+func TestMessageLimit(t *testing.T) {
+	r := newRig(t, sqlite(t), func(c *Config) { c.MessageBytes = 256 })
+	r.online("bob", "t")
+	alice := r.online("alice", "t")
+	padded, err := protocol.Marshal(map[int]any{1: protocol.ElemText, 2: "x", 99: strings.Repeat("y", 1000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	acks := alice.append(c2c("bob", strings.Repeat("x", 256)), c2c("bob", strings.Repeat("x", 257)),
+		protocol.Item{Kind: protocol.ItemC2C, To: "bob", Body: padded})
+	for i, want := range []protocol.Code{0, protocol.CodeSvrBodySizeLimit, protocol.CodeSvrBodySizeLimit} {
+		if acks[i].Code != want {
+			t.Errorf("message %d: %+v, want %d", i, acks[i], want)
+		}
+	}
+}
+
+// A report that the broker has no room for is not asked for again and again.
+func TestReportWithoutRoom(t *testing.T) {
+	r := newRig(t, sqlite(t))
+	alice := r.online("alice", "t")
+	r.wire = fullWire{r.wire}
+	if err := r.Receive(alice.peer, protocol.TopicReported(r.app, "alice"), []byte("{}")); err != nil {
+		t.Error(err)
+	}
+	if !r.log.has("too many retained") {
+		t.Error("it is not in the log")
+	}
+}
+
+type fullWire struct{ wire }
+
+func (fullWire) Publish(_ string, _ []byte, _ byte, retain bool) error {
+	if retain {
+		return broker.ErrRetainedFull
+	}
+	return nil
 }

@@ -87,18 +87,23 @@ func (s *session) connect() error {
 	if err != nil {
 		return err
 	}
-	c := &connection{
-		s: s, link: l, boot: boot, log: s.log,
-		pending: make(map[uint64]*call), live: make(map[string]uint32),
-		beat: cfg.Beat, beaten: time.Now(), nextCall: rand.Uint64() >> 1,
-		posts: posts{ready: make(chan struct{}, 1)},
-	}
-	c.pulls.init()
+	c := s.newConnection(l, boot)
 	defer c.close()
 	if err := c.hello(); err != nil {
 		return err
 	}
 	return c.serve(s.ctx)
+}
+
+func (s *session) newConnection(l *link.Conn, boot uint64) *connection {
+	c := &connection{
+		s: s, link: l, boot: boot, log: s.log,
+		pending: make(map[uint64]*call), live: make(map[string]uint32),
+		beat: s.d.cfg.Beat, beaten: time.Now(), nextCall: rand.Uint64() >> 1,
+		posts: posts{ready: make(chan struct{}, 1)},
+	}
+	c.pulls.init()
+	return c
 }
 
 // close ends the connection and answers the calls that wait for it.
@@ -136,7 +141,7 @@ func (c *connection) serve(ctx context.Context) error {
 			_ = c.send(&protocol.Frame{Bye: &protocol.Bye{Boot: c.boot}}) // a courtesy: the hub finds out by itself
 			return ctx.Err()
 		case <-c.link.Down():
-			return fmt.Errorf("the link broke: %w", c.link.Err())
+			return c.rest()
 		case m := <-c.link.In():
 			err = c.receive(m)
 		case <-c.posts.ready:
@@ -152,6 +157,21 @@ func (c *connection) serve(ctx context.Context) error {
 		}
 		if err != nil {
 			return err
+		}
+	}
+}
+
+// rest takes what came before the link broke: the hub says why it ends a session
+// and closes the link right behind.
+func (c *connection) rest() error {
+	for {
+		select {
+		case m := <-c.link.In():
+			if err := c.receive(m); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("the link broke: %w", c.link.Err())
 		}
 	}
 }

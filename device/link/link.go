@@ -178,7 +178,8 @@ func wait(ctx context.Context, t mqtt.Token, timeout time.Duration) error {
 // In is what comes. It is never closed: see Down.
 func (c *Conn) In() <-chan Message { return c.in }
 
-// Down is closed when the connection is lost; Err says why.
+// Down is closed when the connection is lost and all that had come is in In;
+// Err says why.
 func (c *Conn) Down() <-chan struct{} { return c.down }
 
 // Err is why the connection went down.
@@ -227,7 +228,7 @@ func why(ctx context.Context, p Params) error {
 			if err == nil && f.Bye != nil && f.Bye.Code != 0 {
 				return &Refused{f.Bye.Code, f.Bye.Msg}
 			}
-		case <-down: // what came before the end may still be on its way to us
+		case <-down: // what came before the end is taken first
 			down = nil
 			timer.Reset(lastWords)
 		case <-timer.C:

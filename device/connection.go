@@ -135,7 +135,7 @@ func (c *connection) serve(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		var err error
-		c.s.alive.Store(time.Now().Unix())
+		c.s.alive.Store(int64(c.s.d.uptime()))
 		select {
 		case <-ctx.Done():
 			_ = c.send(&protocol.Frame{Bye: &protocol.Bye{Boot: c.boot}}) // a courtesy: the hub finds out by itself

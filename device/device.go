@@ -215,11 +215,14 @@ func (d *Device) Alive() error {
 	if s == nil {
 		return nil
 	}
-	if at := s.alive.Load(); at != 0 && time.Now().Unix()-at > int64(stuck/time.Second) {
-		return fmt.Errorf("the connection's loop has not gone round for %d s", time.Now().Unix()-at)
+	if at := s.alive.Load(); at != 0 && d.uptime()-time.Duration(at) > stuck {
+		return fmt.Errorf("the connection's loop has not gone round for %v", (d.uptime() - time.Duration(at)).Round(time.Second))
 	}
 	return nil
 }
+
+// uptime is monotonic: the board's clock may be set at any time.
+func (d *Device) uptime() time.Duration { return time.Since(d.started) }
 
 // stuck is how long a loop that ticks every two seconds may take for one round.
 const stuck = 30 * time.Second

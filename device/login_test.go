@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"strings"
@@ -355,6 +356,23 @@ func TestBoardOf1970(t *testing.T) {
 	b = b.again()
 	if ms, known := b.clock.now(); known || ms < hubTime {
 		t.Error("the hub's time was forgotten", ms, known)
+	}
+}
+
+// TestAlive: a loop is judged by the time since the start, whatever the board's clock says.
+func TestAlive(t *testing.T) {
+	d, err := Open(config(t, "127.0.0.1:1"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	d.started = d.started.Add(-time.Hour)
+	d.session = &session{}
+	for at, stuck := range map[time.Duration]bool{0: false, time.Hour: false, 59 * time.Minute: true} {
+		d.session.alive.Store(int64(at))
+		if err := d.Alive(); (err != nil) != stuck {
+			t.Error(at, err)
+		}
 	}
 }
 

@@ -109,7 +109,7 @@ func (d *Device) getStatus(context.Context, protocol.Caller, protocol.Empty) (pr
 func (d *Device) Status() protocol.StatusResponse {
 	st := protocol.StatusResponse{
 		Version: protocol.BuildVersion, Terminal: d.terminal, LoginStatus: protocol.LoggedOut, Link: "down",
-		Hub: d.cfg.HubAddr, Journal: d.journal.Status(), UptimeSeconds: int64(time.Since(d.started) / time.Second),
+		Hub: d.cfg.HubAddr, Journal: d.journal.Status(), UptimeSeconds: int64(d.uptime() / time.Second),
 		Queue: protocol.QueueStatus{MaxItems: d.cfg.Outbox.MaxItems, MaxBytes: d.cfg.Outbox.MaxBytes},
 	}
 	d.mu.Lock()

@@ -33,7 +33,7 @@ type session struct {
 	queued chan struct{} // something was put into the outbox
 	poke   chan struct{} // do not wait any longer for the next attempt
 	calls  chan *call
-	alive  atomic.Int64 // Unix seconds, by the board, at which the connection's loop last went round; 0: no connection
+	alive  atomic.Int64 // Device.uptime, in ns, at which the connection's loop last went round; 0: no connection
 
 	// Of run: the trouble that was logged last, and when.
 	complained   protocol.Code

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -211,6 +212,26 @@ func (b *board) drained() {
 		time.Sleep(time.Millisecond) // a state of another goroutine, without an event
 	}
 	b.db.Ping()
+}
+
+// logbook keeps what a board logs.
+type logbook struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logbook) keep(d *Device) { d.log = slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *logbook) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logbook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // noneLeft fails if goroutines outlive a test: those of this module, and of paho.

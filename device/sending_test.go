@@ -107,7 +107,8 @@ func TestRefusedItems(t *testing.T) {
 		}
 		return 0, ""
 	}
-	b := start(t, config(t, h.addr))
+	var log logbook
+	b := startWith(t, config(t, h.addr), log.keep)
 	b.mustLogin()
 	b.mustSay("good")
 	if _, err := b.say("bad"); code(err) != protocol.CodeSvrMsgToAccountNotFound || protocol.AsError(err).Msg != "nobody there" {
@@ -115,11 +116,15 @@ func TestRefusedItems(t *testing.T) {
 	}
 	h.stop()
 	b.link("down")
-	first, second := b.mustSay("bad"), b.mustSay("good")
+	first, second, third := b.mustSay("bad"), b.mustSay("good"), b.mustSay("bad")
 	h.restart()
-	want := fmt.Sprintf("%s 2 %d,%s 1 0", first.MsgID, protocol.CodeSvrMsgToAccountNotFound, second.MsgID)
-	if got := b.await(2, byStatus); got != want {
+	want := fmt.Sprintf("%s 2 %d,%s 1 0,%s 2 %[2]d", first.MsgID, protocol.CodeSvrMsgToAccountNotFound, second.MsgID, third.MsgID)
+	if got := b.await(3, byStatus); got != want {
 		t.Errorf("%s, not %s", got, want)
+	}
+	b.db.Ping()
+	if got := log.String(); strings.Count(got, "not delivered") != 1 || !strings.Contains(got, `count=2 code=`+fmt.Sprint(protocol.CodeSvrMsgToAccountNotFound)) {
+		t.Error(got)
 	}
 	if got := lines(h.texts(talk)); got != "good,good" {
 		t.Error(got)

@@ -77,7 +77,7 @@ func (s *session) connect() error {
 	cfg := s.d.cfg
 	var secure *link.TLS
 	if cfg.HubTLS {
-		secure = &link.TLS{CAFile: cfg.CAFile, Now: s.d.clock.certificates}
+		secure = &link.TLS{CAFile: cfg.CAFile, Times: s.d.clock.certificates}
 	}
 	l, err := link.Dial(s.ctx, link.Params{
 		Addr: cfg.HubAddr, TLS: secure,

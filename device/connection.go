@@ -35,6 +35,7 @@ type connection struct {
 	pending  map[uint64]*call
 	nextCall uint64            // begins anywhere: a late reply may be of an earlier connection
 	live     map[string]uint32 // rooms listened to
+	deaf     []deaf
 	beaten   time.Time
 	beat     time.Duration
 	posts    posts
@@ -189,6 +190,7 @@ func (c *connection) deadlines() error {
 		return nil
 	}
 	c.expireCalls(now)
+	c.listenAgain()
 	if err := c.pulls.retry(c, now); err != nil {
 		return err
 	}

@@ -40,6 +40,7 @@ type fakeHub struct {
 	changed   chan struct{}            // closed and renewed with seen
 	terminal  string                   // the last that said hello
 	live      []protocol.LiveRoom
+	grant     func(filter string) bool // subscriptions; nil: all. Set before the first, as it is called with and without mu
 }
 
 type fakeProducer struct {
@@ -103,7 +104,9 @@ func (h *fakeHub) ID() string { return "hub" }
 func (h *fakeHub) Provides(b byte) bool {
 	return bytes.IndexByte([]byte{mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnSessionEstablished, mochi.OnPublish}, b) >= 0
 }
-func (h *fakeHub) OnACLCheck(*mochi.Client, string, bool) bool { return true }
+func (h *fakeHub) OnACLCheck(_ *mochi.Client, topic string, write bool) bool {
+	return write || h.grant == nil || h.grant(topic)
+}
 
 func (h *fakeHub) OnConnectAuthenticate(_ *mochi.Client, pk packets.Packet) bool {
 	_, user, why, ok := protocol.ParseUsername(string(pk.Connect.Username))

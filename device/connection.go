@@ -151,6 +151,10 @@ func (c *connection) serve(ctx context.Context) error {
 			}
 		case <-c.s.queued:
 			err = c.fill()
+		case <-c.s.poke: // not to be remembered: the wait after the next cut is to be a whole one
+			if c.s.untried() {
+				return errRenewed
+			}
 		case call := <-c.s.calls:
 			err = c.call(call)
 		case <-ticker.C:
@@ -327,6 +331,7 @@ func (c *connection) begin() error {
 	} else {
 		s.log.Info("the link is back", "hub", w.Hub)
 	}
+	s.accepted()
 	raise(s.d, protocol.OnConnectSuccess, protocol.Empty{})
 	s.d.db.Go(func(tx *bbolt.Tx) error { return tx.Bucket(deviceName).Put(timeKey, s.d.clock.stored()) }, func(error) {})
 	heads := c.heads

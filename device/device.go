@@ -67,7 +67,7 @@ type Device struct {
 	mu        sync.Mutex
 	ctx       context.Context // of Run; nil before it. Sessions end with it
 	destroyed bool
-	taken     bool           // a program has logged in or out: the configured login is its business now
+	taken     bool           // a program has logged out: the configured login is its business now
 	pinned    protocol.AppID // by im.init; 0: any
 	session   *session       // nil: logged out
 	lastErr   *protocol.Error
@@ -180,9 +180,6 @@ func (d *Device) Run(ctx context.Context) (err error) {
 			return fmt.Errorf("the store cannot be used any more, the next start looks after it: %w", err)
 		case <-again:
 		case <-d.wake:
-			if again == nil {
-				continue
-			}
 		}
 		again = d.autoLogin()
 	}
@@ -234,6 +231,11 @@ func (d *Device) Retry() {
 	if d.session != nil {
 		d.session.hurry()
 	}
+	d.lookAgain()
+}
+
+// lookAgain has Run look whether the configuration asks for a login.
+func (d *Device) lookAgain() {
 	select {
 	case d.wake <- struct{}{}:
 	default:

@@ -176,8 +176,7 @@ func (d *Device) login(ctx context.Context, c protocol.Caller, r protocol.LoginR
 	case <-s.ended:
 		return protocol.Empty{}, s.endedWith()
 	case <-timer.C:
-		return protocol.Empty{}, protocol.Errorf(protocol.CodeRequestTimeout,
-			"the hub at %s has not answered in %v; the login goes on in the background", d.cfg.HubAddr, d.timing.login)
+		return protocol.Empty{}, s.unanswered(t)
 	case <-ctx.Done():
 		return protocol.Empty{}, ctx.Err()
 	}

@@ -142,6 +142,7 @@ func (s *session) verdict(e *protocol.Error) (again bool, after time.Duration) {
 		s.complain(slog.LevelError, "the hub refuses the login", e, "again", again)
 		return again, after
 	case e.Code == protocol.CodeSvrAccountFreqLimit:
+		s.complain(slog.LevelError, "the hub refuses all logins of the account for a while; trying again", e)
 		return true, s.d.timing.slowRetry
 	}
 	s.complain(slog.LevelWarn, "no link; trying again", e)
@@ -227,6 +228,9 @@ func (s *session) setLink(state string, why *protocol.Error) {
 	}
 	if why != nil || state == "up" {
 		s.lastErr = why
+	}
+	if t := s.trial; t != nil && t.sig == s.used && why != nil {
+		t.last = why
 	}
 }
 

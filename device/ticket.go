@@ -21,6 +21,7 @@ type tickets struct {
 // trial is a UserSig that waits for the hub's verdict.
 type trial struct {
 	sig  string
+	last *protocol.Error // why the last attempt with it gave no verdict
 	done chan struct{}   // closed at the verdict; a session that ends over it says so itself
 	err  error           // the verdict
 }
@@ -125,4 +126,15 @@ func (s *session) refused(e *protocol.Error) (again bool, after time.Duration) {
 	}
 	s.hurry()
 	return true, 0
+}
+
+// unanswered says why there is no verdict yet.
+func (s *session) unanswered(t *trial) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.last == nil {
+		return protocol.Errorf(protocol.CodeRequestTimeout,
+			"the hub at %s has not answered in %v; the login goes on in the background", s.d.cfg.HubAddr, s.d.timing.login)
+	}
+	return protocol.Errorf(t.last.Code, "%s; the login goes on in the background", t.last.Msg)
 }

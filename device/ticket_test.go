@@ -2,6 +2,7 @@ package device
 
 import (
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -177,6 +178,47 @@ func TestRefusedProgramLeavesTheConfiguration(t *testing.T) {
 	b.Retry()
 	b.link("up")
 	b.status(t, protocol.LoggedIn, "door")
+}
+
+// TestLoginSaysWhatItWaitsFor: the caller hears of the trouble, and that it goes on.
+func TestLoginSaysWhatItWaitsFor(t *testing.T) {
+	noneLeft(t)
+	h := newHub(t)
+	var log logbook
+	b := startWith(t, config(t, h.addr), func(d *Device) {
+		log.keep(d)
+		d.timing.login = 20 * time.Millisecond
+	})
+	say := func(want protocol.Code, text string) {
+		t.Helper()
+		for {
+			err := b.tryLogin("door")
+			if code(err) == protocol.CodeRequestTimeout { // it has not failed yet
+				continue
+			}
+			if code(err) != want || !strings.Contains(err.Error(), text) || !strings.Contains(err.Error(), "goes on in the background") {
+				t.Error(err)
+			}
+			return
+		}
+	}
+	h.with(func() {
+		h.refuse["door"] = &protocol.Bye{Code: protocol.CodeSvrAccountFreqLimit, Msg: "too many failed logins"}
+	})
+	moments, stop := b.Watch()
+	defer stop()
+	say(protocol.CodeSvrAccountFreqLimit, "too many failed logins")
+	if a, c := <-moments, <-moments; a.Info != protocol.OnConnecting.Info() || c.Info != protocol.OnConnectFailed.Info() {
+		t.Error(a.Info.Name, c.Info.Name)
+	}
+	if !strings.Contains(log.String(), "too many failed logins") {
+		t.Error(log.String())
+	}
+	if _, err := b.logout(t.Context(), anybody, protocol.Empty{}); err != nil {
+		t.Error(err)
+	}
+	h.stop()
+	say(protocol.CodeNetDisconnect, "connection refused")
 }
 
 // TestReloadWhileOnline does not make the next attempt come at once.

@@ -70,6 +70,7 @@ type Device struct {
 	taken     bool           // a program has logged out: the configured login is its business now
 	pinned    protocol.AppID // by im.init; 0: any
 	session   *session       // nil: logged out
+	last      *session       // that began; its queue is shown also when it has ended. nil: none yet
 	lastErr   *protocol.Error
 }
 

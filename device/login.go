@@ -84,7 +84,7 @@ func (d *Device) begin(user, sig string, auto bool) (*session, *trial, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	d.session, d.lastErr = s, nil
+	d.session, d.last, d.lastErr = s, s, nil
 	t := s.trial
 	d.sessions.Go(func() {
 		s.run()
@@ -231,4 +231,18 @@ func (d *Device) current() (*session, error) {
 		return nil, errNotLoggedIn
 	}
 	return d.session, nil
+}
+
+// latest is the session whose queue is shown: what waits is there also when the
+// login has ended.
+func (d *Device) latest() (*session, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.destroyed:
+		return nil, errNotInitialized
+	case d.last == nil:
+		return nil, errNotLoggedIn
+	}
+	return d.last, nil
 }

@@ -114,12 +114,15 @@ func (d *Device) Status() protocol.StatusResponse {
 	}
 	d.mu.Lock()
 	s := d.session
+	if d.last != nil {
+		st.Queue = d.last.box.Status()
+	}
 	st.LastError = d.lastErr
 	d.mu.Unlock()
 	if s == nil || s.over() {
 		return st
 	}
-	st.UserID, st.SDKAppID, st.LoginStatus, st.Queue = s.user, s.app, protocol.LoggingIn, s.box.Status()
+	st.UserID, st.SDKAppID, st.LoginStatus = s.user, s.app, protocol.LoggingIn
 	if s.loggedIn() {
 		st.LoginStatus = protocol.LoggedIn
 	}
@@ -130,7 +133,7 @@ func (d *Device) Status() protocol.StatusResponse {
 }
 
 func (d *Device) getQueue(_ context.Context, _ protocol.Caller, r protocol.QueueRequest) (protocol.QueueResponse, error) {
-	s, err := d.current()
+	s, err := d.latest()
 	if err != nil {
 		return protocol.QueueResponse{}, err
 	}

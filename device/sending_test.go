@@ -99,6 +99,32 @@ func TestQueued(t *testing.T) {
 	}
 }
 
+// TestQueueOfAnEndedLogin: what waits is shown, whatever has ended the login.
+func TestQueueOfAnEndedLogin(t *testing.T) {
+	noneLeft(t)
+	h := newHub(t)
+	b := start(t, config(t, h.addr))
+	shown := func(why string) {
+		t.Helper()
+		q, err := b.getQueue(t.Context(), anybody, protocol.QueueRequest{Count: 5})
+		if st := b.status(t, protocol.LoggedOut, ""); err != nil || q.Items != 1 || len(q.List) != 1 || st.Queue.Items != 1 || st.Queue.Bytes == 0 {
+			t.Error(why, q, err, st.Queue)
+		}
+	}
+	b.mustLogin()
+	b.timing.send = 0
+	h.with(func() { h.drop = func(up bool, f *protocol.Frame) bool { return f.Append != nil } })
+	b.mustSay("waits")
+	h.send("door", &protocol.Frame{Bye: &protocol.Bye{Code: protocol.CodeLoginKickedOffByOther}})
+	<-b.session.ended
+	shown("kicked")
+	b.mustLogin()
+	if _, err := b.logout(t.Context(), anybody, protocol.Empty{}); err != nil {
+		t.Error(err)
+	}
+	shown("logged out")
+}
+
 func TestRefusedItems(t *testing.T) {
 	h := newHub(t)
 	h.judge = func(it *protocol.Item) (protocol.Code, string) {

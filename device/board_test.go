@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,9 +90,11 @@ func (b *board) again() *board {
 	return start(b.t, b.cfg)
 }
 
-func sig(t testing.TB, user string, app protocol.AppID) string {
+func sig(t testing.TB, user string, app protocol.AppID) string { return nthSig(t, user, app, 0) }
+
+func nthSig(t testing.TB, user string, app protocol.AppID, n int64) string {
 	t.Helper()
-	s, err := usersig.Sign(usersig.Claims{UserID: user, AppID: uint32(app), IssuedAt: time.Unix(1_700_000_000, 0), Expire: time.Hour}, []byte("key"))
+	s, err := usersig.Sign(usersig.Claims{UserID: user, AppID: uint32(app), IssuedAt: time.Unix(1_700_000_000+n, 0), Expire: time.Hour}, []byte("key"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +103,12 @@ func sig(t testing.TB, user string, app protocol.AppID) string {
 
 func (b *board) tryLogin(user string) error {
 	_, err := b.login(b.t.Context(), protocol.Caller{Who: "test"}, protocol.LoginRequest{UserID: user, UserSig: sig(b.t, user, testApp)})
+	return err
+}
+
+// loginWith logs in with the n-th UserSig.
+func (b *board) loginWith(n int64) error {
+	_, err := b.login(b.t.Context(), protocol.Caller{Who: "test"}, protocol.LoginRequest{UserID: "door", UserSig: nthSig(b.t, "door", testApp, n)})
 	return err
 }
 
@@ -211,6 +220,26 @@ func (b *board) drained() {
 		time.Sleep(time.Millisecond) // a state of another goroutine, without an event
 	}
 	b.db.Ping()
+}
+
+// logbook keeps what a board logs.
+type logbook struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logbook) keep(d *Device) { d.log = slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *logbook) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logbook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // noneLeft fails if goroutines outlive a test: those of this module, and of paho.

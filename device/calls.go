@@ -43,8 +43,8 @@ func (s *session) ask(ctx context.Context, method string, body []byte) ([]byte, 
 	case s.calls <- c:
 	case <-s.ctx.Done():
 		return nil, s.endedWith()
-	case <-timer.C:
-		return nil, s.callTimeout()
+	case <-timer.C: // the link broke before the call was taken: it never left
+		return nil, errOffline
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

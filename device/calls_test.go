@@ -53,6 +53,14 @@ func TestCallTimeout(t *testing.T) {
 	}
 }
 
+// TestCallThatNeverLeft: nobody takes it while a new connection is made.
+func TestCallThatNeverLeft(t *testing.T) {
+	s := &session{d: &Device{timing: timing{call: time.Millisecond}}, ctx: t.Context(), calls: make(chan *call), link: "up"}
+	if _, err := s.ask(t.Context(), "im.createGroup", nil); !errors.Is(err, errOffline) {
+		t.Error(err)
+	}
+}
+
 // TestLateReply: one that comes after its time, or to another connection's call,
 // is nobody's.
 func TestLateReply(t *testing.T) {

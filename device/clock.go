@@ -11,12 +11,13 @@ import (
 var built = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 
 // hubClock tells the hub's time: what the hub last said plus the time since,
-// by the monotonic clock. It never judges anything by the board's wall clock.
+// by the monotonic clock. The board's wall clock counts where the hub was not
+// heard of, and where the hub's certificate would have run out.
 type hubClock struct {
 	board func() time.Time
 
 	mu       sync.Mutex
-	told     time.Time // board's reading, with its monotonic part, when ms was told
+	told     time.Time // when ms was told; its monotonic part counts
 	ms       int64     // Unix milliseconds of the hub; 0: never told since the start
 	earliest time.Time // the hub's time that an earlier run of the daemon saw last
 }
@@ -52,10 +53,16 @@ func (c *hubClock) guess() time.Time {
 	return t
 }
 
-// certificates is the time by which the hub's certificate is judged.
-func (c *hubClock) certificates() time.Time {
+// certificates are the times by which the hub's certificate is judged. What a
+// hub says once, with a clock that is years ahead, must not lock the board out
+// for good: where the board's own clock has been set, that will do as well.
+func (c *hubClock) certificates() []time.Time {
 	ms, _ := c.now()
-	return time.UnixMilli(ms)
+	times := []time.Time{time.UnixMilli(ms)}
+	if own := c.board(); own.After(built) {
+		times = append(times, own)
+	}
+	return times
 }
 
 // remember takes what stored gave in an earlier run.

@@ -35,6 +35,7 @@ type connection struct {
 	pending  map[uint64]*call
 	nextCall uint64            // begins anywhere: a late reply may be of an earlier connection
 	live     map[string]uint32 // rooms listened to
+	deaf     []deaf
 	beaten   time.Time
 	beat     time.Duration
 	posts    posts
@@ -77,7 +78,7 @@ func (s *session) connect() error {
 	cfg := s.d.cfg
 	var secure *link.TLS
 	if cfg.HubTLS {
-		secure = &link.TLS{CAFile: cfg.CAFile, Now: s.d.clock.certificates}
+		secure = &link.TLS{CAFile: cfg.CAFile, Times: s.d.clock.certificates}
 	}
 	l, err := link.Dial(s.ctx, link.Params{
 		Addr: cfg.HubAddr, TLS: secure,
@@ -87,18 +88,23 @@ func (s *session) connect() error {
 	if err != nil {
 		return err
 	}
-	c := &connection{
-		s: s, link: l, boot: boot, log: s.log,
-		pending: make(map[uint64]*call), live: make(map[string]uint32),
-		beat: cfg.Beat, beaten: time.Now(), nextCall: rand.Uint64() >> 1,
-		posts: posts{ready: make(chan struct{}, 1)},
-	}
-	c.pulls.init()
+	c := s.newConnection(l, boot)
 	defer c.close()
 	if err := c.hello(); err != nil {
 		return err
 	}
 	return c.serve(s.ctx)
+}
+
+func (s *session) newConnection(l *link.Conn, boot uint64) *connection {
+	c := &connection{
+		s: s, link: l, boot: boot, log: s.log,
+		pending: make(map[uint64]*call), live: make(map[string]uint32),
+		beat: s.d.cfg.Beat, beaten: time.Now(), nextCall: rand.Uint64() >> 1,
+		posts: posts{ready: make(chan struct{}, 1)},
+	}
+	c.pulls.init()
+	return c
 }
 
 // close ends the connection and answers the calls that wait for it.
@@ -130,13 +136,13 @@ func (c *connection) serve(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		var err error
-		c.s.alive.Store(time.Now().Unix())
+		c.s.alive.Store(int64(c.s.d.uptime()))
 		select {
 		case <-ctx.Done():
 			_ = c.send(&protocol.Frame{Bye: &protocol.Bye{Boot: c.boot}}) // a courtesy: the hub finds out by itself
 			return ctx.Err()
 		case <-c.link.Down():
-			return fmt.Errorf("the link broke: %w", c.link.Err())
+			return c.rest()
 		case m := <-c.link.In():
 			err = c.receive(m)
 		case <-c.posts.ready:
@@ -145,6 +151,10 @@ func (c *connection) serve(ctx context.Context) error {
 			}
 		case <-c.s.queued:
 			err = c.fill()
+		case <-c.s.poke: // not to be remembered: the wait after the next cut is to be a whole one
+			if c.s.untried() {
+				return errRenewed
+			}
 		case call := <-c.s.calls:
 			err = c.call(call)
 		case <-ticker.C:
@@ -152,6 +162,21 @@ func (c *connection) serve(ctx context.Context) error {
 		}
 		if err != nil {
 			return err
+		}
+	}
+}
+
+// rest takes what came before the link broke: the hub says why it ends a session
+// and closes the link right behind.
+func (c *connection) rest() error {
+	for {
+		select {
+		case m := <-c.link.In():
+			if err := c.receive(m); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("the link broke: %w", c.link.Err())
 		}
 	}
 }
@@ -169,6 +194,7 @@ func (c *connection) deadlines() error {
 		return nil
 	}
 	c.expireCalls(now)
+	c.listenAgain()
 	if err := c.pulls.retry(c, now); err != nil {
 		return err
 	}
@@ -305,6 +331,7 @@ func (c *connection) begin() error {
 	} else {
 		s.log.Info("the link is back", "hub", w.Hub)
 	}
+	s.accepted()
 	raise(s.d, protocol.OnConnectSuccess, protocol.Empty{})
 	s.d.db.Go(func(tx *bbolt.Tx) error { return tx.Bucket(deviceName).Put(timeKey, s.d.clock.stored()) }, func(error) {})
 	heads := c.heads

@@ -67,9 +67,10 @@ type Device struct {
 	mu        sync.Mutex
 	ctx       context.Context // of Run; nil before it. Sessions end with it
 	destroyed bool
-	taken     bool           // a program has logged in or out: the configured login is its business now
+	taken     bool           // a program has logged out: the configured login is its business now
 	pinned    protocol.AppID // by im.init; 0: any
 	session   *session       // nil: logged out
+	last      *session       // that began; its queue is shown also when it has ended. nil: none yet
 	lastErr   *protocol.Error
 }
 
@@ -180,9 +181,6 @@ func (d *Device) Run(ctx context.Context) (err error) {
 			return fmt.Errorf("the store cannot be used any more, the next start looks after it: %w", err)
 		case <-again:
 		case <-d.wake:
-			if again == nil {
-				continue
-			}
 		}
 		again = d.autoLogin()
 	}
@@ -215,11 +213,14 @@ func (d *Device) Alive() error {
 	if s == nil {
 		return nil
 	}
-	if at := s.alive.Load(); at != 0 && time.Now().Unix()-at > int64(stuck/time.Second) {
-		return fmt.Errorf("the connection's loop has not gone round for %d s", time.Now().Unix()-at)
+	if at := s.alive.Load(); at != 0 && d.uptime()-time.Duration(at) > stuck {
+		return fmt.Errorf("the connection's loop has not gone round for %v", (d.uptime() - time.Duration(at)).Round(time.Second))
 	}
 	return nil
 }
+
+// uptime is monotonic: the board's clock may be set at any time.
+func (d *Device) uptime() time.Duration { return time.Since(d.started) }
 
 // stuck is how long a loop that ticks every two seconds may take for one round.
 const stuck = 30 * time.Second
@@ -231,6 +232,11 @@ func (d *Device) Retry() {
 	if d.session != nil {
 		d.session.hurry()
 	}
+	d.lookAgain()
+}
+
+// lookAgain has Run look whether the configuration asks for a login.
+func (d *Device) lookAgain() {
 	select {
 	case d.wake <- struct{}{}:
 	default:

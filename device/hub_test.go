@@ -26,7 +26,8 @@ type fakeHub struct {
 	addr   string
 
 	mu        sync.Mutex
-	refuse    map[string]*protocol.Bye                        // by user: why a login is refused
+	refuse    map[string]*protocol.Bye                        // by user or UserSig: why a login is refused
+	knock     func(sig string)                                // sees the UserSigs of logins before they are judged
 	drop      func(up bool, f *protocol.Frame) bool           // frames that get lost
 	answer    func(c *protocol.Call) *protocol.Reply          // calls; nil: no reply
 	judge     func(it *protocol.Item) (protocol.Code, string) // items
@@ -40,6 +41,7 @@ type fakeHub struct {
 	changed   chan struct{}            // closed and renewed with seen
 	terminal  string                   // the last that said hello
 	live      []protocol.LiveRoom
+	grant     func(filter string) bool // subscriptions; nil: all. Set before the first, as it is called with and without mu
 }
 
 type fakeProducer struct {
@@ -103,13 +105,28 @@ func (h *fakeHub) ID() string { return "hub" }
 func (h *fakeHub) Provides(b byte) bool {
 	return bytes.IndexByte([]byte{mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnSessionEstablished, mochi.OnPublish}, b) >= 0
 }
-func (h *fakeHub) OnACLCheck(*mochi.Client, string, bool) bool { return true }
+func (h *fakeHub) OnACLCheck(_ *mochi.Client, topic string, write bool) bool {
+	return write || h.grant == nil || h.grant(topic)
+}
 
 func (h *fakeHub) OnConnectAuthenticate(_ *mochi.Client, pk packets.Packet) bool {
 	_, user, why, ok := protocol.ParseUsername(string(pk.Connect.Username))
 	h.mu.Lock()
+	knock := h.knock
+	h.mu.Unlock()
+	if knock != nil && !why {
+		knock(string(pk.Connect.Password))
+	}
+	return ok && (why || h.refusal(user, pk) == nil)
+}
+
+func (h *fakeHub) refusal(user string, pk packets.Packet) *protocol.Bye {
+	h.mu.Lock()
 	defer h.mu.Unlock()
-	return ok && (why || h.refuse[user] == nil)
+	if bye := h.refuse[string(pk.Connect.Password)]; bye != nil {
+		return bye
+	}
+	return h.refuse[user]
 }
 
 func (h *fakeHub) OnSessionEstablished(cl *mochi.Client, pk packets.Packet) {
@@ -117,9 +134,7 @@ func (h *fakeHub) OnSessionEstablished(cl *mochi.Client, pk packets.Packet) {
 	if !why {
 		return
 	}
-	h.mu.Lock()
-	bye := h.refuse[user]
-	h.mu.Unlock()
+	bye := h.refusal(user, pk)
 	b, err := protocol.EncodeFrame(&protocol.Frame{Bye: bye})
 	if err == nil && bye != nil {
 		err = cl.WritePacket(packets.Packet{

@@ -24,7 +24,7 @@ func (d *Device) autoLogin() <-chan time.Time {
 	}
 	sig, err := d.cfg.Sig()
 	if err == nil {
-		_, err = d.begin(d.cfg.User, sig, true)
+		_, _, err = d.begin(d.cfg.User, sig, true)
 	}
 	if err == nil {
 		return nil
@@ -40,15 +40,16 @@ func (d *Device) autoLogin() <-chan time.Time {
 	return time.After(d.timing.slowRetry)
 }
 
-// begin starts a session for an account.
-func (d *Device) begin(user, sig string, auto bool) (*session, error) {
+// begin starts a session for an account, or has the one that it has try sig. The
+// trial, of a program's login, hears the hub's verdict.
+func (d *Device) begin(user, sig string, auto bool) (*session, *trial, error) {
 	sig = strings.TrimSpace(sig)
 	claims, err := usersig.Inspect(sig)
 	if err != nil {
-		return nil, sigError(err)
+		return nil, nil, sigError(err)
 	}
 	if claims.UserID != user {
-		return nil, protocol.Errorf(protocol.CodeSvrAccountUserSigMismatchID, "the UserSig was made for another user than %s", user)
+		return nil, nil, protocol.Errorf(protocol.CodeSvrAccountUserSigMismatchID, "the UserSig was made for another user than %s", user)
 	}
 	app := protocol.AppID(claims.AppID)
 	d.mu.Lock()
@@ -64,30 +65,46 @@ func (d *Device) begin(user, sig string, auto bool) (*session, error) {
 	}
 	switch {
 	case d.destroyed:
-		return nil, errNotInitialized
+		return nil, nil, errNotInitialized
 	case d.ctx == nil || d.ctx.Err() != nil:
-		return nil, protocol.Errorf(protocol.CodeNotInitialized, "the daemon is stopping")
+		return nil, nil, protocol.Errorf(protocol.CodeNotInitialized, "the daemon is stopping")
 	case d.pinned != 0 && app != d.pinned:
-		return nil, protocol.Errorf(protocol.CodeSvrAccountUserSigMismatchSDKAppID, "the UserSig was made for another sdkAppId than %d", d.pinned)
+		return nil, nil, protocol.Errorf(protocol.CodeSvrAccountUserSigMismatchSDKAppID, "the UserSig was made for another sdkAppId than %d", d.pinned)
 	}
 	if s := d.session; s != nil {
 		if s.user != user || s.app != app {
-			return nil, protocol.Errorf(protocol.CodeAccountLoginInProcess, "%s is logged in: log out first", s.user)
+			return nil, nil, protocol.Errorf(protocol.CodeAccountLoginInProcess, "%s is logged in: log out first", s.user)
 		}
-		s.renew(sig)
-		return s, nil
+		if auto { // a program was faster
+			return s, nil, nil
+		}
+		return s, s.renew(sig), nil
 	}
 	s, err := d.newSession(app, user, sig, auto)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	d.session, d.lastErr = s, nil
-	d.sessions.Add(1)
-	go func() {
-		defer d.sessions.Done()
+	d.session, d.last, d.lastErr = s, s, nil
+	t := s.trial
+	d.sessions.Go(func() {
 		s.run()
-	}()
-	return s, nil
+		d.handBack(s)
+	})
+	return s, t, nil
+}
+
+// handBack leaves the login to the configuration when a program's was refused
+// before it ever stood.
+func (d *Device) handBack(s *session) {
+	if s.loggedIn() || !refusesLogin(protocol.AsError(s.endedWith()).Code) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.session == s {
+		d.session = nil
+		d.lookAgain()
+	}
 }
 
 func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*session, error) {
@@ -95,11 +112,8 @@ func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*s
 	if err != nil {
 		return nil, err
 	}
-	if auto {
-		sig = "" // read anew for each attempt
-	}
 	s := &session{
-		d: d, app: app, user: user, auto: auto, sig: sig,
+		d: d, app: app, user: user, tickets: tickets{auto: auto},
 		log:     d.log.With("user", user),
 		first:   make(chan struct{}),
 		ended:   make(chan struct{}),
@@ -108,6 +122,9 @@ func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*s
 		calls:   make(chan *call),
 		waiters: make(map[uint64]chan protocol.Ack),
 		link:    "down", since: d.clock.seconds(),
+	}
+	if !auto { // else it is read anew for each attempt
+		s.trial = newTrial(sig)
 	}
 	if s.box, err = outbox.Open(d.db, acctName, protocol.Username(app, user), d.cfg.Outbox); err != nil {
 		return nil, err
@@ -146,10 +163,7 @@ func (d *Device) init(_ context.Context, _ protocol.Caller, r protocol.InitReque
 }
 
 func (d *Device) login(ctx context.Context, c protocol.Caller, r protocol.LoginRequest) (protocol.Empty, error) {
-	d.mu.Lock()
-	d.taken = true
-	d.mu.Unlock()
-	s, err := d.begin(r.UserID, r.UserSig, false)
+	s, t, err := d.begin(r.UserID, r.UserSig, false)
 	if err != nil {
 		return protocol.Empty{}, err
 	}
@@ -157,13 +171,12 @@ func (d *Device) login(ctx context.Context, c protocol.Caller, r protocol.LoginR
 	timer := time.NewTimer(d.timing.login)
 	defer timer.Stop()
 	select {
-	case <-s.firstLogin():
-		return protocol.Empty{}, nil
+	case <-t.done:
+		return protocol.Empty{}, t.err
 	case <-s.ended:
 		return protocol.Empty{}, s.endedWith()
 	case <-timer.C:
-		return protocol.Empty{}, protocol.Errorf(protocol.CodeRequestTimeout,
-			"the hub at %s has not answered in %v; the login goes on in the background", d.cfg.HubAddr, d.timing.login)
+		return protocol.Empty{}, s.unanswered(t)
 	case <-ctx.Done():
 		return protocol.Empty{}, ctx.Err()
 	}
@@ -218,4 +231,18 @@ func (d *Device) current() (*session, error) {
 		return nil, errNotLoggedIn
 	}
 	return d.session, nil
+}
+
+// latest is the session whose queue is shown: what waits is there also when the
+// login has ended.
+func (d *Device) latest() (*session, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.destroyed:
+		return nil, errNotInitialized
+	case d.last == nil:
+		return nil, errNotLoggedIn
+	}
+	return d.last, nil
 }

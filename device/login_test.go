@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/herald-im/herald/device/link"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -243,6 +246,41 @@ func TestKicked(t *testing.T) {
 	h.await(t, hellos, 1, isHello)
 }
 
+// TestByeBeforeTheEnd: the hub says why, and closes the link right behind it.
+func TestByeBeforeTheEnd(t *testing.T) {
+	noneLeft(t)
+	h := newHub(t)
+	b := start(t, config(t, h.addr))
+	s, err := b.newSession(testApp, "door", sig(t, "door", testApp), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // a select picks by chance
+		l, err := link.Dial(t.Context(), link.Params{
+			Addr: h.addr, App: testApp, User: "door", Terminal: b.terminal, Sig: "sig", Boot: 7, ConnectTimeout: 5 * time.Second, KeepAlive: 10 * time.Second,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.with(func() {
+			h.to("door", b.terminal, &protocol.Frame{Bye: &protocol.Bye{Boot: 7, Code: protocol.CodeLoginKickedOffByOther}})
+		})
+		for len(l.In()) == 0 {
+			runtime.Gosched()
+		}
+		for _, cl := range h.server.Clients.GetAll() {
+			if cl.ID == protocol.ClientID(testApp, "door", b.terminal) {
+				cl.Stop(errors.New("the end"))
+			}
+		}
+		<-l.Down()
+		if err := s.newConnection(l, 7).serve(t.Context()); code(err) != protocol.CodeLoginKickedOffByOther {
+			t.Error(err)
+		}
+		l.Close()
+	}
+}
+
 func TestTicketRunsOut(t *testing.T) {
 	noneLeft(t)
 	h := newHub(t)
@@ -318,6 +356,23 @@ func TestBoardOf1970(t *testing.T) {
 	b = b.again()
 	if ms, known := b.clock.now(); known || ms < hubTime {
 		t.Error("the hub's time was forgotten", ms, known)
+	}
+}
+
+// TestAlive: a loop is judged by the time since the start, whatever the board's clock says.
+func TestAlive(t *testing.T) {
+	d, err := Open(config(t, "127.0.0.1:1"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	d.started = d.started.Add(-time.Hour)
+	d.session = &session{}
+	for at, stuck := range map[time.Duration]bool{0: false, time.Hour: false, 59 * time.Minute: true} {
+		d.session.alive.Store(int64(at))
+		if err := d.Alive(); (err != nil) != stuck {
+			t.Error(at, err)
+		}
 	}
 }
 

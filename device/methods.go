@@ -109,17 +109,20 @@ func (d *Device) getStatus(context.Context, protocol.Caller, protocol.Empty) (pr
 func (d *Device) Status() protocol.StatusResponse {
 	st := protocol.StatusResponse{
 		Version: protocol.BuildVersion, Terminal: d.terminal, LoginStatus: protocol.LoggedOut, Link: "down",
-		Hub: d.cfg.HubAddr, Journal: d.journal.Status(), UptimeSeconds: int64(time.Since(d.started) / time.Second),
+		Hub: d.cfg.HubAddr, Journal: d.journal.Status(), UptimeSeconds: int64(d.uptime() / time.Second),
 		Queue: protocol.QueueStatus{MaxItems: d.cfg.Outbox.MaxItems, MaxBytes: d.cfg.Outbox.MaxBytes},
 	}
 	d.mu.Lock()
 	s := d.session
+	if d.last != nil {
+		st.Queue = d.last.box.Status()
+	}
 	st.LastError = d.lastErr
 	d.mu.Unlock()
 	if s == nil || s.over() {
 		return st
 	}
-	st.UserID, st.SDKAppID, st.LoginStatus, st.Queue = s.user, s.app, protocol.LoggingIn, s.box.Status()
+	st.UserID, st.SDKAppID, st.LoginStatus = s.user, s.app, protocol.LoggingIn
 	if s.loggedIn() {
 		st.LoginStatus = protocol.LoggedIn
 	}
@@ -130,7 +133,7 @@ func (d *Device) Status() protocol.StatusResponse {
 }
 
 func (d *Device) getQueue(_ context.Context, _ protocol.Caller, r protocol.QueueRequest) (protocol.QueueResponse, error) {
-	s, err := d.current()
+	s, err := d.latest()
 	if err != nil {
 		return protocol.QueueResponse{}, err
 	}

@@ -170,7 +170,46 @@ func (c *connection) listen(rooms []protocol.LiveRoom) {
 		}
 	}
 	c.live = next
-	c.link.Listen(add, remove)
+	c.subscribe(add, remove, 1)
+}
+
+// listenTries is how often a live room is asked for, a tick apart: the hub
+// refuses also while its database cannot tell.
+const listenTries = 5
+
+// deaf is a live room that the broker refused.
+type deaf struct {
+	topic string
+	try   int // the next
+}
+
+func (c *connection) subscribe(add, remove []string, try int) {
+	c.link.Listen(add, remove, func(topic string) {
+		c.posts.add(func() error {
+			c.deaf = append(c.deaf, deaf{topic, try + 1})
+			return nil
+		})
+	})
+}
+
+// listenAgain asks once more for rooms that were refused.
+func (c *connection) listenAgain() {
+	rooms := c.deaf
+	c.deaf = nil
+	for _, r := range rooms {
+		switch t := protocol.ParseTopic(r.topic); {
+		case !c.listening(t): // any more
+		case r.try > listenTries:
+			c.log.Warn("the broker refuses a live room: nothing is heard of it on this connection", "group", t.Group)
+		default:
+			c.subscribe([]string{r.topic}, nil, r.try)
+		}
+	}
+}
+
+func (c *connection) listening(t protocol.Topic) bool {
+	epoch, in := c.live[t.Group]
+	return in && epoch == t.Epoch
 }
 
 const (

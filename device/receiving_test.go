@@ -334,3 +334,32 @@ func TestLiveRooms(t *testing.T) {
 		t.Error("heard", own, heard(own), left, heard(left))
 	}
 }
+
+// TestLiveRoomRefused: a room is asked for again, and given up with a word.
+func TestLiveRoomRefused(t *testing.T) {
+	noneLeft(t)
+	h := newHub(t)
+	h.live = []protocol.LiveRoom{{Group: "later", Epoch: 1}, {Group: "never", Epoch: 1}}
+	later, never := protocol.TopicLive(testApp, "later", 1), protocol.TopicLive(testApp, "never", 1)
+	asked := make(map[string]chan struct{})
+	for _, topic := range []string{later, never} {
+		asked[topic] = make(chan struct{}, 100)
+	}
+	h.grant = func(filter string) bool {
+		if c := asked[filter]; c != nil {
+			c <- struct{}{}
+			return filter == later && len(c) > 2
+		}
+		return true
+	}
+	var log logbook
+	b := startWith(t, config(t, h.addr), log.keep)
+	b.mustLogin()
+	for !strings.Contains(log.String(), "refuses a live room") {
+		time.Sleep(time.Millisecond) // nothing else tells of it
+	}
+	b.mustSay("the link stands")
+	if len(asked[later]) != 3 || len(asked[never]) != listenTries || strings.Contains(log.String(), "group=later") {
+		t.Error(len(asked[later]), len(asked[never]), log.String())
+	}
+}

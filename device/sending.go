@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/herald-im/herald/device/outbox"
@@ -154,8 +155,9 @@ func (c *connection) answered(a *protocol.Acks) error {
 	items := fl.items[:len(a.Results)]
 	var claimed []chan protocol.Ack
 	var holes []hole
+	var failed failures
 	s.d.db.Go(func(tx *bbolt.Tx) error {
-		claimed, holes = make([]chan protocol.Ack, len(items)), nil
+		claimed, holes, failed = make([]chan protocol.Ack, len(items)), nil, make(failures)
 		removed, err := s.box.Remove(tx, a.First, len(items))
 		if err != nil {
 			return err
@@ -177,17 +179,24 @@ func (c *connection) answered(a *protocol.Acks) error {
 			if claimed[i] = s.claim(it.Cseq); claimed[i] != nil {
 				continue
 			}
-			ev, err := s.statusEvent(it, a.Results[i])
+			ev := s.statusEvent(it, a.Results[i])
+			if ev.Code != 0 {
+				failed.add(it, ev)
+			}
+			happened, err := protocol.OnMessageStatusChanged.New(ev)
 			if err != nil {
 				return err
 			}
-			events = append(events, ev)
+			events = append(events, happened)
 		}
 		return s.d.journal.Append(tx, events...)
 	}, func(err error) {
 		s.box.Committed(err)
 		s.inbox.Committed(err)
 		s.d.journal.Committed(err)
+		if err == nil {
+			failed.log(s.log)
+		}
 		for i, ch := range claimed {
 			switch {
 			case ch == nil:
@@ -225,7 +234,7 @@ func ackedEntries(s *session, items []outbox.Item, results []protocol.Ack) map[s
 	return out
 }
 
-func (s *session) statusEvent(it outbox.Item, r protocol.Ack) (protocol.Occurrence, error) {
+func (s *session) statusEvent(it outbox.Item, r protocol.Ack) protocol.MessageStatusEvent {
 	ev := protocol.MessageStatusEvent{
 		MsgID: protocol.MsgID(s.msgIDPrefix(it.IDEpoch), it.Cseq), Status: protocol.StatusSent,
 	}
@@ -234,7 +243,29 @@ func (s *session) statusEvent(it outbox.Item, r protocol.Ack) (protocol.Occurren
 	}
 	if r.Code != 0 {
 		ev.Status, ev.Code, ev.Msg = protocol.StatusFailed, r.Code, r.Msg
-		s.log.Warn("a queued message was not delivered", "to", it.To, "code", r.Code, "err", r.Msg)
 	}
-	return protocol.OnMessageStatusChanged.New(ev)
+	return ev
+}
+
+// failures are a batch's messages that were not delivered, by code. They take a
+// line of the log for each code: a queue for a group that is gone may hold thousands.
+type failures map[protocol.Code]*failure
+
+type failure struct {
+	count int
+	to    string // of the first of them
+	msg   string
+}
+
+func (f failures) add(it outbox.Item, ev protocol.MessageStatusEvent) {
+	if f[ev.Code] == nil {
+		f[ev.Code] = &failure{to: it.To, msg: ev.Msg}
+	}
+	f[ev.Code].count++
+}
+
+func (f failures) log(log *slog.Logger) {
+	for code, of := range f {
+		log.Warn("queued messages were not delivered", "count", of.count, "code", code, "err", of.msg, "first to", of.to)
+	}
 }

@@ -99,6 +99,32 @@ func TestQueued(t *testing.T) {
 	}
 }
 
+// TestQueueOfAnEndedLogin: what waits is shown, whatever has ended the login.
+func TestQueueOfAnEndedLogin(t *testing.T) {
+	noneLeft(t)
+	h := newHub(t)
+	b := start(t, config(t, h.addr))
+	shown := func(why string) {
+		t.Helper()
+		q, err := b.getQueue(t.Context(), anybody, protocol.QueueRequest{Count: 5})
+		if st := b.status(t, protocol.LoggedOut, ""); err != nil || q.Items != 1 || len(q.List) != 1 || st.Queue.Items != 1 || st.Queue.Bytes == 0 {
+			t.Error(why, q, err, st.Queue)
+		}
+	}
+	b.mustLogin()
+	b.timing.send = 0
+	h.with(func() { h.drop = func(up bool, f *protocol.Frame) bool { return f.Append != nil } })
+	b.mustSay("waits")
+	h.send("door", &protocol.Frame{Bye: &protocol.Bye{Code: protocol.CodeLoginKickedOffByOther}})
+	<-b.session.ended
+	shown("kicked")
+	b.mustLogin()
+	if _, err := b.logout(t.Context(), anybody, protocol.Empty{}); err != nil {
+		t.Error(err)
+	}
+	shown("logged out")
+}
+
 func TestRefusedItems(t *testing.T) {
 	h := newHub(t)
 	h.judge = func(it *protocol.Item) (protocol.Code, string) {
@@ -107,7 +133,8 @@ func TestRefusedItems(t *testing.T) {
 		}
 		return 0, ""
 	}
-	b := start(t, config(t, h.addr))
+	var log logbook
+	b := startWith(t, config(t, h.addr), log.keep)
 	b.mustLogin()
 	b.mustSay("good")
 	if _, err := b.say("bad"); code(err) != protocol.CodeSvrMsgToAccountNotFound || protocol.AsError(err).Msg != "nobody there" {
@@ -115,11 +142,15 @@ func TestRefusedItems(t *testing.T) {
 	}
 	h.stop()
 	b.link("down")
-	first, second := b.mustSay("bad"), b.mustSay("good")
+	first, second, third := b.mustSay("bad"), b.mustSay("good"), b.mustSay("bad")
 	h.restart()
-	want := fmt.Sprintf("%s 2 %d,%s 1 0", first.MsgID, protocol.CodeSvrMsgToAccountNotFound, second.MsgID)
-	if got := b.await(2, byStatus); got != want {
+	want := fmt.Sprintf("%s 2 %d,%s 1 0,%s 2 %[2]d", first.MsgID, protocol.CodeSvrMsgToAccountNotFound, second.MsgID, third.MsgID)
+	if got := b.await(3, byStatus); got != want {
 		t.Errorf("%s, not %s", got, want)
+	}
+	b.db.Ping()
+	if got := log.String(); strings.Count(got, "not delivered") != 1 || !strings.Contains(got, `count=2 code=`+fmt.Sprint(protocol.CodeSvrMsgToAccountNotFound)) {
+		t.Error(got)
 	}
 	if got := lines(h.texts(talk)); got != "good,good" {
 		t.Error(got)

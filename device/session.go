@@ -33,7 +33,7 @@ type session struct {
 	queued chan struct{} // something was put into the outbox
 	poke   chan struct{} // do not wait any longer for the next attempt
 	calls  chan *call
-	alive  atomic.Int64 // Unix seconds, by the board, at which the connection's loop last went round; 0: no connection
+	alive  atomic.Int64 // Device.uptime, in ns, at which the connection's loop last went round; 0: no connection
 
 	// Of run: the trouble that was logged last, and when.
 	complained   protocol.Code
@@ -43,8 +43,7 @@ type session struct {
 	prefix      string // of the message ids of prefixEpoch, the one that was asked for last
 	prefixEpoch uint32
 
-	auto    bool // by the configuration: not given up for a refusal
-	sig     string
+	tickets
 	link    string // "up", "connecting", "down"
 	since   int64
 	lastErr *protocol.Error
@@ -63,6 +62,10 @@ func (s *session) run() {
 		if s.ctx.Err() != nil {
 			s.setLink("down", nil)
 			return
+		}
+		if err == errRenewed {
+			s.setLink("down", nil)
+			continue
 		}
 		e := asLinkError(err)
 		again, after := s.verdict(e)
@@ -109,44 +112,41 @@ func loginError(code protocol.Code, msg string) *protocol.Error {
 	return protocol.Errorf(code, "%s", msg)
 }
 
-// verdict decides what follows a connection that ended with e: whether there is
-// to be another, and after how long (0: the usual backoff).
-func (s *session) verdict(e *protocol.Error) (again bool, after time.Duration) {
-	s.mu.Lock()
-	auto := s.auto
-	s.mu.Unlock()
-	switch e.Code {
-	case protocol.CodeLoginKickedOffByOther:
-		raise(s.d, protocol.OnKickedOffline, *e)
-		s.log.Warn("kicked offline; not coming back by itself, so that two boards do not fight", "why", e.Msg)
-		return false, 0
-	case protocol.CodeSvrAccountFreqLimit:
-		return true, s.d.timing.slowRetry
-	case protocol.CodeUserSigExpired:
-		if s.linkUp() { // and not at each attempt after it
-			raise(s.d, protocol.OnUserSigExpired, *e)
-		}
-	case protocol.CodeLoginAuthFailed, protocol.CodeSvrAccountUserSigEmpty, protocol.CodeSvrAccountUserSigCheckFailed,
+// refusesLogin tells the codes that another UserSig, or the operator, can mend.
+func refusesLogin(c protocol.Code) bool {
+	switch c {
+	case protocol.CodeUserSigExpired, protocol.CodeLoginAuthFailed, protocol.CodeSvrAccountUserSigEmpty, protocol.CodeSvrAccountUserSigCheckFailed,
 		protocol.CodeSvrAccountUserSigCheckFailedEx, protocol.CodeSvrAccountUserSigMismatchPublicKey,
 		protocol.CodeSvrAccountUserSigMismatchID, protocol.CodeSvrAccountUserSigMismatchSDKAppID, protocol.CodeSvrAccountSDKAppIDNotFound,
 		protocol.CodeSvrAccountBlacklist, protocol.CodeSvrAccountInvalidUserSig, protocol.CodeSvrAccountNotFound:
-	default:
-		raise(s.d, protocol.OnConnectFailed, *e)
-		s.complain(slog.LevelWarn, "no link; trying again", e)
-		return true, 0
+		return true
 	}
-	raise(s.d, protocol.OnConnectFailed, *e)
-	s.complain(slog.LevelError, "the hub refuses the login", e, "again", auto)
-	if !auto {
+	return false
+}
+
+// verdict decides what follows a connection that ended with e: whether there is
+// to be another, and after how long (0: the usual backoff).
+func (s *session) verdict(e *protocol.Error) (again bool, after time.Duration) {
+	if e.Code == protocol.CodeLoginKickedOffByOther {
+		raise(s.d, protocol.OnKickedOffline, *e)
+		s.log.Warn("kicked offline; not coming back by itself, so that two boards do not fight", "why", e.Msg)
 		return false, 0
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sig != "" { // a program's: the configuration's may still do
-		s.sig = ""
-		return true, 0
+	if e.Code == protocol.CodeUserSigExpired && s.linkUp() { // and not at each attempt after it
+		raise(s.d, protocol.OnUserSigExpired, *e)
 	}
-	return true, s.d.timing.slowRetry
+	raise(s.d, protocol.OnConnectFailed, *e)
+	switch {
+	case refusesLogin(e.Code):
+		again, after = s.refused(e)
+		s.complain(slog.LevelError, "the hub refuses the login", e, "again", again)
+		return again, after
+	case e.Code == protocol.CodeSvrAccountFreqLimit:
+		s.complain(slog.LevelError, "the hub refuses all logins of the account for a while; trying again", e)
+		return true, s.d.timing.slowRetry
+	}
+	s.complain(slog.LevelWarn, "no link; trying again", e)
+	return true, 0
 }
 
 // reminder is how often a trouble that goes on is logged. Each attempt by
@@ -182,28 +182,6 @@ func (s *session) pause(d time.Duration) bool {
 	}
 }
 
-// ticket is the UserSig for the next attempt: a program's, or else, of an
-// automatic login, what lies on disk now.
-func (s *session) ticket() (string, error) {
-	s.mu.Lock()
-	sig := s.sig
-	s.mu.Unlock()
-	if sig != "" {
-		return sig, nil
-	}
-	return s.d.cfg.Sig()
-}
-
-// renew takes a new UserSig from a program and tries at once. Once the login
-// stood, the configuration's stays behind it, for when the hub refuses the new one.
-func (s *session) renew(sig string) {
-	stood := s.loggedIn()
-	s.mu.Lock()
-	s.sig, s.auto = sig, s.auto && stood
-	s.mu.Unlock()
-	s.hurry()
-}
-
 // hurry ends the wait for the next attempt.
 func (s *session) hurry() {
 	select {
@@ -233,8 +211,6 @@ func (s *session) endedWith() error {
 	return s.end
 }
 
-func (s *session) firstLogin() <-chan struct{} { return s.first }
-
 func (s *session) loggedIn() bool {
 	select {
 	case <-s.first:
@@ -252,6 +228,9 @@ func (s *session) setLink(state string, why *protocol.Error) {
 	}
 	if why != nil || state == "up" {
 		s.lastErr = why
+	}
+	if t := s.trial; t != nil && t.sig == s.used && why != nil {
+		t.last = why
 	}
 }
 

@@ -20,10 +20,10 @@ import (
 // TLS says how to trust the hub behind an mqtts address.
 type TLS struct {
 	CAFile string // PEM; empty: the system's
-	// Now is a time that is certainly past; nil: time.Now. A board without a
-	// clock battery boots in 1970. So certificates may be younger than Now, but
-	// not have run out before it.
-	Now func() time.Time
+	// Times gives the times that it may be, nil: now; a certificate that holds at
+	// one of them is taken. A board without a clock battery boots in 1970. So
+	// certificates may be younger, but not have run out before.
+	Times func() []time.Time
 }
 
 // dialer opens a connection's socket, and ends it from outside: paho itself
@@ -96,19 +96,34 @@ func (d *dialer) handshake(ctx context.Context, c net.Conn) (net.Conn, error) {
 			return nil, fmt.Errorf("the hub's CA: no certificate in %s", d.tls.CAFile)
 		}
 	}
-	now := time.Now
-	if d.tls.Now != nil {
-		now = d.tls.Now
+	times := func() []time.Time { return []time.Time{time.Now()} }
+	if d.tls.Times != nil {
+		times = d.tls.Times
 	}
 	t := tls.Client(c, &tls.Config{
 		ServerName: host, MinVersion: tls.VersionTLS12,
 		InsecureSkipVerify: true, // verified below: the library knows one time only for both ends of a validity
-		VerifyConnection:   func(s tls.ConnectionState) error { return verify(s.PeerCertificates, check, now()) },
+		VerifyConnection:   func(s tls.ConnectionState) error { return verifyAny(s.PeerCertificates, check, times()) },
 	})
 	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
 	return t, nil
+}
+
+// verifyAny checks a chain at several times. The error is that of the first.
+func verifyAny(chain []*x509.Certificate, o x509.VerifyOptions, times []time.Time) error {
+	first := errors.New("no time is known to judge the hub's certificate by")
+	for i, t := range times {
+		err := verify(chain, o, t)
+		if err == nil {
+			return nil
+		}
+		if i == 0 {
+			first = err
+		}
+	}
+	return first
 }
 
 // verify checks a chain at a time that is now or any later one, as far as the

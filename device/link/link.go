@@ -57,6 +57,7 @@ type Conn struct {
 	err        error // why down; set before it is closed
 	close      sync.Once
 	ended      chan struct{}
+	watchers   sync.WaitGroup // of subscriptions
 }
 
 // Refused is a login that the broker refused.
@@ -152,10 +153,21 @@ func (c *Conn) subscribe(ctx context.Context, filter string, timeout time.Durati
 	}
 }
 
-// Listen changes the live rooms that are listened to. It does not wait.
-func (c *Conn) Listen(add, remove []string) {
-	for _, t := range add {
-		c.client.Subscribe(t, 0, nil)
+// Listen changes the live rooms that are listened to. It does not wait: refused
+// hears, on another goroutine and not after Close, of what the broker does not grant.
+func (c *Conn) Listen(add, remove []string, refused func(filter string)) {
+	for _, filter := range add {
+		t := c.client.Subscribe(filter, 0, nil)
+		c.watchers.Go(func() {
+			select {
+			case <-t.Done():
+			case <-c.ended:
+				return
+			}
+			if t.(*mqtt.SubscribeToken).Result()[filter] > 2 { // 0x80 [MQTT-3.9.3], or inUse
+				refused(filter)
+			}
+		})
 	}
 	if len(remove) > 0 {
 		c.client.Unsubscribe(remove...)
@@ -178,7 +190,8 @@ func wait(ctx context.Context, t mqtt.Token, timeout time.Duration) error {
 // In is what comes. It is never closed: see Down.
 func (c *Conn) In() <-chan Message { return c.in }
 
-// Down is closed when the connection is lost; Err says why.
+// Down is closed when the connection is lost and all that had come is in In;
+// Err says why.
 func (c *Conn) Down() <-chan struct{} { return c.down }
 
 // Err is why the connection went down.
@@ -206,6 +219,7 @@ func (c *Conn) Close() {
 		c.client.Disconnect(quiesceMs)
 		c.dialer.end()
 		c.client.Disconnect(goneMs) // again, as the first does not wait for all
+		c.watchers.Wait()
 	})
 }
 
@@ -227,7 +241,7 @@ func why(ctx context.Context, p Params) error {
 			if err == nil && f.Bye != nil && f.Bye.Code != 0 {
 				return &Refused{f.Bye.Code, f.Bye.Msg}
 			}
-		case <-down: // what came before the end may still be on its way to us
+		case <-down: // what came before the end is taken first
 			down = nil
 			timer.Reset(lastWords)
 		case <-timer.C:

@@ -93,7 +93,8 @@ func TestConversation(t *testing.T) {
 	if m := <-c.In(); string(m.Payload) != "all" {
 		t.Errorf("%s", m.Payload)
 	}
-	c.Listen([]string{protocol.TopicLive(testApp, "room", 3)}, nil)
+	refused := make(chan string, 1)
+	c.Listen([]string{protocol.TopicLive(testApp, "room", 3)}, nil, func(filter string) { refused <- filter })
 	for granted := false; !granted; {
 		if err := b.server.Publish(protocol.TopicLive(testApp, "room", 3), []byte("live"), false, 0); err != nil {
 			t.Fatal(err)
@@ -105,9 +106,14 @@ func TestConversation(t *testing.T) {
 		default:
 		}
 	}
-	c.Listen(nil, []string{protocol.TopicLive(testApp, "room", 3)})
+	c.Listen(nil, []string{protocol.TopicLive(testApp, "room", 3)}, nil)
 	c.Close()
 	c.Close()
+	select {
+	case filter := <-refused:
+		t.Error("refused", filter)
+	default:
+	}
 	if err := c.Send(frame(1)); err != nil {
 		t.Error(err)
 	}
@@ -161,6 +167,19 @@ func TestSubscriptionRefused(t *testing.T) {
 	_, err := Dial(t.Context(), params(b.addr))
 	if err == nil || !strings.Contains(err.Error(), "refuses "+protocol.TopicToTerminal(testApp, "door", "t1")) {
 		t.Error(err)
+	}
+}
+
+func TestRoomRefused(t *testing.T) {
+	noneLeft(t)
+	b := startBroker(t, nil)
+	b.hook.subscribe = func(filter string) bool { return !strings.Contains(filter, "/live/") }
+	c := dial(t, params(b.addr))
+	room := protocol.TopicLive(testApp, "room", 3)
+	refused := make(chan string)
+	c.Listen([]string{room}, nil, func(filter string) { refused <- filter })
+	if got := <-refused; got != room {
+		t.Error(got)
 	}
 }
 

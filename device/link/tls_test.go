@@ -77,7 +77,14 @@ func (a *authority) server(from, to time.Time) *broker {
 func TestTLS(t *testing.T) {
 	noneLeft(t)
 	y := func(year int) time.Time { return time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC) }
-	at := func(year int) func() time.Time { return func() time.Time { return y(year) } }
+	at := func(years ...int) func() []time.Time {
+		return func() (times []time.Time) {
+			for _, year := range years {
+				times = append(times, y(year))
+			}
+			return times
+		}
+	}
 	ca := newAuthority(t, y(2030), y(2050))
 	good := ca.server(y(2031), y(2040))
 	other := newAuthority(t, y(2000), y(2050))
@@ -95,6 +102,9 @@ func TestTLS(t *testing.T) {
 		"the board boots in 1970":           {b: good, tls: TLS{ca.file, at(1970)}},
 		"the board's clock is a bit behind": {b: good, tls: TLS{ca.file, at(2030)}},
 		"the certificate has run out":       {b: good, tls: TLS{ca.file, at(2041)}, want: "expired"},
+		"a hub once said a wrong time":      {b: good, tls: TLS{ca.file, at(2045, 2035)}},
+		"it has run out by any clock":       {b: good, tls: TLS{ca.file, at(2045, 2041)}, want: "expired"},
+		"no time at all":                    {b: good, tls: TLS{ca.file, at()}, want: "no time"},
 		"the authority ran out before it":   {b: newAuthority(t, y(1999), y(2000)).server(y(2001), y(2040)), tls: TLS{other.file, at(1970)}, want: "unknown authority"},
 		"another authority":                 {b: good, tls: TLS{other.file, at(2035)}, want: "unknown authority"},
 		"the system's authorities":          {b: good, tls: TLS{"", at(2035)}, want: "unknown authority"},

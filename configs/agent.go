@@ -117,7 +117,7 @@ type Log struct {
 // Health is the board's heartbeat.
 type Health struct {
 	// Beat is how often the board tells the hub how far it has read and is told
-	// what it missed. 5s to 1h.
+	// what it missed. 5s to 1h; the hub may ask for less often.
 	Beat Duration `toml:"beat"`
 }
 
@@ -137,7 +137,7 @@ func DefaultAgent() Agent {
 		Journal: Journal{MaxEvents: 50_000, MaxBytes: 32 * MiB},
 		API:     API{Socket: "/run/herald/herald.sock", SocketGroup: "herald", MaxStreams: 32},
 		Log:     Log{Level: "info"},
-		Health:  Health{Beat: Duration(60 * time.Second)},
+		Health:  Health{Beat: Duration(30 * time.Second)},
 	}
 }
 

@@ -272,9 +272,8 @@ func (c *connection) welcomed(w *protocol.Welcome) error {
 	}
 	c.welcome = w
 	c.s.d.clock.tell(w.Time)
-	if w.BeatMs != 0 {
-		c.beat = time.Duration(w.BeatMs) * time.Millisecond
-	}
+	// The hub may have as many boards as want to be heard less often.
+	c.beat = max(c.beat, time.Duration(w.BeatMs)*time.Millisecond)
 	if w.Heads {
 		return nil // gotHeads goes on
 	}

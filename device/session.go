@@ -132,7 +132,7 @@ func (s *session) verdict(e *protocol.Error) (again bool, after time.Duration) {
 		s.log.Warn("kicked offline; not coming back by itself, so that two boards do not fight", "why", e.Msg)
 		return false, 0
 	}
-	if e.Code == protocol.CodeUserSigExpired && s.linkUp() { // and not at each attempt after it
+	if e.Code == protocol.CodeUserSigExpired && s.ranOut() {
 		raise(s.d, protocol.OnUserSigExpired, *e)
 	}
 	raise(s.d, protocol.OnConnectFailed, *e)

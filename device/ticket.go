@@ -16,6 +16,7 @@ type tickets struct {
 	trial  *trial // of one that a program gave and the hub has not judged yet; nil: none
 	used   string // in the newest attempt
 	worked string // the last that the hub accepted, whoever gave it
+	out    string // the last that is known to have run out
 }
 
 // trial is a UserSig that waits for the hub's verdict.
@@ -126,6 +127,18 @@ func (s *session) refused(e *protocol.Error) (again bool, after time.Duration) {
 	}
 	s.hurry()
 	return true, 0
+}
+
+// ranOut tells whether programs are to hear that the UserSig of the newest attempt
+// has run out: once, and not of one whose giver hears it anyway.
+func (s *session) ranOut() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.used == s.out || s.trial != nil && s.trial.sig == s.used {
+		return false
+	}
+	s.out = s.used
+	return true
 }
 
 // unanswered says why there is no verdict yet.

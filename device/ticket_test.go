@@ -1,6 +1,7 @@
 package device
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -48,6 +49,39 @@ func TestNewTicketWhileOnline(t *testing.T) {
 	b.mustSay("still there")
 	b.link("up")
 	b.status(t, protocol.LoggedIn, "door")
+}
+
+// TestTicketRunsOutOffline: the hub tells at the next attempt, and programs hear it
+// once, of one that worked and of the configuration's.
+func TestTicketRunsOutOffline(t *testing.T) {
+	noneLeft(t)
+	h := newHub(t)
+	name := func(h happening) string { return fmt.Sprint(h.Type, h.Code) }
+	b := start(t, config(t, h.addr))
+	if h.with(func() { h.refuse["door"] = expired }); code(b.tryLogin("door")) != protocol.CodeUserSigExpired {
+		t.Error("a login with what has run out")
+	}
+	h.with(func() { delete(h.refuse, "door") })
+	b.mustLogin()
+	h.with(func() { h.refuse["door"] = expired })
+	h.cut()
+	if got := b.await(1, name); got != "onUserSigExpired6206" {
+		t.Error(got)
+	}
+	cfg := config(t, h.addr)
+	cfg.User = "door"
+	var asked atomic.Int32
+	cfg.Sig = func() (string, error) { asked.Add(1); return sig(t, "door", testApp), nil }
+	b = startWith(t, cfg, func(d *Device) { d.timing.slowRetry = time.Millisecond })
+	if got := b.await(1, name); got != "onUserSigExpired6206" {
+		t.Error(got)
+	}
+	for n := asked.Load(); asked.Load() < n+3; {
+		time.Sleep(time.Millisecond)
+	}
+	if _, last := b.journal.Bounds(); last != 1 {
+		t.Errorf("it is raised at each attempt: %d events", last)
+	}
 }
 
 // TestWorseTicketWhileOnline: one that the hub refuses costs the one that works nothing.

@@ -14,8 +14,8 @@ import (
 
 const (
 	chunkBytes = 64 << 10 // of the pushes and heads in one frame, about
-	// beatMs is how often a terminal is asked to beat: a push that the broker had
-	// to drop is missed for no longer.
+	// beatMs is how close a terminal's beats may be. A push that the broker had to
+	// drop is missed until the next one.
 	beatMs = 30_000
 )
 

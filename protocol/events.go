@@ -222,7 +222,7 @@ var (
 		Listen: []string{"sdk"},
 	})
 	OnUserSigExpired = DeclareEvent[Error](EventInfo{
-		Name: "im.onUserSigExpired", Doc: "the UserSig ran out while online; log in with a new one", Listen: []string{"sdk"},
+		Name: "im.onUserSigExpired", Doc: "the UserSig in use ran out; log in with a new one", Listen: []string{"sdk"},
 	})
 	OnRecvC2CTextMessage = DeclareEvent[C2CTextEvent](EventInfo{
 		Name: "im.onRecvC2CTextMessage", Doc: "a text from an account", Listen: []string{"simple"},

@@ -76,7 +76,7 @@ type Welcome struct {
 	Eras     []Era      `cbor:"6,keyasint"`           // the hub's newest eras, oldest first, at most 16
 	Heads    bool       `cbor:"7,keyasint,omitempty"` // heads frames follow
 	Live     []LiveRoom `cbor:"8,keyasint,omitempty"` // live rooms the user is a member of
-	BeatMs   uint32     `cbor:"9,keyasint,omitempty"` // how often the hub wants a beat; 0: as the terminal likes
+	BeatMs   uint32     `cbor:"9,keyasint,omitempty"` // the hub wants beats no closer than this; 0: as the terminal likes
 	// Common is the newest of the hello's eras that the hub has too, by
 	// ordinal and ID; 0 if none is, or the hello had none. Where the hello had
 	// some and Common is not the hub's newest era, the heads that follow bear Was.

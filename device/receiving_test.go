@@ -363,3 +363,20 @@ func TestLiveRoomRefused(t *testing.T) {
 		t.Error(len(asked[later]), len(asked[never]), log.String())
 	}
 }
+
+// TestBeat: the board's own setting counts, unless the hub wants to be heard less
+// often.
+func TestBeat(t *testing.T) {
+	b := start(t, config(t, newHub(t).addr))
+	b.mustLogin()
+	s, err := b.current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for hub, want := range map[uint32]time.Duration{0: time.Hour, 30_000: time.Hour, 7_200_000: 2 * time.Hour} {
+		c := s.newConnection(nil, 7)
+		if err := c.welcomed(&protocol.Welcome{Boot: 7, Time: hubTime, BeatMs: hub, Heads: true}); err != nil || c.beat != want {
+			t.Errorf("the hub asks for %d ms: %v, %v", hub, c.beat, err)
+		}
+	}
+}

@@ -262,6 +262,7 @@ func (c *connection) bye(b *protocol.Bye) error {
 	case b.Code == 0:
 		return errors.New("the hub ended the session")
 	}
+	c.s.pardoned = b.Operator
 	return loginError(b.Code, b.Msg)
 }
 

@@ -17,7 +17,7 @@ import (
 // says when to try again; else it is nil.
 func (d *Device) autoLogin() <-chan time.Time {
 	d.mu.Lock()
-	taken := d.taken || d.destroyed || d.session != nil
+	taken := d.taken || d.destroyed || d.session != nil && !d.session.over()
 	d.mu.Unlock()
 	if d.cfg.User == "" || taken {
 		return nil

@@ -281,6 +281,33 @@ func TestByeBeforeTheEnd(t *testing.T) {
 	}
 }
 
+// TestKickedBoard: one that is configured to be logged in comes back when it was
+// the operator who ended its session, or asks it to. It leaves its place to another
+// that has logged in.
+func TestKickedBoard(t *testing.T) {
+	noneLeft(t)
+	h := newHub(t)
+	cfg := config(t, h.addr)
+	cfg.User, cfg.Sig = "door", func() (string, error) { return sig(t, "door", testApp), nil }
+	b := startWith(t, cfg, func(d *Device) { d.timing.slowRetry = time.Millisecond })
+	kicks := 0
+	kick := func(operator bool) {
+		t.Helper()
+		b.link("up")
+		h.send("door", &protocol.Frame{Bye: &protocol.Bye{Code: protocol.CodeLoginKickedOffByOther, Operator: operator}})
+		kicks++
+		b.await(kicks, func(h happening) string { return fmt.Sprint(h.Type) })
+	}
+	kick(true)
+	kick(true)
+	kick(false)
+	for b.Status().LoginStatus != protocol.LoggedOut {
+		time.Sleep(time.Millisecond)
+	}
+	b.Retry()
+	b.link("up")
+}
+
 func TestTicketRunsOut(t *testing.T) {
 	noneLeft(t)
 	h := newHub(t)

@@ -35,8 +35,9 @@ type session struct {
 	calls  chan *call
 	alive  atomic.Int64 // Device.uptime, in ns, at which the connection's loop last went round; 0: no connection
 
-	// Of run: the trouble that was logged last, and when.
-	complained   protocol.Code
+	// Of run.
+	pardoned     bool          // the hub's last bye was the operator's, see protocol.Bye
+	complained   protocol.Code // the trouble that was logged last
 	complainedAt time.Time
 
 	mu          sync.Mutex
@@ -129,6 +130,10 @@ func refusesLogin(c protocol.Code) bool {
 func (s *session) verdict(e *protocol.Error) (again bool, after time.Duration) {
 	if e.Code == protocol.CodeLoginKickedOffByOther {
 		raise(s.d, protocol.OnKickedOffline, *e)
+		if s.mayReturn() {
+			s.log.Warn("kicked offline by the operator; coming back, as configured", "why", e.Msg, "after", s.d.timing.slowRetry)
+			return true, s.d.timing.slowRetry
+		}
 		s.log.Warn("kicked offline; not coming back by itself, so that two boards do not fight", "why", e.Msg)
 		return false, 0
 	}
@@ -147,6 +152,15 @@ func (s *session) verdict(e *protocol.Error) (again bool, after time.Duration) {
 	}
 	s.complain(slog.LevelWarn, "no link; trying again", e)
 	return true, 0
+}
+
+// mayReturn tells whether a session that was kicked may come back by itself.
+func (s *session) mayReturn() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pardoned := s.pardoned
+	s.pardoned = false
+	return pardoned && s.auto
 }
 
 // reminder is how often a trouble that goes on is logged. Each attempt by

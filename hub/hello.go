@@ -45,8 +45,10 @@ func (h *Hub) hello(l *login, boot uint64, in *protocol.Hello) error {
 		return nil
 	}
 	for _, k := range kicked {
-		h.dismiss(protocol.CodeLoginKickedOffByOther,
-			"the account "+k.user+" logged in on another terminal of the platform "+k.platform, []ending{{k.login, k.boot}})
+		h.dismiss(protocol.Bye{
+			Code: protocol.CodeLoginKickedOffByOther,
+			Msg:  "the account " + k.user + " logged in on another terminal of the platform " + k.platform,
+		}, []ending{{k.login, k.boot}})
 	}
 	ctx, cancel := h.store.ReadContext(h.life)
 	defer cancel()

@@ -49,11 +49,11 @@ func (h *Hub) carryOut(o store.Order) {
 	all := func(*login) bool { return true }
 	switch o.Kind {
 	case store.OrderKick:
-		h.dismiss(protocol.CodeLoginKickedOffByOther, "the operator ended the session", h.table.end(o.User, all))
+		h.dismiss(protocol.Bye{Code: protocol.CodeLoginKickedOffByOther, Msg: "the operator ended the session", Operator: true}, h.table.end(o.User, all))
 	case store.OrderBlock:
-		h.dismiss(protocol.CodeSvrAccountBlacklist, "the account "+o.User+" is blocked", h.table.end(o.User, all))
+		h.dismiss(protocol.Bye{Code: protocol.CodeSvrAccountBlacklist, Msg: "the account " + o.User + " is blocked"}, h.table.end(o.User, all))
 	case store.OrderKey:
-		h.dismiss(protocol.CodeSvrAccountInvalidUserSig, "the key that made the UserSig is no longer in force: get a new UserSig",
+		h.dismiss(protocol.Bye{Code: protocol.CodeSvrAccountInvalidUserSig, Msg: "the key that made the UserSig is no longer in force: get a new UserSig"},
 			h.table.end("", func(l *login) bool { return l.keyID == o.Arg || l.keyID == "" }))
 	default:
 		h.log.Warn("unknown order: a newer herald-hub gave it", "kind", o.Kind)
@@ -69,7 +69,7 @@ func (h *Hub) expire(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		gone, next := h.table.endExpired(h.cfg.Now())
-		h.dismiss(protocol.CodeSvrAccountUserSigExpired, "the UserSig has expired: get a new one", gone)
+		h.dismiss(protocol.Bye{Code: protocol.CodeSvrAccountUserSigExpired, Msg: "the UserSig has expired: get a new one"}, gone)
 		if next == 0 || next > longest {
 			next = longest
 		}

@@ -396,7 +396,7 @@ func TestOrders(t *testing.T) {
 			if x == idle {
 				boot = 0
 			}
-			if b := x.byeFrame(); b.Code != code || b.Boot != boot || b.Msg == "" {
+			if b := x.byeFrame(); b.Code != code || b.Boot != boot || b.Msg == "" || b.Operator != (x == kicked) {
 				t.Errorf("%s: bye %+v", x.login.user, b)
 			}
 		}

@@ -348,16 +348,21 @@ func (h *Hub) Gone(p *broker.Peer, _ []byte) {
 }
 
 // dismiss tells terminals why their connections end, and ends them.
-func (h *Hub) dismiss(code protocol.Code, msg string, gone []ending) {
+func (h *Hub) dismiss(why protocol.Bye, gone []ending) {
 	for _, e := range gone {
-		h.log.Info("session ended", "user", e.user, "terminal", e.terminal, "code", code, "reason", msg)
-		h.bye(e.user, e.terminal, e.boot, code, msg)
+		h.log.Info("session ended", "user", e.user, "terminal", e.terminal, "code", why.Code, "reason", why.Msg)
+		why.Boot = e.boot
+		h.sayBye(e.user, e.terminal, why)
 		h.wire.Disconnect(e.clientID)
 	}
 }
 
 // bye tells a terminal that its boot is over, and why.
 func (h *Hub) bye(user, terminal string, boot uint64, code protocol.Code, msg string) {
-	h.metrics.byes(code)
-	h.publish(protocol.TopicToTerminal(h.app, user, terminal), &protocol.Frame{Bye: &protocol.Bye{Boot: boot, Code: code, Msg: msg}}, 1)
+	h.sayBye(user, terminal, protocol.Bye{Boot: boot, Code: code, Msg: msg})
+}
+
+func (h *Hub) sayBye(user, terminal string, why protocol.Bye) {
+	h.metrics.byes(why.Code)
+	h.publish(protocol.TopicToTerminal(h.app, user, terminal), &protocol.Frame{Bye: &why}, 1)
 }

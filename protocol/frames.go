@@ -292,6 +292,9 @@ type Bye struct {
 	Boot uint64 `cbor:"1,keyasint,omitempty"` // the session that ends; 0: the terminal's present one
 	Code Code   `cbor:"2,keyasint,omitempty"`
 	Msg  string `cbor:"3,keyasint,omitempty"`
+	// Operator: a person at the hub ended it, and no other login did. A board that
+	// is configured to be logged in may come back.
+	Operator bool `cbor:"4,keyasint,omitempty"`
 }
 
 // Elem is the kind of a message's element, as in the document's message object.

@@ -33,6 +33,8 @@ func (o *options) user() *cobra.Command {
 		}
 		return tx.AddOrder(ctx, store.Order{App: app, Kind: store.OrderKick, User: user}, now)
 	})
+	kick.Long = `End an account's sessions. A board that logs in by its configuration comes back
+after a minute, unless its UserSig is void; a program has to log in again.`
 	kick.Flags().BoolVar(&revoke, "revoke", false, "also make void all UserSigs issued up to now")
 	cmd.AddCommand(
 		o.act("add USER", "Make an account", func(ctx context.Context, tx *store.Tx, app protocol.AppID, user string) error {

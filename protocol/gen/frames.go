@@ -100,6 +100,9 @@ func frameSamples() []frameSample {
 		{"bye", "the account logged in elsewhere", protocol.Frame{Bye: &protocol.Bye{
 			Boot: boot, Code: protocol.CodeLoginKickedOffByOther, Msg: "the account logged in on another linux terminal",
 		}}},
+		{"bye-operator", "the operator ended the session", protocol.Frame{Bye: &protocol.Bye{
+			Boot: boot, Code: protocol.CodeLoginKickedOffByOther, Msg: "the operator ended the session", Operator: true,
+		}}},
 		{"bye-will", "the will of a terminal: its connection is gone", protocol.Frame{Boot: boot, Bye: &protocol.Bye{Boot: boot}}},
 	}
 }

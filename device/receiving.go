@@ -56,10 +56,7 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 				continue
 			}
 			gap, err := s.inbox.Apply(tx, l.Log, l.Entries, func(e *protocol.Entry) error {
-				ev, ok := s.event(l.Log, e)
-				if ok {
-					events = append(events, ev)
-				}
+				events = append(events, s.events(l.Log, e)...)
 				return nil
 			})
 			if err != nil {
@@ -82,21 +79,31 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 	})
 }
 
-// event is what programs are told of an entry; ok is false where they are told
-// nothing.
-func (s *session) event(log string, e *protocol.Entry) (ev protocol.Occurrence, ok bool) {
-	if e.Kind != protocol.EntryMessage || e.From == s.user && e.Term == s.d.terminal {
-		return ev, false
+// events are what programs are told of an entry. A step of an invitation is a
+// message, too.
+func (s *session) events(log string, e *protocol.Entry) (out []protocol.Occurrence) {
+	if e.From == s.user && e.Term == s.d.terminal {
+		return nil
 	}
-	kind, a, b := protocol.ParseLog(log)
-	ev, err := s.messageEvent(kind, a, protocol.Peer(a, b, s.user), e)
-	if err != nil {
-		// It came through the hub's checks, so a newer side wrote it. The
-		// cursor must go past it, or nothing behind it would ever arrive.
-		s.log.Warn("an entry that cannot be read is left out", "log", log, "seq", e.Seq, "err", err)
-		return ev, false
+	tell := func(ev protocol.Occurrence, err error) {
+		switch {
+		case err != nil:
+			// It came through the hub's checks, so a newer side wrote it. The
+			// cursor must go past it, or nothing behind it would ever arrive.
+			s.log.Warn("an entry that cannot be read is left out", "log", log, "seq", e.Seq, "err", err)
+		case ev.Info != nil:
+			out = append(out, ev)
+		}
 	}
-	return ev, ev.Info != nil
+	switch e.Kind {
+	case protocol.EntryMessage, protocol.EntrySignaling:
+		kind, a, b := protocol.ParseLog(log)
+		tell(s.messageEvent(kind, a, protocol.Peer(a, b, s.user), e))
+	}
+	if e.Kind == protocol.EntrySignaling {
+		tell(s.signalingEvent(e))
+	}
+	return out
 }
 
 // messageEvent is the event of a message; without Info for an element that

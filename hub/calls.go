@@ -41,6 +41,13 @@ func (h *Hub) bind() error {
 	protocol.Bind(t, protocol.JoinGroup, h.joinGroup)
 	protocol.Bind(t, protocol.QuitGroup, h.quitGroup)
 	protocol.Bind(t, protocol.DismissGroup, h.dismissGroup)
+	protocol.Bind(t, protocol.Invite, h.invite)
+	protocol.Bind(t, protocol.InviteInGroup, h.inviteInGroup)
+	protocol.Bind(t, protocol.Cancel, h.cancel)
+	protocol.Bind(t, protocol.Accept, h.accept)
+	protocol.Bind(t, protocol.Reject, h.reject)
+	protocol.Bind(t, protocol.GetSignalingInfo, h.getSignalingInfo)
+	protocol.Bind(t, protocol.AddInvitedSignaling, h.addInvitedSignaling)
 	if missing := t.Unbound(protocol.Hub); len(missing) > 0 {
 		return fmt.Errorf("nothing answers %s", strings.Join(missing, ", "))
 	}

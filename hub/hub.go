@@ -134,6 +134,8 @@ type Hub struct {
 	life context.Context // bounds reads; ends when the hub is to stop
 	end  context.CancelFunc
 
+	timeouts chan struct{} // an invitation has come that may be the next to time out
+
 	failing atomic.Pointer[error] // what the writer's last try failed with
 	broken  chan error            // why the hub cannot go on: takes one
 }
@@ -161,7 +163,7 @@ func newHub(cfg Config, log *slog.Logger, st *store.Store, w wire) (*Hub, error)
 	h := &Hub{
 		cfg: cfg, log: log.With("room", "hub"), store: st, wire: w,
 		table: newTable(), lock: newLock(cfg.LockAfterFailures), queue: newQueue(), seen: newSeen(),
-		complaints: rate.NewLimiter(10, 50), broken: make(chan error, 1),
+		complaints: rate.NewLimiter(10, 50), broken: make(chan error, 1), timeouts: make(chan struct{}, 1),
 	}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.metrics = newMetrics(h)
@@ -311,7 +313,7 @@ func (h *Hub) start() (stop func() error, abort func()) {
 	var writing, others sync.WaitGroup
 	writing.Go(func() { w.run(ctx, hard) })
 	writing.Go(func() { e.run(w.results) })
-	for _, f := range []func(context.Context){h.keepSeen, h.obey, h.expire} {
+	for _, f := range []func(context.Context){h.keepSeen, h.obey, h.expire, h.timeOut} {
 		others.Go(func() { f(ctx) })
 	}
 	return func() error {

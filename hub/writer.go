@@ -11,7 +11,7 @@ import (
 
 // writeJob is any other thing to be written than what terminals ask for.
 type writeJob struct {
-	f    func(context.Context, *store.Tx) error
+	f    func(context.Context, Caller) error
 	done chan error // takes one
 }
 
@@ -20,6 +20,12 @@ func (*writeJob) cost() int { return 256 }
 // write runs f in the writer's next transaction, within a savepoint of its own,
 // and waits for the commit.
 func (h *Hub) write(f func(context.Context, *store.Tx) error) error {
+	return h.act(func(ctx context.Context, c Caller) error { return f(ctx, c.tx) })
+}
+
+// act is write for what has something to hand out: its Caller is no terminal, but
+// the hub itself.
+func (h *Hub) act(f func(context.Context, Caller) error) error {
 	j := &writeJob{f, make(chan error, 1)}
 	if err := h.queue.push(j); err != nil {
 		return err
@@ -213,9 +219,13 @@ func (w *writer) one(ctx context.Context, tx *store.Tx, j job, res *results) err
 	case *probe:
 		res.out = append(res.out, j)
 	case *writeJob:
-		err := tx.Savepoint(ctx, func() error { return j.f(ctx, tx) })
-		if err != nil && (store.Outage(err) || errors.As(err, new(*store.SavepointError))) {
-			return err
+		c := Caller{App: w.hub.app, tx: tx, res: res, now: w.plan.now}
+		err := tx.Savepoint(ctx, func() error { return j.f(ctx, c) })
+		if err != nil {
+			if store.Outage(err) || errors.As(err, new(*store.SavepointError)) {
+				return err
+			}
+			res.out = res.out[:mark]
 		}
 		res.done = append(res.done, func() { j.done <- err })
 	}

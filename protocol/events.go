@@ -25,7 +25,7 @@ type EventInfo struct {
 func (e *EventInfo) Type() string { _, t, _ := strings.Cut(e.Name, "."); return t }
 
 // Categories are the names that "listen" accepts in this version.
-var Categories = []string{"sdk", "simple", "advanced", "device"}
+var Categories = []string{"sdk", "simple", "advanced", "device", "signaling"}
 
 // Event is a declared event with the type of its data.
 type Event[T any] struct{ info *EventInfo }
@@ -239,6 +239,21 @@ var (
 	OnMessageStatusChanged = DeclareEvent[MessageStatusEvent](EventInfo{
 		Name: "im.onMessageStatusChanged", Doc: "a message that was answered with queued has been stored by the hub, or refused",
 		Listen: []string{"simple", "advanced"},
+	})
+	OnReceiveNewInvitation = DeclareEvent[InvitationEvent](EventInfo{
+		Name: "im.onReceiveNewInvitation", Doc: "the account is invited", Listen: []string{"signaling"},
+	})
+	OnInviteeAccepted = DeclareEvent[InviteeEvent](EventInfo{
+		Name: "im.onInviteeAccepted", Doc: "an invitee has accepted; it may be this account, on another terminal", Listen: []string{"signaling"},
+	})
+	OnInviteeRejected = DeclareEvent[InviteeEvent](EventInfo{
+		Name: "im.onInviteeRejected", Doc: "an invitee has rejected; it may be this account, on another terminal", Listen: []string{"signaling"},
+	})
+	OnInvitationCancelled = DeclareEvent[CancelledEvent](EventInfo{
+		Name: "im.onInvitationCancelled", Doc: "the inviter has taken an invitation back", Listen: []string{"signaling"},
+	})
+	OnInvitationTimeout = DeclareEvent[InvitationTimeoutEvent](EventInfo{
+		Name: "im.onInvitationTimeout", Doc: "an invitation has ended without the answer of some", Listen: []string{"signaling"},
 	})
 	OnStoreReplaced = DeclareEvent[StoreReplacedEvent](EventInfo{
 		Name: "device.onStoreReplaced", Doc: "the board's store was damaged: it was set aside and a new one begun", Listen: []string{"device"},

@@ -181,6 +181,9 @@ type EntryKind uint8
 const (
 	EntryMessage EntryKind = 1 // body: Message
 	EntryTip     EntryKind = 2 // body: Tip; a change of the group
+	// EntrySignaling is a step of an invitation. Only the hub writes it; its body is
+	// a Signaling.
+	EntrySignaling EntryKind = 3
 )
 
 // Entry is one entry of a log. A terminal that does not know its Kind moves

@@ -141,6 +141,26 @@ func describeEvent(e client.Event) (at int64, says string, err error) {
 			}
 			return 0, fmt.Sprintf("message %s not sent: %v", d.MsgID, &protocol.Error{Code: d.Code, Msg: d.Msg})
 		})
+	case protocol.OnReceiveNewInvitation.Info().Name:
+		return describe(e, func(d protocol.InvitationEvent) (int64, string) {
+			return 0, fmt.Sprintf("%s invites %s (%s)  %s", d.Inviter, strings.Join(d.InviteeList, ", "), d.InviteID, quoted(d.Data))
+		})
+	case protocol.OnInviteeAccepted.Info().Name:
+		return describe(e, func(d protocol.InviteeEvent) (int64, string) {
+			return 0, fmt.Sprintf("%s accepts (%s)  %s", d.Invitee, d.InviteID, quoted(d.Data))
+		})
+	case protocol.OnInviteeRejected.Info().Name:
+		return describe(e, func(d protocol.InviteeEvent) (int64, string) {
+			return 0, fmt.Sprintf("%s rejects (%s)  %s", d.Invitee, d.InviteID, quoted(d.Data))
+		})
+	case protocol.OnInvitationCancelled.Info().Name:
+		return describe(e, func(d protocol.CancelledEvent) (int64, string) {
+			return 0, fmt.Sprintf("%s cancels (%s)  %s", d.Inviter, d.InviteID, quoted(d.Data))
+		})
+	case protocol.OnInvitationTimeout.Info().Name:
+		return describe(e, func(d protocol.InvitationTimeoutEvent) (int64, string) {
+			return 0, fmt.Sprintf("no answer of %s (%s)", strings.Join(d.InviteeList, ", "), d.InviteID)
+		})
 	case protocol.OnStoreReplaced.Info().Name:
 		return describe(e, func(d protocol.StoreReplacedEvent) (int64, string) {
 			return 0, "the store was damaged and is replaced: " + d.Reason + "; the old one is " + d.SetAside

@@ -34,6 +34,11 @@ func TestEventLines(t *testing.T) {
 		{occur(t, protocol.OnConnectSuccess, protocol.Empty{}), "12:00:00  link: up"},
 		{occur(t, protocol.OnConnectFailed, protocol.Error{Code: 9508, Msg: "refused"}), "12:00:00  link: down: refused (code 9508)"},
 		{occur(t, protocol.OnKickedOffline, protocol.Error{Code: 6208, Msg: "elsewhere"}), "12:00:00  login ended: elsewhere (code 6208)"},
+		{occur(t, protocol.OnReceiveNewInvitation, protocol.InvitationEvent{InviteID: "I", Inviter: "door", InviteeList: []string{"a", "b"}, Data: "x"}), `12:00:00  door invites a, b (I)  "x"`},
+		{occur(t, protocol.OnInviteeAccepted, protocol.InviteeEvent{InviteID: "I", Invitee: "a", Data: "x"}), `12:00:00  a accepts (I)  "x"`},
+		{occur(t, protocol.OnInviteeRejected, protocol.InviteeEvent{InviteID: "I", Invitee: "a", Data: "x"}), `12:00:00  a rejects (I)  "x"`},
+		{occur(t, protocol.OnInvitationCancelled, protocol.CancelledEvent{InviteID: "I", Inviter: "door", Data: "x"}), `12:00:00  door cancels (I)  "x"`},
+		{occur(t, protocol.OnInvitationTimeout, protocol.InvitationTimeoutEvent{InviteID: "I", InviteeList: []string{"a", "b"}}), "12:00:00  no answer of a, b (I)"},
 		{occur(t, protocol.OnStoreReplaced, protocol.StoreReplacedEvent{Reason: "bad page", SetAside: "/f"}), "12:00:00  the store was damaged and is replaced: bad page; the old one is /f"},
 	} {
 		sh := newShell("", nil, nil)

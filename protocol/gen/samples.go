@@ -10,16 +10,17 @@ import (
 // The house that all examples are of: a board at the door, one in the flat, and
 // a group of those who live there.
 const (
-	app     = protocol.AppID(1400000001)
-	door    = "door"
-	indoor  = "indoor"
-	family  = "family"
-	board   = "board"    // both terminals' name
-	lobby   = "lobby"    // a live room
-	seconds = 1760000000 // the hub's time, Unix seconds
-	millis  = seconds * 1000
-	boot    = 0x5eed0000c0ffee01
-	epoch   = 3
+	app      = protocol.AppID(1400000001)
+	door     = "door"
+	indoor   = "indoor"
+	family   = "family"
+	inviteID = "H4PXNW5GOYSKLC3TSQFJ7AEB2M"
+	board    = "board"    // both terminals' name
+	lobby    = "lobby"    // a live room
+	seconds  = 1760000000 // the hub's time, Unix seconds
+	millis   = seconds * 1000
+	boot     = 0x5eed0000c0ffee01
+	epoch    = 3
 )
 
 // msgID is the id of the message that door numbered cseq.
@@ -72,6 +73,19 @@ func methodSamples() []methodSample {
 		method(protocol.JoinGroup, `{"groupId":"family","msg":"It is the door"}`, none),
 		method(protocol.QuitGroup, `{"groupId":"family"}`, none),
 		method(protocol.DismissGroup, `{"groupId":"family"}`, none),
+
+		method(protocol.SetSignalingListener, `{"stream":"default"}`, none, `{}`, ``),
+		method(protocol.RemoveSignalingListener, `{"stream":"default"}`, none, `{}`, ``),
+		method(protocol.Invite, `{"invitee":"indoor","data":"{\"bell\":\"long\"}","timeout":45}`, protocol.InviteResponse{InviteID: inviteID}),
+		method(protocol.InviteInGroup, `{"groupId":"family","inviteeList":["indoor","phone"],"data":"dinner","timeout":0}`,
+			protocol.InviteResponse{InviteID: inviteID}),
+		method(protocol.Cancel, `{"inviteId":"`+inviteID+`","data":"never mind"}`, none),
+		method(protocol.Accept, `{"inviteId":"`+inviteID+`","data":"coming"}`, none),
+		method(protocol.Reject, `{"inviteId":"`+inviteID+`","data":"not now"}`, none),
+		method(protocol.GetSignalingInfo, `{"msgId":"`+inviteID+`-17","userId":"indoor"}`, protocol.SignalingInfoResponse{SignalingInfo: protocol.SignalingInfo{
+			InviteID: inviteID, Inviter: door, InviteeList: []string{indoor}, Data: "never mind", Timeout: 45, ActionType: protocol.SignalingCancel,
+		}}),
+		method(protocol.AddInvitedSignaling, `{"inviteId":"`+inviteID+`","data":"{\"bell\":\"long\"}"}`, none, `{"inviteId":"`+inviteID+`","data":"{\"bell\":\"long\"}","timeout":3}`),
 
 		method(protocol.GetStatus, `{}`, protocol.StatusResponse{
 			Version: "1.0.0", UserID: door, SDKAppID: app, Terminal: board, LoginStatus: protocol.LoggedIn,
@@ -127,6 +141,13 @@ func eventSamples() []eventSample {
 		event(protocol.OnMessageStatusChanged, protocol.MessageStatusEvent{
 			MsgID: msgID(42), Status: protocol.StatusFailed, Code: protocol.CodeSvrMsgToAccountNotFound, Msg: "the receiver does not exist",
 		}),
+		event(protocol.OnReceiveNewInvitation, protocol.InvitationEvent{
+			InviteID: inviteID, Inviter: door, InviteeList: []string{indoor}, Data: `{"bell":"long"}`,
+		}),
+		event(protocol.OnInviteeAccepted, protocol.InviteeEvent{InviteID: inviteID, Invitee: indoor, Data: "coming"}),
+		event(protocol.OnInviteeRejected, protocol.InviteeEvent{InviteID: inviteID, Invitee: indoor, Data: "not now"}),
+		event(protocol.OnInvitationCancelled, protocol.CancelledEvent{InviteID: inviteID, Inviter: door, Data: "never mind"}),
+		event(protocol.OnInvitationTimeout, protocol.InvitationTimeoutEvent{InviteID: inviteID, InviteeList: []string{indoor}}),
 		event(protocol.OnStoreReplaced, protocol.StoreReplacedEvent{
 			Reason: "invalid database", SetAside: "/var/lib/herald/agent.db.damaged-1760000000",
 		}),

@@ -71,7 +71,15 @@ func FuzzDecodeMessage(f *testing.F) {
 		}
 		f.Add(b)
 	}
+	step, err := EncodeSignaling(SignalingStep{InviteID: "I", Inviter: "a", InviteeList: []string{"b"}, ActionType: SignalingInvite}, []string{"a", "b"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(step)
 	f.Fuzz(func(t *testing.T, body []byte) {
+		if _, _, err := DecodeSignaling(body); err != nil {
+			checkCode(t, err, CodeInvalidMsgElem, CodeSvrBodySizeLimit)
+		}
 		m, err := DecodeMessage(body)
 		if err != nil {
 			checkCode(t, err, CodeInvalidMsgElem, CodeSvrBodySizeLimit)

@@ -149,8 +149,8 @@ func TestInviteIsPushed(t *testing.T) {
 	indoor := r.online("indoor", "t1")
 	id := door.invite("indoor", 30)
 	indoor.wants(t, "im.accept", step(id, "yes"), 0)
-	for _, x := range []*term{door2, indoor} {
-		x.frames = nil
+	if got := door2.steps(2); got[0] != "1door[indoor]ring" || got[1] != "3indoor[indoor]yes" {
+		t.Errorf("%q", got)
 	}
 	id = door.invite("indoor", 30)
 	if got := door2.steps(1); got[0] != "1door[indoor]ring" {

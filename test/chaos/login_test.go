@@ -183,10 +183,16 @@ func TestOperatorWhileRunning(t *testing.T) {
 	a.await("the kick", func(ev []event) bool { return has(ev, protocol.OnKickedOffline.Info().Name) })
 	sig, err := h.hub.UserSig(h.ctx, "door")
 	must(t, err)
-	h.poll("the logout", func() bool { return a.status().LoginStatus == protocol.LoggedOut })
-	must(t, a.login("door", sig))
+	ended := func(with protocol.Code) func() bool {
+		return func() bool {
+			st := a.status()
+			return st.Link != "up" && st.LastError != nil && st.LastError.Code == with
+		}
+	}
+	h.poll("the end of the session", ended(protocol.CodeLoginKickedOffByOther))
+	must(t, a.login("door", sig)) // at once: by itself it comes back after a minute
 	must(t, func() error { _, err := h.hub.Command(h.ctx, "user", "block", "door"); return err }())
-	h.poll("the end of the blocked session", func() bool { return a.status().LoginStatus == protocol.LoggedOut })
+	h.poll("the end of the blocked session", ended(protocol.CodeSvrAccountBlacklist))
 	if got := code(t, a.login("door", sig)); got != protocol.CodeSvrAccountBlacklist {
 		t.Errorf("a blocked account's login got code %d", got)
 	}

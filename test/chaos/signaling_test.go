@@ -62,7 +62,7 @@ func TestInvitations(t *testing.T) {
 	indoor.start() // too late for this one: its end is all that is heard
 	indoor.awaitInvitations("onReceiveNewInvitation ring", "onReceiveNewInvitation ring", "onInvitationTimeout ")
 
-	door.invite("indoor", 2)
+	door.invite("indoor", 10) // long enough to be heard on a slow machine
 	indoor.await("the last ring", func(ev []event) bool { return len(invitations(ev)) == 4 })
 	h.hub.Kill()
 	h.startHub()

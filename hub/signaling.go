@@ -22,8 +22,8 @@ import (
 // keepInvites is how long an invitation can be asked for after its end.
 const keepInvites = 24 * time.Hour
 
-// step writes a step of an invitation into its log. It returns the entry's seq.
-// list is whom it concerns, from "" is nobody's: the time's.
+// step writes a step of an invitation into its log and returns the entry's seq.
+// list is whom the step is about. The Caller of a timeout has no user.
 func (h *Hub) step(ctx context.Context, c Caller, i store.Invite, action protocol.SignalingAction, list []string, data string) (uint64, error) {
 	invitees, err := c.tx.Invitees(ctx, c.App, i.ID)
 	if err != nil {

@@ -293,11 +293,16 @@ func TestKickedBoard(t *testing.T) {
 	kicks := 0
 	kick := func(operator bool) {
 		t.Helper()
-		b.link("up")
+		before := h.count()
 		h.send("door", &protocol.Frame{Bye: &protocol.Bye{Code: protocol.CodeLoginKickedOffByOther, Operator: operator}})
 		kicks++
 		b.await(kicks, func(h happening) string { return fmt.Sprint(h.Type) })
+		if operator { // the link is down by the next hello: up is up again
+			h.await(t, before, 1, isHello)
+			b.link("up")
+		}
 	}
+	b.link("up")
 	kick(true)
 	kick(true)
 	kick(false)

@@ -107,8 +107,10 @@ func (d *Databases) start() error {
 	started := make(chan error, 1)
 	go func() {
 		// The signal of a parent's death comes when the thread ends that started
-		// the child, so this one stays.
+		// the child, so this one stays. It is given back at the end: a thread that
+		// stays locked ends with its goroutine, and takes along what else it started.
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		defer close(d.done)
 		err := d.cmd.Start()
 		started <- err
@@ -176,7 +178,8 @@ func (d *Databases) Restart(t testing.TB, while func()) {
 	d.done = make(chan struct{})
 	started := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread()
+		runtime.LockOSThread() // as in start
+		defer runtime.UnlockOSThread()
 		defer close(d.done)
 		err := d.cmd.Start()
 		started <- err

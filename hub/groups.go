@@ -35,21 +35,31 @@ func (h *Hub) tip(ctx context.Context, c Caller, g store.Group, tip protocol.Tip
 	if err != nil {
 		return 0, 0, err
 	}
-	seq, err := c.tx.Extend(ctx, l.ID, 1, h.era.Ord)
-	if err != nil {
-		return 0, 0, err
-	}
 	body, err := protocol.Marshal(tip)
 	if err != nil {
 		return 0, 0, err
 	}
-	e := &protocol.Entry{Seq: seq, Era: h.era.Ord, Time: c.now.UnixMilli(), Kind: protocol.EntryTip, From: c.User, Body: body}
-	if err := c.tx.Insert(ctx, []store.Row{{Log: l.ID, Entry: e}}); err != nil {
-		return 0, 0, err
+	seq, err := h.enter(ctx, c, l.ID, name, readers, func(uint64) *protocol.Entry {
+		return &protocol.Entry{Kind: protocol.EntryTip, From: c.User, Body: body}
+	})
+	return l.ID, seq, err
+}
+
+// enter writes an entry of the hub's own into a log and returns its seq. entry
+// gives the entry at that seq. readers are told after the commit.
+func (h *Hub) enter(ctx context.Context, c Caller, id store.LogID, name string, readers []string, entry func(seq uint64) *protocol.Entry) (uint64, error) {
+	seq, err := c.tx.Extend(ctx, id, 1, h.era.Ord)
+	if err != nil {
+		return 0, err
+	}
+	e := entry(seq)
+	e.Seq, e.Era, e.Time = seq, h.era.Ord, c.now.UnixMilli()
+	if err := c.tx.Insert(ctx, []store.Row{{Log: id, Entry: e}}); err != nil {
+		return 0, err
 	}
 	c.res.entries++
 	c.res.out = append(c.res.out, &run{log: name, readers: readers, entries: []*protocol.Entry{e}})
-	return l.ID, seq, nil
+	return seq, nil
 }
 
 // tellRooms tells users' terminals after the commit which live rooms they are in.

@@ -375,7 +375,9 @@ func TestOrders(t *testing.T) {
 		}
 		kicked, blocked, keyed, idle, stays := r.online("u1", "t"), r.online("u2", "t"), r.online("u3", "t"), r.connect("u4", "t"), r.online("u5", "t")
 		between := &login{user: "u1", terminal: "t2"} // its UserSig is being looked at; idle has logged in and says nothing
+		unknown := &login{user: "u9", terminal: "t"}  // so is this one's: it may be by the key
 		r.table.begin(between)
+		r.table.begin(unknown)
 		stays.login.keyID = "k2"
 		r.mustWrite(func(ctx context.Context, tx *store.Tx) error {
 			return errors.Join(
@@ -400,7 +402,7 @@ func TestOrders(t *testing.T) {
 				t.Errorf("%s: bye %+v", x.login.user, b)
 			}
 		}
-		if r.table.admit(between, "k2", now.Add(time.Hour)) {
+		if r.table.admit(between, "k2", now.Add(time.Hour)) || r.table.admit(unknown, "k1", now.Add(time.Hour)) {
 			t.Error("a login that an order met is let in")
 		}
 		stays.append(protocol.Item{})

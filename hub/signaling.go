@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -23,50 +24,32 @@ import (
 const keepInvites = 24 * time.Hour
 
 // step writes a step of an invitation into its log and returns the entry's seq.
-// list is whom the step is about. The Caller of a timeout has no user.
-func (h *Hub) step(ctx context.Context, c Caller, i store.Invite, action protocol.SignalingAction, list []string, data string) (uint64, error) {
-	invitees, err := c.tx.Invitees(ctx, c.App, i.ID)
-	if err != nil {
-		return 0, err
-	}
-	concerns := []string{i.Inviter}
-	for _, x := range invitees {
-		concerns = append(concerns, x.User)
-	}
+// invitees are all of them, list is whom the step is about. The Caller of a
+// timeout has no user.
+func (h *Hub) step(ctx context.Context, c Caller, i store.Invite, invitees []string, action protocol.SignalingAction, list []string, data string) (uint64, error) {
+	concerns := append([]string{i.Inviter}, invitees...)
 	body, err := protocol.EncodeSignaling(protocol.SignalingStep{
 		InviteID: i.ID, GroupID: i.Group, Inviter: i.Inviter, InviteeList: list, Data: data, Timeout: int(i.Timeout / time.Second), ActionType: action,
 	}, concerns)
 	if err != nil {
 		return 0, err
 	}
-	seq, err := c.tx.Extend(ctx, i.Log, 1, h.era.Ord)
-	if errors.Is(err, store.ErrClosed) {
-		return 0, nil // the group is gone, and with it all who would read it
-	}
-	if err != nil {
-		return 0, err
-	}
-	from := c.User
-	if from == "" {
-		from = i.Inviter // a timeout is in the conversation of the inviter's
-	}
-	e := &protocol.Entry{
-		Seq: seq, Era: h.era.Ord, Time: c.now.UnixMilli(), Kind: protocol.EntrySignaling, From: from, Term: c.Terminal,
-		MsgID: i.ID + "-" + strconv.FormatUint(seq, 10), Body: body,
-	}
-	if err := c.tx.Insert(ctx, []store.Row{{Log: i.Log, Entry: e}}); err != nil {
-		return 0, err
-	}
-	r := &run{log: protocol.C2CLog(i.Inviter, concerns[len(concerns)-1]), readers: concerns, entries: []*protocol.Entry{e}}
+	log, readers := protocol.C2CLog(i.Inviter, invitees[0]), concerns
 	if i.Group != "" {
-		r.log = protocol.GroupLog(i.Group)
-		if r.readers, err = h.members(ctx, c, store.Group{ID: i.Group}); err != nil {
+		log = protocol.GroupLog(i.Group)
+		if readers, err = h.members(ctx, c, store.Group{ID: i.Group}); err != nil {
 			return 0, err
 		}
 	}
-	c.res.entries++
-	c.res.out = append(c.res.out, r)
-	return seq, nil
+	seq, err := h.enter(ctx, c, i.Log, log, readers, func(seq uint64) *protocol.Entry {
+		return &protocol.Entry{
+			Kind: protocol.EntrySignaling, From: cmp.Or(c.User, i.Inviter), Term: c.Terminal, MsgID: i.ID + "-" + strconv.FormatUint(seq, 10), Body: body,
+		}
+	})
+	if errors.Is(err, store.ErrClosed) {
+		return 0, nil // the group is gone, and with it all who would read it
+	}
+	return seq, err
 }
 
 // begin makes an invitation whose log is known.
@@ -85,13 +68,10 @@ func (h *Hub) begin(ctx context.Context, c Caller, i store.Invite, timeout *int,
 	if i.Timeout > 0 {
 		i.Until = c.now.Add(i.Timeout).UnixMilli()
 	}
+	if i.Seq, err = h.step(ctx, c, i, invitees, protocol.SignalingInvite, invitees, data); err != nil {
+		return res, err
+	}
 	if err := c.tx.CreateInvite(ctx, c.App, i, invitees); err != nil {
-		return res, err
-	}
-	if i.Seq, err = h.step(ctx, c, i, protocol.SignalingInvite, invitees, data); err != nil {
-		return res, err
-	}
-	if err := c.tx.PlaceInvite(ctx, c.App, i.ID, i.Seq); err != nil {
 		return res, err
 	}
 	if i.Until > 0 {
@@ -189,8 +169,9 @@ func (h *Hub) endForAll(ctx context.Context, c Caller, i store.Invite, action pr
 	if err != nil {
 		return err
 	}
-	open := make([]string, 0, len(invitees))
+	var all, open []string
 	for _, x := range invitees {
+		all = append(all, x.User)
 		if x.Answer == 0 {
 			open = append(open, x.User)
 		}
@@ -198,7 +179,7 @@ func (h *Hub) endForAll(ctx context.Context, c Caller, i store.Invite, action pr
 	if err := c.tx.Answer(ctx, c.App, i.ID, "", action, c.now); err != nil {
 		return err
 	}
-	_, err = h.step(ctx, c, i, action, open, data)
+	_, err = h.step(ctx, c, i, all, action, open, data)
 	return err
 }
 
@@ -211,47 +192,49 @@ func (h *Hub) reject(ctx context.Context, c Caller, req protocol.InviteStepReque
 }
 
 func (h *Hub) answer(ctx context.Context, c Caller, req protocol.InviteStepRequest, action protocol.SignalingAction) error {
-	i, err := h.open(ctx, c, req.InviteID)
+	i, invitees, err := h.open(ctx, c, req.InviteID)
 	if err != nil {
 		return err
 	}
 	if err := c.tx.Answer(ctx, c.App, i.ID, c.User, action, c.now); err != nil {
 		return err
 	}
-	_, err = h.step(ctx, c, i, action, []string{c.User}, req.Data)
+	_, err = h.step(ctx, c, i, invitees, action, []string{c.User}, req.Data)
 	return err
 }
 
-// open finds an invitation that the caller can answer.
-func (h *Hub) open(ctx context.Context, c Caller, id string) (store.Invite, error) {
-	i, err := c.running(ctx, id)
-	if err != nil {
-		return i, err
+// open finds an invitation that the caller can answer, and all who are invited.
+func (h *Hub) open(ctx context.Context, c Caller, id string) (i store.Invite, users []string, err error) {
+	if i, err = c.running(ctx, id); err != nil {
+		return i, nil, err
 	}
 	invitees, err := c.tx.Invitees(ctx, c.App, i.ID)
 	if err != nil {
-		return i, err
+		return i, nil, err
+	}
+	for _, x := range invitees {
+		users = append(users, x.User)
 	}
 	at := slices.IndexFunc(invitees, func(x store.Invitee) bool { return x.User == c.User })
 	switch {
 	case at < 0:
 		h.log.Info("an invitation was answered by somebody who is not invited", "user", c.User, "terminal", c.Terminal, "inviter", i.Inviter)
-		return i, protocol.Errorf(protocol.CodeSignalingNoPermission, "inviteId: %s is not invited by %s", c.User, i.ID)
+		return i, nil, protocol.Errorf(protocol.CodeSignalingNoPermission, "inviteId: %s is not invited by %s", c.User, i.ID)
 	case invitees[at].Answer != 0:
-		return i, protocol.Errorf(protocol.CodeSignalingInvalidInviteID, "inviteId: %s has answered the invitation %s already", c.User, i.ID)
+		return i, nil, protocol.Errorf(protocol.CodeSignalingInvalidInviteID, "inviteId: %s has answered the invitation %s already", c.User, i.ID)
 	}
 	if i.Group != "" {
 		if _, err := c.tx.Member(ctx, c.App, i.Group, c.User); errors.Is(err, store.ErrNotFound) {
-			return i, protocol.Errorf(protocol.CodeSignalingNoPermission, "inviteId: %s is no member of the group %s any more", c.User, i.Group)
+			return i, nil, protocol.Errorf(protocol.CodeSignalingNoPermission, "inviteId: %s is no member of the group %s any more", c.User, i.Group)
 		} else if err != nil {
-			return i, err
+			return i, nil, err
 		}
 	}
-	return i, nil
+	return i, users, nil
 }
 
 func (h *Hub) addInvitedSignaling(ctx context.Context, c Caller, req protocol.AddInvitedSignalingRequest) (protocol.Empty, error) {
-	_, err := h.open(ctx, c, req.InviteID)
+	_, _, err := h.open(ctx, c, req.InviteID)
 	return protocol.Empty{}, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +21,8 @@ import (
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 
+	"github.com/herald-im/herald/configs"
+	"github.com/herald-im/herald/hub/certs"
 	"github.com/herald-im/herald/protocol"
 	"github.com/herald-im/herald/protocol/usersig"
 )
@@ -403,5 +406,29 @@ func TestRunRefuses(t *testing.T) {
 			t.Errorf("%s: exit code %d, %s", name, code, &out)
 		}
 		t.Logf("%s: %s", name, &out)
+	}
+}
+
+// A certificate that a reload brought is the one that is looked at again later,
+// and no change that needs a restart.
+func TestReloadKeepsTheCertificate(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := certs.Ensure(dir, []string{"localhost"}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	cfg := configs.DefaultHub()
+	cfg.MQTT.Listen, cfg.Data.Dir = "0.0.0.0:0", t.TempDir()
+	next := cfg
+	next.MQTT.TLSCert, next.MQTT.TLSKey = filepath.Join(dir, "hub.crt"), filepath.Join(dir, "hub.key")
+	r := &runner{
+		cfg: cfg, load: func() (configs.Hub, error) { return next, nil }, log: slog.New(slog.NewTextHandler(&log, nil)), level: new(slog.LevelVar),
+	}
+	r.again()
+	if r.cfg.MQTT.TLSCert != next.MQTT.TLSCert || r.cfg.MQTT.TLSKey != next.MQTT.TLSKey || r.cert.Load() == nil {
+		t.Errorf("it goes on with %+v", r.cfg.MQTT)
+	}
+	if strings.Contains(log.String(), "restart") {
+		t.Error(log.String())
 	}
 }

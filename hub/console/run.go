@@ -105,7 +105,10 @@ func (r *runner) run(ctx context.Context) (err error) {
 	sideCtx, endSide := context.WithCancel(ctx)
 	side.Go(func() { r.watch(sideCtx, h) })
 	side.Go(func() { r.reload(sideCtx) })
-	context.AfterFunc(ctx, func() { systemd.Tell(r.log, systemd.Stopping) })
+	side.Go(func() {
+		<-sideCtx.Done()
+		systemd.Tell(r.log, systemd.Stopping)
+	})
 	err = h.Run(ctx)
 	endSide()
 	side.Wait()

@@ -54,12 +54,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)`,
 	return nil
 }
 
-// PlaceInvite notes where an invitation's first step stands.
-func (t *Tx) PlaceInvite(ctx context.Context, app protocol.AppID, id string, seq uint64) error {
-	res, err := t.q.exec(ctx, `UPDATE invites SET seq = $3 WHERE app = $1 AND id = $2`, int64(app), id, int64(seq))
-	return t.one(res, err, ErrNotFound, "write the invitation")
-}
-
 // Invite finds an invitation, or ErrNotFound.
 func (v View) Invite(ctx context.Context, app protocol.AppID, id string) (Invite, error) {
 	i, err := scanInvite(v.q.row(ctx, `SELECT `+inviteColumns+` FROM invites WHERE app = $1 AND id = $2`, int64(app), id))

@@ -8,8 +8,10 @@ export PATH := $(PATH):/usr/local/go/bin
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
-# No C in the programs: they run on any Linux of their architecture.
-GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/herald-im/herald/protocol.BuildVersion=$(VERSION)'
+GOBUILD := go build -trimpath -ldflags '-s -w -X github.com/herald-im/herald/protocol.BuildVersion=$(VERSION)'
+# herald has codecs in C and C++. Of these only the C library itself stays outside the program: see scripts/pkg-config.
+export PKG_CONFIG := $(CURDIR)/scripts/pkg-config
+export CGO_LDFLAGS := -static-libstdc++ -static-libgcc
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -21,7 +23,8 @@ build: ## bin/herald and bin/herald-hub
 programs:
 	@echo "building bin/herald and bin/herald-hub"
 	@mkdir -p bin
-	@$(GOBUILD) -o bin/ ./cmd/herald ./cmd/herald-hub
+	@CGO_ENABLED=0 $(GOBUILD) -o bin/ ./cmd/herald-hub
+	@CGO_ENABLED=1 $(GOBUILD) -o bin/ ./cmd/herald
 
 run: build ## a hub and two boards in this terminal, talking to each other, until Ctrl-C
 	@$(GOBUILD) -o bin/herald-demo ./test/demo

@@ -48,7 +48,7 @@ type Frame struct {
 	Reply   *Reply   `cbor:"10,keyasint,omitempty"` // hub → terminal
 	Beat    *Beat    `cbor:"11,keyasint,omitempty"` // terminal → hub
 	Heads   *Heads   `cbor:"12,keyasint,omitempty"` // hub → terminal
-	Signal  *Signal  `cbor:"13,keyasint,omitempty"` // hub → terminal, live room
+	Signal  *Signal  `cbor:"13,keyasint,omitempty"` // either way; hub → live room
 	Bye     *Bye     `cbor:"14,keyasint,omitempty"` // either way; the will
 }
 
@@ -276,17 +276,23 @@ type Head struct {
 	Was uint64 `cbor:"4,keyasint,omitempty"`
 }
 
-// Signal is transient: relayed, never stored, dropped when late. In this
-// version it carries the messages of live rooms.
+// Signal is transient: relayed, never stored, dropped when late. It carries the
+// messages of live rooms, and from one terminal to another what they need to
+// connect for a call. Upward it has To, ToTerm and Body alone; the hub says who
+// sent it.
 type Signal struct {
 	Group string          `cbor:"1,keyasint,omitempty"` // the live room
 	From  string          `cbor:"2,keyasint"`
 	Term  string          `cbor:"3,keyasint,omitempty"`
 	MsgID string          `cbor:"4,keyasint,omitempty"`
 	Time  int64           `cbor:"5,keyasint"`
-	Body  cbor.RawMessage `cbor:"6,keyasint,omitempty"` // a Message
+	Body  cbor.RawMessage `cbor:"6,keyasint,omitempty"` // a Message; with To a Peering
 	// Rooms, when present, replaces the live rooms that the terminal listens to.
 	Rooms *[]LiveRoom `cbor:"7,keyasint,omitempty"`
+	// To is the account it goes to, where it is for one. ToTerm is its terminal;
+	// empty: all that are online.
+	To     string `cbor:"8,keyasint,omitempty"`
+	ToTerm string `cbor:"9,keyasint,omitempty"`
 }
 
 // Bye ends a session. From the hub it says why; from the terminal (and as its

@@ -23,6 +23,10 @@ func frameSamples() []frameSample {
 	text := body(protocol.Message{Elem: protocol.ElemText, Text: "Somebody is at the door"})
 	bell := body(protocol.Message{Elem: protocol.ElemCustom, Custom: `{"bell":"long"}`})
 	joined := body(protocol.Tip{Kind: protocol.TipJoined, Users: []string{door}})
+	offer := body(protocol.Peering{
+		Kind: protocol.PeeringOffer, Inviter: door, Room: 81427, Session: 0x5be0cd19137e2179, Round: 1, SDP: "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n",
+		Candidates: []string{"candidate:1 1 udp 2130706431 192.0.2.7 41000 typ host"}, Audio: true, Video: true,
+	})
 	eras := []protocol.Era{{Ord: 4, ID: 0x9d1f2e3c4b5a6978}, {Ord: 5, ID: 0x1122334455667788}}
 	digest := protocol.CursorHash(conversation, 40) + protocol.CursorHash(group, 7)
 	first := protocol.Entry{
@@ -96,6 +100,9 @@ func frameSamples() []frameSample {
 		}}},
 		{"signal-rooms", "indoor listens to no live room any more", protocol.Frame{Exp: millis + 5000, Signal: &protocol.Signal{
 			From: indoor, Time: millis, Rooms: &nobody,
+		}}},
+		{"signal-offer", "indoor offers door a connection for their call", protocol.Frame{Exp: millis + 5000, Signal: &protocol.Signal{
+			From: indoor, Term: board, Time: millis, Body: offer, To: door, ToTerm: board,
 		}}},
 		{"bye", "the account logged in elsewhere", protocol.Frame{Bye: &protocol.Bye{
 			Boot: boot, Code: protocol.CodeLoginKickedOffByOther, Msg: "the account logged in on another linux terminal",

@@ -25,7 +25,7 @@ type EventInfo struct {
 func (e *EventInfo) Type() string { _, t, _ := strings.Cut(e.Name, "."); return t }
 
 // Categories are the names that "listen" accepts in this version.
-var Categories = []string{"sdk", "simple", "advanced", "device", "signaling"}
+var Categories = []string{"sdk", "simple", "advanced", "device", "signaling", "calling"}
 
 // Event is a declared event with the type of its data.
 type Event[T any] struct{ info *EventInfo }

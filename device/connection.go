@@ -157,6 +157,8 @@ func (c *connection) serve(ctx context.Context) error {
 			}
 		case call := <-c.s.calls:
 			err = c.call(call)
+		case s := <-c.s.signals:
+			err = c.signalUp(s)
 		case <-ticker.C:
 			err = c.deadlines()
 		}
@@ -332,6 +334,9 @@ func (c *connection) begin() error {
 		s.log.Info("the link is back", "hub", w.Hub)
 	}
 	s.accepted()
+	if s.d.follower.Linked != nil {
+		s.d.follower.Linked()
+	}
 	raise(s.d, protocol.OnConnectSuccess, protocol.Empty{})
 	s.d.db.Go(func(tx *bbolt.Tx) error { return tx.Bucket(deviceName).Put(timeKey, s.d.clock.stored()) }, func(error) {})
 	heads := c.heads

@@ -63,6 +63,7 @@ type Device struct {
 	sessions sync.WaitGroup
 	begun    chan struct{}
 	wake     chan struct{} // do not wait any longer to look for the UserSig
+	follower Follower
 
 	mu        sync.Mutex
 	ctx       context.Context // of Run; nil before it. Sessions end with it

@@ -88,6 +88,9 @@ func (d *Device) begin(user, sig string, auto bool) (*session, *trial, error) {
 	t := s.trial
 	d.sessions.Go(func() {
 		s.run()
+		if d.follower.LoggedOut != nil {
+			d.follower.LoggedOut()
+		}
 		d.handBack(s)
 	})
 	return s, t, nil
@@ -120,6 +123,7 @@ func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*s
 		queued:  make(chan struct{}, 1),
 		poke:    make(chan struct{}, 1),
 		calls:   make(chan *call),
+		signals: make(chan signalling, maxSignals),
 		waiters: make(map[uint64]chan protocol.Ack),
 		link:    "down", since: d.clock.seconds(),
 	}

@@ -48,8 +48,9 @@ func (c *connection) pushEarly(p *protocol.Push) error {
 func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) error) {
 	s := c.s
 	var holes []hole
+	var steps []Step
 	s.d.db.Go(func(tx *bbolt.Tx) error {
-		holes = nil
+		holes, steps = nil, nil
 		var events []protocol.Occurrence
 		for _, l := range logs {
 			if len(l.Entries) == 0 {
@@ -57,6 +58,9 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 			}
 			gap, err := s.inbox.Apply(tx, l.Log, l.Entries, func(e *protocol.Entry) error {
 				events = append(events, s.events(l.Log, e)...)
+				if step, is := s.step(e); is {
+					steps = append(steps, step)
+				}
 				return nil
 			})
 			if err != nil {
@@ -74,6 +78,7 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 			if err != nil {
 				return err
 			}
+			s.tell(steps)
 			return then(holes)
 		})
 	})
@@ -139,6 +144,10 @@ func (s *session) messageEvent(kind protocol.LogKind, group, peer string, e *pro
 func (c *connection) signal(sig *protocol.Signal) error {
 	if sig.Rooms != nil {
 		c.listen(*sig.Rooms)
+		return nil
+	}
+	if sig.To != "" {
+		c.peered(sig)
 		return nil
 	}
 	s := c.s

@@ -26,14 +26,15 @@ type session struct {
 	box   *outbox.Box
 	inbox *inbox.Inbox
 
-	ctx    context.Context
-	cancel context.CancelFunc
-	first  chan struct{} // closed at the first welcome
-	ended  chan struct{} // closed when run has returned
-	queued chan struct{} // something was put into the outbox
-	poke   chan struct{} // do not wait any longer for the next attempt
-	calls  chan *call
-	alive  atomic.Int64 // Device.uptime, in ns, at which the connection's loop last went round; 0: no connection
+	ctx     context.Context
+	cancel  context.CancelFunc
+	first   chan struct{} // closed at the first welcome
+	ended   chan struct{} // closed when run has returned
+	queued  chan struct{} // something was put into the outbox
+	poke    chan struct{} // do not wait any longer for the next attempt
+	calls   chan *call
+	signals chan signalling
+	alive   atomic.Int64 // Device.uptime, in ns, at which the connection's loop last went round; 0: no connection
 
 	// Of run.
 	pardoned     bool          // the hub's last bye was the operator's, see protocol.Bye
@@ -192,6 +193,7 @@ func (s *session) pause(d time.Duration) bool {
 			return false
 		case c := <-s.calls:
 			c.done(nil, errOffline)
+		case <-s.signals: // there is no link any more
 		}
 	}
 }

@@ -19,12 +19,16 @@ const (
 	CallTypeVoice   CallType = 2
 )
 
-// Rect is where a page shows a picture, in its own pixels.
+// Rect is where a page shows a picture, in its own pixels. What is missing is 0.
 type Rect struct {
-	X float64 `json:"x"`
-	Y float64 `json:"y"`
-	W float64 `json:"w"`
-	H float64 `json:"h"`
+	// X of its left edge.
+	X float64 `json:"x,omitempty"`
+	// Y of its upper edge.
+	Y float64 `json:"y,omitempty"`
+	// W is how wide it is.
+	W float64 `json:"w,omitempty"`
+	// H is how high it is.
+	H float64 `json:"h,omitempty"`
 }
 
 // maxRect is more than any screen has.

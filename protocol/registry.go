@@ -318,6 +318,8 @@ func jsonKind(t reflect.Type) string {
 		return fmt.Sprintf("a whole number from %d to %d", -end, end-1)
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
 		return fmt.Sprintf("a whole number from 0 to %d", uint64(1)<<t.Bits()-1)
+	case reflect.Float32, reflect.Float64:
+		return "a number"
 	}
 	return "a whole number"
 }

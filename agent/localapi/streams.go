@@ -71,6 +71,7 @@ func (s *Streams) Bind(t *protocol.Table[protocol.Caller]) {
 		{"sdk", protocol.SetSDKListener, protocol.RemoveSDKListener},
 		{"simple", protocol.SetSimpleMsgListener, protocol.RemoveSimpleMsgListener},
 		{"signaling", protocol.SetSignalingListener, protocol.RemoveSignalingListener},
+		{"calling", protocol.SetCallingListener, protocol.RemoveCallingListener},
 	} {
 		bit := bitOf(l.category)
 		protocol.Bind(t, l.set, func(_ context.Context, _ protocol.Caller, r protocol.ListenRequest) (protocol.Empty, error) {

@@ -170,7 +170,7 @@ func describeEvent(e client.Event) (at int64, says string, err error) {
 			return 0, fmt.Sprintf("the hub came back from an older copy: %d entries of %d logs are lost there; %d messages are queued", d.Entries, d.Logs, d.Queue)
 		})
 	}
-	return 0, e.Name + " " + string(e.Data), nil
+	return describeCall(e)
 }
 
 func describe[T any](e client.Event, f func(T) (int64, string)) (int64, string, error) {

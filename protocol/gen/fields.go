@@ -136,6 +136,8 @@ func typeWords(t reflect.Type) (words string, inner reflect.Type, err error) {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return "integer", nil, nil
+	case reflect.Float64:
+		return "number", nil, nil
 	case reflect.Struct:
 		return "object", t, nil
 	case reflect.Slice:

@@ -43,6 +43,9 @@ func TestRequiredIsRequired(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, f := range fields {
+			if strings.Contains(f.Name, ".") {
+				continue // of an object that is missing as a whole
+			}
 			var request map[string]json.RawMessage
 			if err := json.Unmarshal([]byte(s.request), &request); err != nil {
 				t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/herald-im/herald/protocol"
+	"github.com/herald-im/herald/protocol/usersig"
 )
 
 // Step is a step of an invitation that concerns the account, once it is on disk.
@@ -63,8 +64,12 @@ func Ask[Req, Res any](ctx context.Context, d *Device, m protocol.Method[Req, Re
 // Raise records an event of another room, or shows a transient one.
 func Raise[T any](d *Device, e protocol.Event[T], data T) { raise(d, e, data) }
 
-// Login logs an account in, as im.login does.
-func (d *Device) Login(ctx context.Context, c protocol.Caller, r protocol.LoginRequest) (protocol.Empty, error) {
+// LoginTo logs an account of an app in, as im.login does. The UserSig must have
+// been made for that app.
+func (d *Device) LoginTo(ctx context.Context, c protocol.Caller, app protocol.AppID, r protocol.LoginRequest) (protocol.Empty, error) {
+	if claims, err := usersig.Inspect(r.UserSig); err == nil && protocol.AppID(claims.AppID) != app {
+		return protocol.Empty{}, protocol.Errorf(protocol.CodeSvrAccountUserSigMismatchSDKAppID, "sdkAppId: the UserSig was made for another one than %d", app)
+	}
 	return d.login(ctx, c, r)
 }
 

@@ -33,6 +33,7 @@ func (d *Device) Bind(t *protocol.Table[protocol.Caller]) {
 			protocol.BindForward(t, m, d.forward)
 		}
 	}
+	protocol.Bind(t, protocol.GetICEServers, d.getICEServers)
 }
 
 func (d *Device) forward(ctx context.Context, _ protocol.Caller, method string, body []byte) ([]byte, error) {

@@ -112,6 +112,14 @@ func methodSamples() []methodSample {
 				UserID: door, State: "connected", Audio: true, Video: true, VideoCodec: "H264", FramesPerSecond: 29.5, RoundTripMs: 3.2, PacketsLost: 1, Path: "host/host",
 			}},
 		}, ``),
+		method(protocol.GetICEServers, `{}`, protocol.ICEServersResponse{ICEServers: []protocol.ICEServer{
+			{URLs: []string{"stun:hub.example:3478"}},
+			{URLs: []string{"turn:hub.example:3478?transport=udp", "turn:hub.example:3478?transport=tcp"}, Username: "1760021600:door", Credential: "bm90IGEgcmVhbCBvbmU="},
+		}, TTLSeconds: 21600}, ``),
+		method(protocol.GetInvitations, `{}`, protocol.InvitationsResponse{Time: millis + 4000, Invitations: []protocol.Invitation{{
+			InviteID: inviteID, GroupID: family, Inviter: indoor, Terminal: board, InviteeList: []string{door, "phone"}, Accepted: []string{"phone"}, Data: "dinner",
+			CreatedAt: millis, EndsAt: millis + 30000,
+		}}}, ``),
 		method(protocol.GetMediaDevices, `{}`, protocol.MediaDevicesResponse{List: []protocol.MediaDevice{{
 			Kind: "camera", Device: "/dev/video0", Name: "USB Camera", Use: "front", State: "failed", Error: "the camera does not answer",
 			Formats: []string{"YUYV 640×480 30/s"},

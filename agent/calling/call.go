@@ -1,0 +1,274 @@
+package calling
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/herald-im/herald/device"
+	"github.com/herald-im/herald/protocol"
+)
+
+// callKey names a call everywhere the same.
+type callKey struct {
+	inviter string
+	room    uint32
+}
+
+// call is the board's one call.
+type call struct {
+	key      callKey
+	group    string
+	video    bool
+	several  bool // are called, or it is in a group
+	first    bool // the first to answer has it
+	outgoing bool
+	state    protocol.CallState
+	camera   bool // its picture is sent
+
+	invite  string            // of an incoming call: the invitation to answer
+	invites map[string]string // of an outgoing one: those that are open, and whom each is for; "": for all
+	placing int               // invitations that the hub has not answered yet
+	glare   *glare            // the one whom this board calls calls it
+	early   []device.Step     // answers to invitations whose ids are not known yet
+
+	members []*member // the others, in the order of the invitation
+	began   time.Time
+	until   time.Time // it rings no longer, whatever the hub says; zero: as long as it is open
+	since   time.Time // connected
+	volume  time.Time // at which volumes were told last
+	reason  string    // for which the last one who was called is not in it
+	talked  bool      // somebody was in it, besides this board
+
+	answering bool
+	ranOut    bool // its time was over while it was being answered
+	ready     bool // the devices are
+	begun     bool // the devices are being used
+}
+
+// memberState is where another one of the call stands.
+type memberState int
+
+const (
+	ringing memberState = iota
+	joined              // is in the call, and to be connected
+	connected
+)
+
+func (s memberState) String() string { return [...]string{"ringing", "connecting", "connected"}[s] }
+
+// member is another one in the call, or one who is to be in it.
+type member struct {
+	user     string
+	terminal string // that he is in it with; empty: not known
+	state    memberState
+	since    time.Time // of joined
+	lost     time.Time // since when nothing is heard of him; zero: he is heard
+	tried    time.Time // to restore the connection
+	entered  bool      // programs were told that he is in it
+	audio    bool      // he sends it
+	video    bool
+	joins    int       // how often he was told that this board has joined
+	joinedAt time.Time // and when last
+	held     *heldOffer
+
+	peer Peer
+	exchange
+}
+
+// exchange is the talk about one connection.
+type exchange struct {
+	session  uint64
+	round    uint32
+	offerer  bool
+	busy     bool     // SDP is being made
+	sdp      string   // the last description made here
+	lines    []string // candidates of this end so far
+	sent     int      // how many of them were sent
+	answered bool     // the other end has the offer
+	said     time.Time
+	again    *protocol.Peering // an offer that came while SDP was being made
+	early    []string          // candidates that came before the description
+}
+
+// heldOffer is an offer that came before the hub said that he has accepted.
+type heldOffer struct {
+	terminal string
+	p        protocol.Peering
+}
+
+func (c *call) member(user string) *member {
+	for _, x := range c.members {
+		if x.user == user {
+			return x
+		}
+	}
+	return nil
+}
+
+func (c *call) remove(x *member) {
+	c.members = slices.DeleteFunc(c.members, func(y *member) bool { return y == x })
+}
+
+// ringingUsers are those who still ring.
+func (c *call) ringingUsers() []string {
+	out := []string{}
+	for _, x := range c.members {
+		if x.state == ringing {
+			out = append(out, x.user)
+		}
+	}
+	return out
+}
+
+// data is what a step of this call says.
+func (c *call) data(cmd protocol.CallCommand) protocol.CallData {
+	return protocol.CallData{Command: cmd, Video: c.video, Room: c.key.room}
+}
+
+func (c *call) command() protocol.CallCommand {
+	if c.video {
+		return protocol.CommandVideo
+	}
+	return protocol.CommandVoice
+}
+
+func (c *call) kind() protocol.CallType {
+	if c.video {
+		return protocol.CallTypeVideo
+	}
+	return protocol.CallTypeVoice
+}
+
+// leaving says who is to be told that this board leaves.
+type leaving int
+
+const (
+	leaveNone leaving = iota // nobody: they know, or cannot be told
+	leaveAll
+)
+
+// begin makes c the board's call.
+func (m *Machine) begin(c *call) {
+	c.began = time.Now()
+	c.camera = c.video
+	m.call = c
+	m.log.Info("call", "state", c.state, "inviter", c.key.inviter, "room", c.key.room, "group", c.group, "video", c.video)
+}
+
+// useDevices readies camera, microphone and speaker; then says what follows, also
+// where the call has ended meanwhile.
+func (m *Machine) useDevices(c *call, then func()) {
+	if c.begun {
+		then()
+		return
+	}
+	c.begun = true
+	m.media.SetMute(m.muted)
+	if err := m.media.SetCamera(m.front, c.camera); err != nil {
+		m.trouble(protocol.CodeCallPermissionDenied, "%v", err)
+	}
+	m.async(func(ctx context.Context) func() {
+		err := m.media.Begin(ctx, c.camera)
+		return func() {
+			c.ready = true
+			if err != nil && m.call == c {
+				m.trouble(protocol.CodeCallPermissionDenied, "the call goes on without: %v", err)
+			}
+			then()
+		}
+	})
+}
+
+// end ends the call. Nothing of it is left once what it begins here is done.
+func (m *Machine) end(reason string, who leaving) {
+	c := m.call
+	if c == nil {
+		return
+	}
+	m.call = nil
+	m.dealtWith(c.invite)
+	var peers []Peer
+	var there []string
+	for _, x := range c.members {
+		if x.peer != nil {
+			peers = append(peers, x.peer)
+		}
+		if x.state != ringing {
+			there = append(there, x.user)
+		}
+		if who == leaveAll && (x.state != ringing || c.several && c.state != protocol.CallRinging) {
+			m.signal(c, x, protocol.Peering{Kind: protocol.PeeringLeave, Session: x.session})
+		}
+	}
+	for id := range c.invites {
+		m.dealtWith(id)
+		m.cancelInvite(c, id)
+	}
+	if who == leaveAll && c.talked && c.group == "" && len(there) == 1 {
+		m.sayHangup(c, there[0])
+	}
+	m.async(func(context.Context) func() {
+		for _, p := range peers {
+			p.Close()
+		}
+		if c.begun {
+			m.media.End()
+		}
+		return nil
+	})
+	seconds := int64(0)
+	if !c.since.IsZero() {
+		seconds = int64(time.Since(c.since) / time.Second)
+	}
+	m.log.Info("call ended", "reason", reason, "inviter", c.key.inviter, "room", c.key.room, "seconds", seconds)
+	raise(m, protocol.OnCallEnd, protocol.CallEndEvent{RoomID: c.key.room, Reason: reason, Seconds: seconds})
+}
+
+// drop takes a member out of the call, and ends it if he was the last.
+func (m *Machine) drop(x *member, reason string) {
+	c := m.call
+	c.remove(x)
+	if x.peer != nil {
+		p := x.peer
+		m.async(func(context.Context) func() {
+			p.Close()
+			return nil
+		})
+	}
+	if x.entered {
+		raise(m, protocol.OnUserLeave, protocol.CallUserEvent{UserID: x.user})
+	}
+	c.reason = reason
+	switch {
+	case len(c.members) == 0:
+		if c.talked && reason == protocol.EndLost && c.group == "" {
+			m.sayHangup(c, x.user) // should he be there after all
+		}
+		m.end(reason, leaveNone)
+	case !c.outgoing && c.state != protocol.CallRinging && len(c.ringingUsers()) == len(c.members):
+		// Whoever is left only rings, and it is not this board that called them.
+		m.end(reason, leaveAll)
+	}
+}
+
+// listChanged tells of who still rings, of a call of several.
+func (m *Machine) listChanged() {
+	// Called each for himself, those who are called do not hear of one another.
+	if c := m.call; c != nil && c.several && (c.group != "" || c.outgoing) {
+		raise(m, protocol.OnGroupCallInviteeListUpdate, protocol.InviteeListEvent{UserIDList: c.ringingUsers()})
+	}
+}
+
+// maxAnswered is how many invitations are remembered as dealt with.
+const maxAnswered = 64
+
+func (m *Machine) dealtWith(invite string) {
+	if invite == "" || slices.Contains(m.answered, invite) {
+		return
+	}
+	if len(m.answered) >= maxAnswered {
+		m.answered = m.answered[1:]
+	}
+	m.answered = append(m.answered, invite)
+}

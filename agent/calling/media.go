@@ -1,0 +1,80 @@
+package calling
+
+import (
+	"context"
+
+	"github.com/herald-im/herald/protocol"
+)
+
+// Media is what calls need of the board's cameras, microphone and speaker. Its
+// functions may be called from several goroutines.
+type Media interface {
+	// Begin readies the devices for a call. Its error joins those of devices that
+	// cannot be used; the call goes on without them.
+	Begin(ctx context.Context, camera bool) error
+	// End gives the devices back.
+	End()
+	// Connect makes one end of a connection.
+	Connect(c Connecting) (Peer, error)
+	// SetCamera chooses the camera, and whether its picture is sent.
+	SetCamera(front, on bool) error
+	SetMute(muted bool)
+	SetHandsFree(on bool) error
+	// Level is how loud the microphone is, 0 to 100.
+	Level() int
+	// NetworkChanged is told whenever the board's addresses change.
+	NetworkChanged(f func())
+}
+
+// Connecting is how to make a connection.
+type Connecting struct {
+	User      string
+	Video     bool
+	Servers   []protocol.ICEServer
+	RelayOnly bool
+	// Candidate and State are called in order, and never from within a function of
+	// the Peer.
+	Candidate func(line string)
+	State     func(PeerState)
+}
+
+// PeerState is how a connection stands.
+type PeerState int
+
+const (
+	PeerConnected PeerState = iota + 1
+	PeerDisconnected
+	PeerFailed
+)
+
+// Peer is one end of a connection.
+type Peer interface {
+	Offer(ctx context.Context) (sdp string, err error)
+	Answer(ctx context.Context, offer string) (sdp string, err error)
+	Accept(answer string) error
+	AddCandidate(line string) error
+	// Restart makes an offer that has both look for new paths (ICE restart).
+	Restart(ctx context.Context) (sdp string, err error)
+	Stats() PeerStats
+	// View offers what arrives to a viewer that made an SDP offer.
+	View(ctx context.Context, offer string) (View, error)
+	// Close ends it, and its views.
+	Close()
+}
+
+// PeerStats is how well a connection goes.
+type PeerStats struct {
+	VideoCodec      string
+	FramesPerSecond float64
+	RoundTripMs     float64
+	PacketsLost     int64
+	Path            string
+	Level           int // of the sound that arrives, 0 to 100
+}
+
+// View is a picture shown in a page.
+type View interface {
+	Answer() string // SDP
+	Close()
+	Done() <-chan struct{}
+}

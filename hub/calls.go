@@ -48,6 +48,8 @@ func (h *Hub) bind() error {
 	protocol.Bind(t, protocol.Reject, h.reject)
 	protocol.Bind(t, protocol.GetSignalingInfo, h.getSignalingInfo)
 	protocol.Bind(t, protocol.AddInvitedSignaling, h.addInvitedSignaling)
+	protocol.Bind(t, protocol.GetInvitations, h.getInvitations)
+	protocol.Bind(t, protocol.GetICEServers, h.getICEServers)
 	if missing := t.Unbound(protocol.Hub); len(missing) > 0 {
 		return fmt.Errorf("nothing answers %s", strings.Join(missing, ", "))
 	}

@@ -127,6 +127,7 @@ type Hub struct {
 	queue   *queue
 	seen    *seen
 	calls   *protocol.Table[Caller]
+	book    callBook
 	metrics *metricSet
 
 	complaints *rate.Limiter

@@ -99,6 +99,9 @@ func (h *Hub) frame(l *login, f *protocol.Frame) error {
 		return h.pull(s, f.Pull)
 	case f.Beat != nil:
 		return h.beat(s, f.Beat)
+	case f.Signal != nil:
+		h.signal(s, f, now)
+		return nil
 	}
 	h.drop(l, "direction", errors.New("a frame that terminals do not send"))
 	return nil

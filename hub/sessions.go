@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/herald-im/herald/hub/broker"
 	"github.com/herald-im/herald/protocol"
 )
@@ -32,7 +34,8 @@ type session struct {
 	number         uint64 // rises from hello to hello
 	login          *login
 
-	calls ring
+	calls   ring
+	signals *rate.Limiter // nil until the first one
 }
 
 // account is what a user has online here.

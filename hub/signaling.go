@@ -68,14 +68,25 @@ func (h *Hub) begin(ctx context.Context, c Caller, i store.Invite, timeout *int,
 	if i.Timeout > 0 {
 		i.Until = c.now.Add(i.Timeout).UnixMilli()
 	}
+	i.Terminal, i.Made = c.Terminal, c.now.UnixMilli()
+	call, isCall := protocol.DecodeCallData(data)
 	if i.Seq, err = h.step(ctx, c, i, invitees, protocol.SignalingInvite, invitees, data); err != nil {
 		return res, err
+	}
+	switch {
+	case isCall && call.Command == protocol.CommandHangup:
+		return protocol.InviteResponse{InviteID: i.ID}, nil // it tells, and asks for no answer: nothing is open
+	case isCall:
+		i.Room = call.Room
 	}
 	if err := c.tx.CreateInvite(ctx, c.App, i, invitees); err != nil {
 		return res, err
 	}
 	if i.Until > 0 {
 		c.res.done = append(c.res.done, h.lookAtTimeouts)
+	}
+	if i.Room > 0 {
+		c.res.done = append(c.res.done, func() { h.book.forget(callName{i.Inviter, i.Room}) })
 	}
 	return protocol.InviteResponse{InviteID: i.ID}, nil
 }

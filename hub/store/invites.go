@@ -20,6 +20,10 @@ type Invite struct {
 	Timeout time.Duration // whole seconds; 0: none
 	Until   int64         // Unix ms at which it times out; 0: never
 	Open    int           // invitees who have not answered; 0: it is over
+
+	Room     uint32 // of the call that it is to; 0: to something else
+	Terminal string // of the inviter
+	Made     int64  // Unix ms
 }
 
 // Invitee is one of those who are invited.
@@ -28,20 +32,21 @@ type Invitee struct {
 	Answer protocol.SignalingAction // that ended it for him; 0: none yet
 }
 
-const inviteColumns = `id, inviter, group_id, log_id, seq, timeout_s, until_ms, open`
+const inviteColumns = `id, inviter, group_id, log_id, seq, timeout_s, until_ms, open, room, terminal, made_ms`
 
 func scanInvite(row scanner) (i Invite, err error) {
 	var seconds int64
-	err = row.Scan(&i.ID, &i.Inviter, &i.Group, &i.Log, &i.Seq, &seconds, &i.Until, &i.Open)
+	err = row.Scan(&i.ID, &i.Inviter, &i.Group, &i.Log, &i.Seq, &seconds, &i.Until, &i.Open, &i.Room, &i.Terminal, &i.Made)
 	i.Timeout = time.Duration(seconds) * time.Second
 	return i, err
 }
 
 // CreateInvite writes a new invitation with its invitees.
 func (t *Tx) CreateInvite(ctx context.Context, app protocol.AppID, i Invite, invitees []string) error {
-	_, err := t.q.exec(ctx, `INSERT INTO invites (app, id, inviter, group_id, log_id, seq, timeout_s, until_ms, open, ended_ms)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)`,
-		int64(app), i.ID, i.Inviter, i.Group, int64(i.Log), int64(i.Seq), int64(i.Timeout/time.Second), i.Until, len(invitees))
+	_, err := t.q.exec(ctx, `INSERT INTO invites (app, id, inviter, group_id, log_id, seq, timeout_s, until_ms, open, ended_ms, room, terminal, made_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12)`,
+		int64(app), i.ID, i.Inviter, i.Group, int64(i.Log), int64(i.Seq), int64(i.Timeout/time.Second), i.Until, len(invitees),
+		int64(i.Room), i.Terminal, i.Made)
 	if err != nil {
 		return fmt.Errorf("write the invitation: %w", err)
 	}
@@ -94,6 +99,36 @@ func (t *Tx) Answer(ctx context.Context, app protocol.AppID, id, user string, an
 		return fmt.Errorf("write the invitation: %w", err)
 	}
 	return nil
+}
+
+// PeopleOfCall lists whom the invitations to a call concern: the inviter and all
+// invitees, as far as they are kept. None: there is no such call.
+func (v View) PeopleOfCall(ctx context.Context, app protocol.AppID, inviter string, room uint32, limit int) ([]string, error) {
+	if room == 0 {
+		return nil, nil
+	}
+	out, err := collect(ctx, v.q, func(row scanner) (user string, err error) { return user, row.Scan(&user) },
+		`SELECT DISTINCT e.user_id FROM invites i JOIN invitees e ON e.app = i.app AND e.invite_id = i.id
+WHERE i.app = $1 AND i.inviter = $2 AND i.room = $3 LIMIT $4`, int64(app), inviter, int64(room), limit)
+	if err != nil {
+		return nil, fmt.Errorf("read who is called: %w", err)
+	}
+	if len(out) > 0 {
+		out = append(out, inviter)
+	}
+	return out, nil
+}
+
+// OpenFor lists the invitations that are not over and were made by a user, or that
+// he has not answered; the newest first.
+func (v View) OpenFor(ctx context.Context, app protocol.AppID, user string, limit int) ([]Invite, error) {
+	out, err := collect(ctx, v.q, scanInvite, `SELECT `+inviteColumns+` FROM invites WHERE app = $1 AND open > 0 AND (inviter = $2
+OR id IN (SELECT invite_id FROM invitees WHERE app = $1 AND user_id = $2 AND answer = 0)) ORDER BY made_ms DESC, id LIMIT $3`,
+		int64(app), user, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the open invitations: %w", err)
+	}
+	return out, nil
 }
 
 // OpenInvites counts an inviter's invitations that are not over.

@@ -1,0 +1,188 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/herald-im/herald/hub/store"
+	"github.com/herald-im/herald/protocol"
+)
+
+// Peering: the hub hands on what terminals of one call say to one another to
+// connect. Nothing of it is stored, and it goes past the writer: it is what keeps
+// two people waiting who have picked up already.
+
+const (
+	maxSignalTime   = 30 * time.Second // for which a signal may be of use
+	signalsPerSec   = 100              // of one terminal
+	signalsAtOnce   = 300              // of one terminal: a call of several begins with many
+	maxKnownCalls   = 4096             // whose people are kept in memory
+	maxPeopleOfCall = 256
+)
+
+// callName names a call: whoever began it, and the room_id that he gave it.
+type callName struct {
+	inviter string
+	room    uint32
+}
+
+// callBook knows who may signal whom: those who are concerned by invitations to
+// one call. The database knows it too; this saves asking it for each signal.
+type callBook struct {
+	mu    sync.Mutex
+	calls map[callName][]string
+}
+
+// forget has the next signal of a call ask the database: its people are others.
+func (b *callBook) forget(n callName) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.calls, n)
+}
+
+func (b *callBook) get(n callName) ([]string, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	people, ok := b.calls[n]
+	return people, ok
+}
+
+func (b *callBook) put(n callName, people []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.calls == nil || len(b.calls) >= maxKnownCalls {
+		b.calls = make(map[callName][]string)
+	}
+	b.calls[n] = people
+}
+
+// people are those who may signal one another for a call; none if the hub knows of
+// no such call. That is remembered too: a stranger costs one question.
+func (h *Hub) people(n callName) ([]string, error) {
+	if people, ok := h.book.get(n); ok {
+		return people, nil
+	}
+	ctx, cancel := h.store.ReadContext(h.life)
+	defer cancel()
+	people, err := h.store.PeopleOfCall(ctx, h.app, n.inviter, n.room, maxPeopleOfCall)
+	if err != nil {
+		return nil, err
+	}
+	h.book.put(n, people)
+	return people, nil
+}
+
+// signal hands a signal on. What cannot be handed on is dropped: its sender says
+// it again.
+func (h *Hub) signal(s *session, f *protocol.Frame, now time.Time) {
+	in := f.Signal
+	if s.signals == nil { // frames of one session come one at a time
+		s.signals = rate.NewLimiter(signalsPerSec, signalsAtOnce)
+	}
+	if !s.signals.AllowN(now, 1) {
+		h.drop(s.login, "signals", errors.New("too many signals"))
+		return
+	}
+	p, err := protocol.DecodePeering(in.Body)
+	switch {
+	case err != nil:
+	case !protocol.ValidUserID(in.To):
+		err = errors.New("a signal to nobody")
+	case in.ToTerm != "" && !protocol.ValidTerminal(in.ToTerm):
+		err = errors.New("a signal to no terminal")
+	}
+	if err != nil {
+		h.drop(s.login, "signal", err)
+		return
+	}
+	people, err := h.people(callName{p.Inviter, p.Room})
+	if err != nil {
+		h.drop(s.login, "signal", fmt.Errorf("who is in the call cannot be read: %w", err))
+		return
+	}
+	if !contains(people, s.user) || !contains(people, in.To) {
+		h.metrics.drop("uninvited")
+		h.complain(slog.LevelInfo, "a signal of or to somebody who is not invited to the call is refused",
+			"user", s.user, "terminal", s.terminal, "to", in.To, "inviter", p.Inviter, "room", p.Room)
+		return
+	}
+	topic := protocol.TopicTo(h.app, in.To)
+	if in.ToTerm != "" {
+		if h.table.find(in.To, in.ToTerm) == nil {
+			h.metrics.drop("signal-offline")
+			return
+		}
+		topic = protocol.TopicToTerminal(h.app, in.To, in.ToTerm)
+	}
+	exp := now.Add(maxSignalTime).UnixMilli()
+	if f.Exp != 0 {
+		exp = min(exp, f.Exp)
+	}
+	h.publish(topic, &protocol.Frame{Exp: exp, Signal: &protocol.Signal{
+		From: s.user, Term: s.terminal, Time: now.UnixMilli(), Body: in.Body, To: in.To, ToTerm: in.ToTerm,
+	}}, 1)
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// getInvitations lists what is open for the caller.
+func (h *Hub) getInvitations(ctx context.Context, c Caller, _ protocol.Empty) (res protocol.InvitationsResponse, err error) {
+	res.Time, res.Invitations = c.now.UnixMilli(), []protocol.Invitation{}
+	open, err := c.tx.OpenFor(ctx, c.App, c.User, protocol.MaxOpenInvites)
+	if err != nil {
+		return res, err
+	}
+	for _, i := range open {
+		if i.Until > 0 && c.now.UnixMilli() >= i.Until {
+			continue // the timer has not come by yet
+		}
+		x, ok, err := c.describe(ctx, i)
+		if err != nil {
+			return res, err
+		}
+		if ok {
+			res.Invitations = append(res.Invitations, x)
+		}
+	}
+	return res, nil
+}
+
+// describe says an invitation; false: its first step is not in the log any more.
+func (c Caller) describe(ctx context.Context, i store.Invite) (out protocol.Invitation, ok bool, err error) {
+	entries, err := c.tx.Entries(ctx, i.Log, i.Seq-1, i.Seq, 1, maxRangeBytes)
+	if err != nil || len(entries) != 1 || entries[0].Kind != protocol.EntrySignaling {
+		return out, false, err
+	}
+	s, _, err := protocol.DecodeSignaling(entries[0].Body)
+	if err != nil {
+		return out, false, err
+	}
+	invitees, err := c.tx.Invitees(ctx, c.App, i.ID)
+	if err != nil {
+		return out, false, err
+	}
+	out = protocol.Invitation{
+		InviteID: i.ID, GroupID: i.Group, Inviter: i.Inviter, Terminal: i.Terminal, Data: s.Data, CreatedAt: i.Made, EndsAt: i.Until,
+		InviteeList: []string{}, Accepted: []string{},
+	}
+	for _, x := range invitees {
+		out.InviteeList = append(out.InviteeList, x.User)
+		if x.Answer == protocol.SignalingAccept {
+			out.Accepted = append(out.Accepted, x.User)
+		}
+	}
+	return out, true, nil
+}

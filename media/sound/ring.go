@@ -1,0 +1,79 @@
+package sound
+
+import "sync"
+
+// ring holds samples between a driver's thread and a goroutine. Neither waits for
+// the other: what is too much takes the place of the oldest.
+type ring struct {
+	mu    sync.Mutex
+	buf   []int16
+	at, n int // of the oldest sample, and how many there are
+	moved chan struct{}
+	lost  uint64 // samples
+}
+
+func newRing(size int) *ring { return &ring{buf: make([]int16, size), moved: make(chan struct{}, 1)} }
+
+func (r *ring) signal() {
+	select {
+	case r.moved <- struct{}{}:
+	default:
+	}
+}
+
+func (r *ring) write(pcm []int16) {
+	r.mu.Lock()
+	if over := len(pcm) - len(r.buf); over > 0 {
+		pcm = pcm[over:]
+		r.lost += uint64(over)
+	}
+	if over := r.n + len(pcm) - len(r.buf); over > 0 {
+		r.at, r.n = (r.at+over)%len(r.buf), r.n-over
+		r.lost += uint64(over)
+	}
+	end := (r.at + r.n) % len(r.buf)
+	k := copy(r.buf[end:], pcm)
+	copy(r.buf, pcm[k:])
+	r.n += len(pcm)
+	r.mu.Unlock()
+	r.signal()
+}
+
+// read fills pcm if there are as many samples; else it takes none.
+func (r *ring) read(pcm []int16) bool {
+	r.mu.Lock()
+	ok := r.n >= len(pcm)
+	if ok {
+		r.take(pcm)
+	}
+	r.mu.Unlock()
+	return ok
+}
+
+// readSome fills pcm with what there is, and silence.
+func (r *ring) readSome(pcm []int16) {
+	r.mu.Lock()
+	k := min(r.n, len(pcm))
+	r.take(pcm[:k])
+	r.mu.Unlock()
+	clear(pcm[k:])
+	r.signal()
+}
+
+func (r *ring) take(pcm []int16) {
+	k := copy(pcm, r.buf[r.at:])
+	copy(pcm[k:], r.buf)
+	r.at, r.n = (r.at+len(pcm))%len(r.buf), r.n-len(pcm)
+}
+
+func (r *ring) length() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.n
+}
+
+func (r *ring) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.at, r.n = 0, 0
+}

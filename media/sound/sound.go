@@ -1,0 +1,74 @@
+// Package sound is the board's microphone and speaker: an owner for each, the Opus
+// encoder whose output all share, and for what arrives a jitter buffer and decoder
+// for each voice and a mixer. How sound travels is package peer's.
+//
+// All sound inside is 48 kHz, 16 bit, mono.
+package sound
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	// Rate in samples a second, which is also Opus's clock (RFC 7587 §4.1).
+	Rate = 48000
+	// FrameTime is how much sound an Opus packet of ours holds.
+	FrameTime = 20 * time.Millisecond
+	// blockTime is how much sound devices are given at a time.
+	blockTime    = 10 * time.Millisecond
+	frameSamples = Rate * int(FrameTime) / int(time.Second)
+	blockSamples = Rate * int(blockTime) / int(time.Second)
+)
+
+// State of a microphone or a speaker.
+type State string
+
+const (
+	Closed  State = "closed"  // nobody uses it
+	Opening State = "opening" // until it runs
+	Running State = "running"
+	Failed  State = "failed" // it is tried again while somebody wants it
+)
+
+// How long a device that failed is left alone.
+const (
+	retryMin = 500 * time.Millisecond
+	retryMax = 8 * time.Second
+)
+
+// CaptureDevice is a microphone that can be opened.
+type CaptureDevice interface {
+	Name() string
+	// Open begins to capture. get is called from the driver's thread and must not
+	// block; it must not keep pcm. stopped is called once if the device ends by
+	// itself. Close ends the capture: then neither is called any more.
+	Open(get func(pcm []int16), stopped func(error)) (Stream, error)
+}
+
+// PlaybackDevice is a speaker that can be opened.
+type PlaybackDevice interface {
+	Name() string
+	// Open begins to play. fill is called from the driver's thread, must not block,
+	// and sets all of pcm.
+	Open(fill func(pcm []int16), stopped func(error)) (Stream, error)
+}
+
+// Stream is an open device.
+type Stream interface{ Close() error }
+
+// level is how loud samples are, 0 to 100: 0 is -60 dB of full scale and below.
+func level(pcm []int16) int {
+	if len(pcm) == 0 {
+		return 0
+	}
+	sum := 0.0
+	for _, s := range pcm {
+		sum += float64(s) * float64(s)
+	}
+	if sum == 0 {
+		return 0
+	}
+	db := 10 * math.Log10(sum/float64(len(pcm))/(32768*32768))
+	return int(min(100, max(0, (db+60)*100/60)))
+}

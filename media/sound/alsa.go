@@ -1,5 +1,8 @@
 package sound
 
+// #include <stdlib.h>
+import "C"
+
 import (
 	"bytes"
 	"errors"
@@ -185,7 +188,8 @@ func (d *card) open(kind malgo.DeviceType, data func(out, in []byte), stopped fu
 		sub.Format, sub.Channels = malgo.FormatS16, 1
 	}
 	if id != nil {
-		p := id.Pointer()
+		p := id.Pointer() // C's memory, and ours to free
+		defer C.free(p)
 		cfg.Capture.DeviceID, cfg.Playback.DeviceID = p, p
 	}
 	s := &stream{}

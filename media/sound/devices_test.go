@@ -36,7 +36,7 @@ func TestFromMicrophoneToSpeaker(t *testing.T) {
 	stop := mic.Follow(func(p sound.Packet) {
 		mu.Lock()
 		defer mu.Unlock()
-		v.Push(seq, p.Data)
+		v.Push(seq, uint32(seq)*960, p.Data)
 		seq++
 	})
 	until(t, "heard", func() bool { return v.Level() > 40 })
@@ -107,7 +107,7 @@ func TestSpeakerFailsAndIsSwitched(t *testing.T) {
 	v := speaker.Play("door")
 	defer v.Close()
 	seq := uint16(0)
-	stop := mic.Follow(func(p sound.Packet) { v.Push(seq, p.Data); seq++ })
+	stop := mic.Follow(func(p sound.Packet) { v.Push(seq, uint32(seq)*960, p.Data); seq++ })
 	defer stop()
 	until(t, "failed", func() bool { s, err := speaker.State(); return s == sound.Failed && errors.Is(err, fake.ErrUnplugged) })
 	until(t, "measured", func() bool { return v.Level() > 40 })
@@ -143,7 +143,7 @@ func TestMix(t *testing.T) {
 	for _, f := range freqs {
 		v := speaker.Play("x")
 		seq := uint16(0)
-		stops = append(stops, sound.NewMicrophone(fake.NewMicrophone(f), quiet).Follow(func(p sound.Packet) { v.Push(seq, p.Data); seq++ }), v.Close)
+		stops = append(stops, sound.NewMicrophone(fake.NewMicrophone(f), quiet).Follow(func(p sound.Packet) { v.Push(seq, uint32(seq)*960, p.Data); seq++ }), v.Close)
 	}
 	until(t, "all heard", func() bool {
 		pcm := out.Recorded(500 * time.Millisecond)

@@ -25,7 +25,6 @@ type Speaker struct {
 	voices []*Voice
 	stop   chan struct{} // of what runs
 	ended  chan struct{}
-	reopen chan struct{} // takes one: another device was selected
 	block  []int16
 	sum    []int32
 }
@@ -179,7 +178,7 @@ func (s *Speaker) next() []int16 {
 // scale nothing is changed, beyond it ever less is let through.
 func limit(x int32) int16 {
 	const knee, top = 16384, 32767
-	a := x
+	a := int64(x) // products below leave 32 bits when many are loud
 	if a < 0 {
 		a = -a
 	}

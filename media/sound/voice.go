@@ -3,8 +3,6 @@ package sound
 import (
 	"sync"
 	"time"
-
-	"github.com/pion/opus"
 )
 
 // How the jitter buffer behaves. Times in samples of Rate.
@@ -15,13 +13,13 @@ const (
 	maxTarget  = 400 * Rate / 1000 //
 	growth     = 20 * Rate / 1000  // of the target when it was too short
 	slack      = 40 * Rate / 1000  // over the target that is left alone
-	shrinkEach = 2 * Rate          // sound heard after which one piece may be left out
+	watched    = Rate / 4          // sound heard after which one piece may be left out or put in
+	settled    = 2 * Rate          // sound heard after which less may be gathered
+	low        = 10 * Rate / 1000  // waiting, one block, below which a piece is put in
 	fadeOut    = 60 * Rate / 1000  // over which a gap fades to silence
 	fadeIn     = 5 * Rate / 1000   // after it
 	maxPacket  = 120 * Rate / 1000 // sound in one packet (RFC 6716 §3.1)
-	calm       = 10                // level below which a piece may be left out unheard
 	rewind     = 1000              // a jump of sequence numbers that is another stream
-	staleAfter = 5 * Rate          // of silence after which a decoder begins anew
 )
 
 // Voice is the sound of one sender.
@@ -36,10 +34,16 @@ type Voice struct {
 	begun   bool   // next is known
 	playing bool   // enough was gathered
 	target  int    // samples to gather
-	heard   int    // samples since the buffer was last shortened
+	heard   int    // samples since the buffer was last looked at
+	quiet   int    // samples since the target was last changed
 	least   int    // the shortest that the buffer has been since
 	pcm     []int16
-	decoder opus.Decoder
+	decoder *decoder
+	closed  bool
+	dry     bool    // it ran dry, and it is not known yet whether the net was late
+	stamp   uint32  // RTP timestamp of the newest packet
+	newest  uint16  // its seq
+	filled  int     // samples made up since the last packet
 	last    []int16 // the end of what was decoded last, for gaps
 	gap     int     // samples of the present gap
 	packed  int     // samples in a packet
@@ -65,23 +69,29 @@ type VoiceStats struct {
 }
 
 func newVoice(s *Speaker, name string) *Voice {
-	v := &Voice{speaker: s, name: name, target: minTarget, packed: frameSamples}
+	v := &Voice{speaker: s, name: name, target: minTarget, packed: frameSamples, out: make([]int16, maxPacket)}
 	v.newDecoder()
 	return v
 }
 
+// newDecoder begins anew. Without memory for a decoder packets count as bad.
 func (v *Voice) newDecoder() {
-	d, err := opus.NewDecoderWithOutput(Rate, 1)
+	v.decoder.close()
+	d, err := newDecoder()
 	if err != nil {
-		panic(err) // of fixed values
+		d = new(decoder)
 	}
 	v.decoder = d
 }
 
-// Push takes an RTP packet's payload as it comes. It does not wait, and keeps a copy.
-func (v *Voice) Push(seq uint16, payload []byte) {
+// Push takes an RTP packet as it comes, with its timestamp in samples of Rate. It
+// does not wait, and keeps a copy.
+func (v *Voice) Push(seq uint16, timestamp uint32, payload []byte) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.closed {
+		return
+	}
 	if len(payload) == 0 || len(payload) > maxPayload {
 		v.stats.Bad++
 		return
@@ -89,6 +99,7 @@ func (v *Voice) Push(seq uint16, payload []byte) {
 	v.stats.Received++
 	if !v.begun {
 		v.begun, v.next = true, seq
+		v.newest, v.stamp = seq, timestamp
 	}
 	ahead := int(int16(seq - v.next))
 	switch {
@@ -112,6 +123,24 @@ func (v *Voice) Push(seq uint16, payload []byte) {
 		v.waiting++
 	}
 	p.seq, p.full, p.data = seq, true, append(p.data[:0], payload...)
+	v.judge(seq, timestamp)
+}
+
+// judge finds out why the buffer ran dry, from the packet that ends the gap: where
+// the sender's timestamps go on without a leap the packet was late and more is
+// gathered; where they leap the sender was silent (DTX) and nothing is amiss.
+func (v *Voice) judge(seq uint16, timestamp uint32) {
+	step := int16(seq - v.newest)
+	if step <= 0 {
+		return
+	}
+	if v.dry {
+		v.dry = false
+		if leap := timestamp - v.stamp; leap <= uint32(int(step)*v.packed) {
+			v.target, v.quiet = min(v.target+growth, maxTarget), 0
+		}
+	}
+	v.newest, v.stamp = seq, timestamp
 }
 
 // restart begins with another stream.
@@ -119,7 +148,8 @@ func (v *Voice) restart(seq uint16) {
 	for i := range v.packets {
 		v.packets[i].full = false
 	}
-	v.waiting, v.next, v.playing = 0, seq, false
+	v.waiting, v.next, v.playing, v.dry = 0, seq, false, false
+	v.newest, v.filled = seq-1, 0
 	v.newDecoder()
 }
 
@@ -142,11 +172,14 @@ func (v *Voice) buffered() int { return v.waiting*v.packed + len(v.pcm) }
 func (v *Voice) read(block []int16) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.closed {
+		return false
+	}
 	if !v.playing {
 		if v.waiting == 0 || v.waiting*v.packed < v.target {
 			return v.conceal(block)
 		}
-		v.playing, v.heard, v.least = true, 0, maxTarget
+		v.playing, v.heard, v.least = true, 0, maxTarget*4
 		v.skipEmpty()
 	}
 	for len(v.pcm) < len(block) {
@@ -154,9 +187,8 @@ func (v *Voice) read(block []int16) bool {
 			break
 		}
 	}
-	if len(v.pcm) < len(block) { // it has run dry: gather more the next time
-		v.playing = false
-		v.target = min(v.target+growth, maxTarget)
+	if len(v.pcm) < len(block) { // it has run dry
+		v.playing, v.dry = false, true
 		k := copy(block, v.pcm)
 		v.pcm = v.pcm[:0]
 		v.conceal(block[k:])
@@ -166,7 +198,7 @@ func (v *Voice) read(block []int16) bool {
 	v.pcm = v.pcm[:copy(v.pcm, v.pcm[len(block):])]
 	v.resume(block)
 	v.level = level(block)
-	v.shorten(len(block))
+	v.pace(len(block))
 	return true
 }
 
@@ -196,27 +228,38 @@ func (v *Voice) decode() bool {
 	}
 	p.full = false
 	v.waiting--
-	if v.out == nil {
-		v.out = make([]int16, maxPacket)
-	}
-	n, err := v.decoder.DecodeToInt16(p.data, v.out)
+	n, err := v.decoder.decode(p.data, v.out)
 	if err != nil || n <= 0 || n > maxPacket {
 		v.stats.Bad++
-		v.newDecoder()
 		v.fill()
 		return true
 	}
-	v.packed = n
+	v.packed, v.filled = n, 0
 	v.pcm = append(v.pcm, v.out[:n]...)
 	v.keep(v.out[:n])
 	return true
 }
 
-// fill puts a concealed packet behind what was decoded.
+// fill puts a packet made up behind what was decoded: from the error correction in
+// the packet after it if that is there, else as the decoder guesses, for a short time.
 func (v *Voice) fill() {
-	at := len(v.pcm)
-	v.pcm = append(v.pcm, make([]int16, v.packed)...)
-	v.concealInto(v.pcm[at:])
+	pcm := v.out[:v.packed]
+	n, err := 0, error(nil)
+	switch p := &v.packets[v.next%slots]; {
+	case v.filled >= fadeOut:
+	case p.full && p.seq == v.next:
+		n, err = v.decoder.recover(p.data, pcm)
+	default:
+		n, err = v.decoder.conceal(pcm)
+	}
+	if err != nil {
+		n = 0
+	}
+	clear(pcm[n:])
+	v.filled += len(pcm)
+	v.stats.Concealed += time.Duration(n) * time.Second / Rate
+	v.pcm = append(v.pcm, pcm...)
+	v.keep(pcm)
 }
 
 // keep remembers the end of what was decoded.
@@ -230,9 +273,7 @@ func (v *Voice) conceal(block []int16) bool {
 	silent := v.gap >= fadeOut || len(v.last) == 0
 	v.concealInto(block)
 	v.level = level(block)
-	if v.gap > staleAfter && !v.playing && v.waiting == 0 {
-		v.gap = staleAfter
-	}
+	v.gap = min(v.gap, Rate)
 	return !silent
 }
 
@@ -272,24 +313,45 @@ func (v *Voice) resume(block []int16) {
 	v.gap = 0
 }
 
-// shorten leaves out a piece when more waits than is needed: after a jam, or since
-// the sender's clock is faster than the speaker's. Quiet sound goes first.
-func (v *Voice) shorten(samples int) {
+// pace keeps what waits near the target. More than is needed waits after a jam, or
+// since the sender's clock is the faster one: a piece is left out. Less waits where
+// it is the slower one: a piece is put in before the buffer runs dry. At most 5 ms in
+// each 250 ms, which is far more than clocks differ and not heard in speech.
+func (v *Voice) pace(samples int) {
 	v.heard += samples
+	v.quiet += samples
 	v.least = min(v.least, v.buffered())
-	over := v.least - v.target
+	if v.heard < watched {
+		return
+	}
 	switch {
-	case v.heard < shrinkEach/8:
-		return
-	case over > 4*slack, over > slack && v.level < calm, over > slack && v.heard >= shrinkEach:
+	case v.least > v.target+slack:
 		v.cut()
-	case v.heard < shrinkEach:
-		return
-	case over < 0 || v.target <= minTarget:
-	default: // it has been enough for long: less may do
-		v.target = max(minTarget, v.target-growth/4)
+	case v.least < low:
+		v.stretch()
+	case v.quiet >= settled && v.target > minTarget: // it has been enough for long
+		v.target, v.quiet = max(minTarget, v.target-growth/4), 0
 	}
 	v.heard, v.least = 0, maxTarget*4
+}
+
+// stretch puts 5 ms into what is heard next, with a soft join. Where there is too
+// little to do so it does nothing.
+func (v *Voice) stretch() {
+	const piece = fadeIn
+	for len(v.pcm) < 2*piece {
+		if !v.decode() {
+			return
+		}
+	}
+	n := len(v.pcm)
+	v.pcm = append(v.pcm, v.out[:piece]...) // room; its content is written below
+	copy(v.pcm[2*piece:], v.pcm[piece:n])
+	// A B … becomes A, B faded into A, B …
+	for i := range piece {
+		b, a := int(v.pcm[2*piece+i]), int(v.pcm[i])
+		v.pcm[piece+i] = int16((b*(piece-i) + a*i) / piece)
+	}
 }
 
 // cut takes 5 ms out of what is heard next, with a soft join.
@@ -323,5 +385,13 @@ func (v *Voice) Stats() VoiceStats {
 	return s
 }
 
-// Close takes the voice out of the mix.
-func (v *Voice) Close() { v.speaker.remove(v) }
+// Close takes the voice out of the mix and frees its decoder. It may be called again.
+func (v *Voice) Close() {
+	if v.speaker != nil {
+		v.speaker.remove(v)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.closed, v.level = true, 0
+	v.decoder.close()
+}

@@ -157,7 +157,9 @@ func TestRelays(t *testing.T) {
 			if got := r.Stats(); got.Allocations != 0 || got.Connections != 0 {
 				t.Errorf("after the end: %+v", got)
 			}
-			wait(t, "goroutines of the server are left", func() bool { return !strings.Contains(stacks(), "turn/v5.(*Server)") && !strings.Contains(stacks(), "/allocation.") })
+			wait(t, "goroutines of the server are left", func() bool {
+				return !strings.Contains(stacks(), "turn/v5.(*Server)") && !strings.Contains(stacks(), "/allocation.")
+			})
 		})
 	}
 }

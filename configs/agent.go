@@ -19,6 +19,8 @@ type Agent struct {
 	Outbox  Outbox  `toml:"outbox"`
 	Journal Journal `toml:"journal"`
 	API     API     `toml:"api"`
+	Media   Media   `toml:"media"`
+	Calls   Calls   `toml:"calls"`
 	Log     Log     `toml:"log"`
 	Health  Health  `toml:"health"`
 }
@@ -108,6 +110,54 @@ type API struct {
 	MaxStreams int `toml:"max_streams"`
 }
 
+// Media is the board's cameras, microphone and speakers, and how they connect.
+type Media struct {
+	// FrontCamera is a V4L2 device (/dev/video0), "auto" for the first that is found,
+	// "fake" for a test picture, or empty for none.
+	FrontCamera string `toml:"front_camera"`
+	// BackCamera likewise.
+	BackCamera string `toml:"back_camera"`
+	// Width of the picture in pixels; the nearest that the camera has. 160 to 1920.
+	Width int `toml:"width"`
+	// Height of the picture. 120 to 1080.
+	Height int `toml:"height"`
+	// FrameRate in pictures a second. 1 to 60.
+	FrameRate int `toml:"frame_rate"`
+	// Bitrate of the picture in kbit/s. 50 to 10000.
+	Bitrate int `toml:"bitrate"`
+	// Microphone is an ALSA device or the start of its name, "default", "fake" for a
+	// test tone, or empty for none.
+	Microphone string `toml:"microphone"`
+	// Speaker likewise; "fake" plays into nothing.
+	Speaker string `toml:"speaker"`
+	// HandsFree is the speaker that calling.setHandsFree chooses. Empty: the same.
+	HandsFree string `toml:"hands_free"`
+	// Port is the one UDP port of all connections. 0: a free one. 0 to 65535.
+	Port int `toml:"port"`
+	// Interfaces lists the network interfaces to use, separated by commas; "eth*" is
+	// all that begin so. Empty: all but those of ExcludeInterfaces. See InterfaceList.
+	Interfaces string `toml:"interfaces"`
+	// ExcludeInterfaces lists those not to use.
+	ExcludeInterfaces string `toml:"exclude_interfaces"`
+}
+
+// Calls is what happens to calls without anybody's doing.
+type Calls struct {
+	// Ring is how long a call rings that names no time. 5s to 1h, whole seconds.
+	Ring Duration `toml:"ring"`
+	// AutoAnswer lists the users whose calls are accepted at once, separated by
+	// commas; "*" is everybody. Empty: nobody's. See AutoAnswerUsers.
+	AutoAnswer string `toml:"auto_answer"`
+	// AutoAnswerCamera shows the camera in a video call that is accepted so.
+	AutoAnswerCamera bool `toml:"auto_answer_camera"`
+	// Deny lists the users whose calls are rejected at once. "*" is everybody. See
+	// DeniedUsers.
+	Deny string `toml:"deny"`
+	// RelayOnly connects by the hub's relay alone, so that the other side does not
+	// learn the board's addresses.
+	RelayOnly bool `toml:"relay_only"`
+}
+
 // Log is what goes to the log.
 type Log struct {
 	// Level is the lowest that is written: debug, info, warn or error.
@@ -136,8 +186,14 @@ func DefaultAgent() Agent {
 		Outbox:  Outbox{MaxItems: 100_000, MaxBytes: 64 * MiB},
 		Journal: Journal{MaxEvents: 50_000, MaxBytes: 32 * MiB},
 		API:     API{Socket: "/run/herald/herald.sock", SocketGroup: "herald", MaxStreams: 32},
-		Log:     Log{Level: "info"},
-		Health:  Health{Beat: Duration(30 * time.Second)},
+		Media: Media{
+			FrontCamera: "auto", Width: 640, Height: 480, FrameRate: 30, Bitrate: 1000,
+			Microphone: "default", Speaker: "default",
+			ExcludeInterfaces: "docker*, veth*, br-*, virbr*, cni*, flannel*",
+		},
+		Calls:  Calls{Ring: Duration(30 * time.Second)},
+		Log:    Log{Level: "info"},
+		Health: Health{Beat: Duration(30 * time.Second)},
 	}
 }
 
@@ -188,6 +244,22 @@ func (a Agent) rules() []rule {
 		check("api.allow_hosts", a.API.AllowHosts, hosts(a.API)),
 		check("api.allow_origins", a.API.AllowOrigins, origins(a.API)),
 		count("api.max_streams", a.API.MaxStreams, 1, 1024),
+		filePath("media.front_camera", a.Media.FrontCamera, optional),
+		filePath("media.back_camera", a.Media.BackCamera, optional),
+		count("media.width", a.Media.Width, 160, 1920),
+		count("media.height", a.Media.Height, 120, 1080),
+		count("media.frame_rate", a.Media.FrameRate, 1, 60),
+		count("media.bitrate", a.Media.Bitrate, 50, 10_000),
+		filePath("media.microphone", a.Media.Microphone, optional),
+		filePath("media.speaker", a.Media.Speaker, optional),
+		filePath("media.hands_free", a.Media.HandsFree, optional),
+		count("media.port", a.Media.Port, 0, 65535),
+		check("media.interfaces", a.Media.Interfaces, interfaces(a.Media.Interfaces)),
+		check("media.exclude_interfaces", a.Media.ExcludeInterfaces, interfaces(a.Media.ExcludeInterfaces)),
+		span("calls.ring", a.Calls.Ring, 5*time.Second, time.Hour),
+		wholeSeconds("calls.ring", a.Calls.Ring),
+		check("calls.auto_answer", a.Calls.AutoAnswer, users(a.Calls.AutoAnswer)),
+		check("calls.deny", a.Calls.Deny, users(a.Calls.Deny)),
 		level("log.level", a.Log.Level),
 		span("health.beat", a.Health.Beat, 5*time.Second, time.Hour),
 	}
@@ -234,6 +306,18 @@ func (a API) Hosts() []string { return listed(a.AllowHosts) }
 
 // Origins is AllowOrigins as a list; nil when it is empty.
 func (a API) Origins() []string { return listed(a.AllowOrigins) }
+
+// InterfaceList is Interfaces as a list; nil when it is empty.
+func (m Media) InterfaceList() []string { return listed(m.Interfaces) }
+
+// ExcludedInterfaces is ExcludeInterfaces as a list; nil when it is empty.
+func (m Media) ExcludedInterfaces() []string { return listed(m.ExcludeInterfaces) }
+
+// AutoAnswerUsers is AutoAnswer as a list; nil when it is empty.
+func (c Calls) AutoAnswerUsers() []string { return listed(c.AutoAnswer) }
+
+// DeniedUsers is Deny as a list; nil when it is empty.
+func (c Calls) DeniedUsers() []string { return listed(c.Deny) }
 
 func listed(s string) []string {
 	if strings.TrimSpace(s) == "" {

@@ -121,6 +121,28 @@ func inSet(c byte, set string) bool {
 	return strings.IndexByte(set, c) >= 0
 }
 
+// interfaces says what is wrong with a list of network interfaces. A name has at
+// most 15 bytes (IFNAMSIZ), and may end with *.
+func interfaces(text string) string {
+	for _, name := range listed(text) {
+		name = strings.TrimSuffix(name, "*")
+		if name != "" && !spelled(name, 15, "AZaz09_-.:@") || name == "" && strings.TrimSpace(text) != "*" {
+			return `must be names of network interfaces, separated by commas, such as "eth0, wlan*"`
+		}
+	}
+	return ""
+}
+
+// users says what is wrong with a list of users.
+func users(text string) string {
+	for _, user := range listed(text) {
+		if user != "*" && !spelled(user, 32, "AZaz09_-") {
+			return `must be user ids, separated by commas, such as "door, gate", or "*" for everybody`
+		}
+	}
+	return ""
+}
+
 // address says what is wrong with HOST:PORT to listen on. An empty host is all
 // of the machine's addresses.
 func address(text string, p presence) string {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/herald-im/herald/protocol"
 	"github.com/herald-im/herald/protocol/usersig"
+	"go.etcd.io/bbolt"
 )
 
 // Step is a step of an invitation that concerns the account, once it is on disk.
@@ -61,8 +62,26 @@ func Ask[Req, Res any](ctx context.Context, d *Device, m protocol.Method[Req, Re
 	return res, err
 }
 
-// Raise records an event of another room, or shows a transient one.
-func Raise[T any](d *Device, e protocol.Event[T], data T) { raise(d, e, data) }
+// Raise records an event of another room, or shows a transient one. It does not
+// wait for the disk, which takes its time on a board while people talk; events
+// stay in order.
+func Raise[T any](d *Device, e protocol.Event[T], data T) {
+	if e.Info().Transient {
+		raise(d, e, data)
+		return
+	}
+	ev, err := e.New(data)
+	if err != nil {
+		d.log.Error("an event could not be made", "event", e.Info().Name, "err", err)
+		return
+	}
+	d.db.Go(func(tx *bbolt.Tx) error { return d.journal.Append(tx, ev) }, func(err error) {
+		d.journal.Committed(err)
+		if err != nil {
+			d.log.Error("an event could not be recorded", "event", ev.Info.Name, "err", err)
+		}
+	})
+}
 
 // LoginTo logs an account of an app in, as im.login does. The UserSig must have
 // been made for that app.

@@ -68,9 +68,9 @@ type member struct {
 	entered  bool      // programs were told that he is in it
 	audio    bool      // he sends it
 	video    bool
-	joins    int       // how often he was told that this board has joined
-	joinedAt time.Time // and when last
-	held     *heldOffer
+	joins    int                         // how often he was told that this board has joined
+	joinedAt time.Time                   // and when last
+	held     map[string]protocol.Peering // by terminal: offers that came before the hub said that he has accepted
 
 	peer Peer
 	exchange
@@ -91,10 +91,18 @@ type exchange struct {
 	early    []string          // candidates that came before the description
 }
 
-// heldOffer is an offer that came before the hub said that he has accepted.
-type heldOffer struct {
-	terminal string
-	p        protocol.Peering
+// maxHeld is how many terminals of one account may offer before the hub says
+// which of them has accepted.
+const maxHeld = 8
+
+// hold keeps an offer that was faster than the hub's word.
+func (x *member) hold(terminal string, p protocol.Peering) {
+	if x.held == nil {
+		x.held = make(map[string]protocol.Peering)
+	}
+	if _, has := x.held[terminal]; has || len(x.held) < maxHeld {
+		x.held[terminal] = p
+	}
 }
 
 func (c *call) member(user string) *member {
@@ -197,7 +205,7 @@ func (m *Machine) end(reason string, who leaving) {
 		if x.state != ringing {
 			there = append(there, x.user)
 		}
-		if who == leaveAll && (x.state != ringing || c.several && c.state != protocol.CallRinging) {
+		if who == leaveAll && c.state != protocol.CallRinging && (x.state != ringing || c.several) {
 			m.signal(c, x, protocol.Peering{Kind: protocol.PeeringLeave, Session: x.session})
 		}
 	}
@@ -256,7 +264,11 @@ func (m *Machine) drop(x *member, reason string) {
 func (m *Machine) listChanged() {
 	// Called each for himself, those who are called do not hear of one another.
 	if c := m.call; c != nil && c.several && (c.group != "" || c.outgoing) {
-		raise(m, protocol.OnGroupCallInviteeListUpdate, protocol.InviteeListEvent{UserIDList: c.ringingUsers()})
+		users := c.ringingUsers()
+		if self, _ := m.dev.Identity(); c.state == protocol.CallRinging {
+			users = append(users, self)
+		}
+		raise(m, protocol.OnGroupCallInviteeListUpdate, protocol.InviteeListEvent{UserIDList: users})
 	}
 }
 

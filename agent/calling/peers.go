@@ -208,7 +208,7 @@ func (m *Machine) peered(from, terminal string, p protocol.Peering) {
 		return
 	case x.state == ringing && c.outgoing:
 		if p.Kind == protocol.PeeringOffer { // faster than the hub's word
-			x.held = &heldOffer{terminal, p}
+			x.hold(terminal, p)
 		}
 		return
 	case x.terminal != "" && x.terminal != terminal && x.state != ringing:
@@ -343,7 +343,7 @@ func (m *Machine) left(x *member, p protocol.Peering) {
 	}
 	if p.Reason == reasonFaster {
 		raise(m, protocol.OnCallingCancel, protocol.CallingCancelEvent{UserID: x.user})
-		m.drop(x, protocol.EndElsewhere)
+		m.end(protocol.EndElsewhere, leaveAll) // also others of the group are not to be connected with
 		return
 	}
 	m.trouble(protocol.CodeCallSignalingFailed, "%s has left: %s", x.user, protocol.Clip(p.Reason))

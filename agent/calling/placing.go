@@ -194,7 +194,6 @@ func (m *Machine) accept(done func(error)) {
 	}
 	c.answering = true
 	inviter := c.member(c.key.inviter)
-	inviter.state, inviter.since = joined, time.Now()
 	m.offer(c, inviter) // made now, said once it may be
 	canceled := protocol.Errorf(protocol.CodeUserCanceled, "the call was ended before it was accepted")
 	if m.call != c { // it cannot be connected; onError says why

@@ -87,7 +87,7 @@ func (m *Machine) incoming(s device.Step, d protocol.CallData) {
 func newIncoming(self string, s device.Step, d protocol.CallData, grace time.Duration) *call {
 	c := &call{
 		key: callKey{s.Inviter, d.Room}, group: s.GroupID, video: d.Video, state: protocol.CallRinging, invite: s.InviteID,
-		members: []*member{{user: s.Inviter, terminal: s.Terminal}},
+		members: []*member{{user: s.Inviter, terminal: s.Terminal, state: joined}},
 	}
 	c.several = s.GroupID != "" || len(d.UserIDs) > 1
 	if s.Timeout > 0 {
@@ -279,12 +279,10 @@ func (m *Machine) joined(c *call, s device.Step) {
 		m.takeFirst(c, x)
 	}
 	m.listChanged()
-	if held := x.held; held != nil {
-		x.held = nil
-		if held.terminal == x.terminal {
-			m.offered(c, x, held.p)
-		}
+	if offer, has := x.held[x.terminal]; has {
+		m.offered(c, x, offer)
 	}
+	x.held = nil
 }
 
 // takeFirst takes the call back from all but the first who answered.

@@ -1,0 +1,419 @@
+package calling
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/herald-im/herald/protocol"
+)
+
+// both runs two actions at once.
+func both(a, b func()) {
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for _, f := range []func(){a, b} {
+		wg.Go(func() {
+			<-start
+			f()
+		})
+	}
+	close(start)
+	wg.Wait()
+}
+
+const rounds = 25
+
+// settled waits until both boards agree, for good, that there is a call between
+// them or none.
+func (h *house) settled(a, b *board) protocol.CallState {
+	h.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		x, y := a.callStatus().State, b.callStatus().State
+		if x == y && (x == protocol.CallIdle || x == protocol.CallConnected) {
+			return x
+		}
+		if time.Now().After(end) {
+			a.look()
+			b.look()
+			h.t.Fatalf("%s is %s (%v), %s is %s (%v)", a.user, x, a.seen, b.user, y, b.seen)
+		}
+	}
+}
+
+// over ends what there is and checks that nothing is left.
+func (h *house) over(boards ...*board) {
+	h.t.Helper()
+	for _, b := range boards {
+		if b.callStatus().State != protocol.CallIdle {
+			_ = b.call("hangup", ``) // the other one's may have been faster
+		}
+	}
+	for _, b := range boards {
+		b.state(protocol.CallIdle)
+	}
+	h.left(boards...)
+	for _, b := range boards {
+		b.look()
+		b.seen = nil
+	}
+}
+
+// race does two things at once in a call that rings, many times.
+func race(t *testing.T, ring string, a, b func(door, indoor *board)) map[protocol.CallState]int {
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	ends := make(map[protocol.CallState]int)
+	for range rounds {
+		door.must("call", ring)
+		indoor.state(protocol.CallRinging)
+		both(func() { a(door, indoor) }, func() { b(door, indoor) })
+		ends[h.settled(door, indoor)]++
+		h.over(door, indoor)
+	}
+	t.Log(ends)
+	return ends
+}
+
+func accept(_, indoor *board) { _ = indoor.call("accept", ``) }
+func reject(_, indoor *board) { _ = indoor.call("reject", ``) }
+func hangup(door, _ *board)   { _ = door.call("hangup", ``) }
+
+func TestAcceptAgainstCancel(t *testing.T) {
+	if ends := race(t, `{"userId":"indoor"}`, accept, hangup); ends[protocol.CallConnected] > 0 {
+		t.Error("connected although the caller has hung up")
+	}
+}
+
+func TestRejectAgainstCancel(t *testing.T) { race(t, `{"userId":"indoor"}`, reject, hangup) }
+
+func TestAcceptAgainstReject(t *testing.T) { race(t, `{"userId":"indoor"}`, accept, reject) }
+
+func TestHangupAgainstHangup(t *testing.T) {
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	for range rounds {
+		door.must("call", `{"userId":"indoor"}`)
+		indoor.state(protocol.CallRinging)
+		indoor.must("accept", ``)
+		door.state(protocol.CallConnected)
+		both(func() { _ = door.call("hangup", ``) }, func() { _ = indoor.call("hangup", ``) })
+		if s := h.settled(door, indoor); s != protocol.CallIdle {
+			t.Fatal(s)
+		}
+		h.over(door, indoor)
+	}
+}
+
+// The moments after the accept are the ones in which connections are made.
+func TestHangupWhileConnecting(t *testing.T) {
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	for i := range rounds {
+		who := []*board{door, indoor}[i%2]
+		door.must("call", `{"userId":"indoor","type":1}`)
+		indoor.state(protocol.CallRinging)
+		accepted := make(chan struct{})
+		go func() {
+			accept(door, indoor)
+			close(accepted)
+		}()
+		who.until("past ringing", func() bool {
+			s := who.callStatus().State
+			return s != protocol.CallRinging && s != protocol.CallCalling
+		})
+		_ = who.call("hangup", ``)
+		<-accepted
+		if s := h.settled(door, indoor); s != protocol.CallIdle {
+			t.Fatal(s)
+		}
+		h.over(door, indoor)
+	}
+}
+
+// The devices take their time, and meanwhile whoever called gives up, or whoever
+// accepted does.
+func TestHangupWhileTheDevicesOpen(t *testing.T) {
+	for _, who := range []string{"caller", "callee"} {
+		t.Run(who, func(t *testing.T) {
+			h := newHouse(t)
+			door, indoor := h.board("door"), h.board("indoor")
+			indoor.media.mu.Lock()
+			indoor.media.hold = make(chan struct{})
+			indoor.media.mu.Unlock()
+			door.must("call", `{"userId":"indoor"}`)
+			indoor.event("Invited:door")
+			accepted := make(chan error, 1)
+			go func() { accepted <- indoor.call("accept", ``) }()
+			indoor.until("opening", func() bool { return indoor.media.used() == 1 })
+			if who == "caller" {
+				door.must("hangup", ``)
+			} else {
+				indoor.must("hangup", ``)
+				indoor.state(protocol.CallIdle)
+			}
+			close(indoor.media.hold)
+			if err := <-accepted; err == nil {
+				t.Error("accepted")
+			}
+			if s := h.settled(door, indoor); s != protocol.CallIdle {
+				t.Fatal(s)
+			}
+			h.over(door, indoor)
+		})
+	}
+}
+
+func TestAcceptAgainstTimeout(t *testing.T) {
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	ends := map[protocol.CallState]int{}
+	for i := range 8 {
+		door.must("call", `{"userId":"indoor","timeout":1}`)
+		indoor.state(protocol.CallRinging)
+		// About when the hub's timer fires: the order is the hub's to say.
+		timer := time.NewTimer(980*time.Millisecond + time.Duration(i)*5*time.Millisecond)
+		<-timer.C
+		err := indoor.call("accept", ``)
+		s := h.settled(door, indoor)
+		if (err == nil) != (s == protocol.CallConnected) {
+			t.Errorf("accepted: %v, and then %s", err, s)
+		}
+		ends[s]++
+		h.over(door, indoor)
+	}
+	t.Log(ends)
+}
+
+// Two who call each other talk to each other.
+func TestBothCall(t *testing.T) {
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	for range rounds {
+		both(func() { _ = door.call("call", `{"userId":"indoor"}`) }, func() { _ = indoor.call("call", `{"userId":"door"}`) })
+		// One of them may have rung before the other one called: then he is to answer.
+		for _, b := range []*board{door, indoor} {
+			if b.callStatus().State == protocol.CallRinging {
+				_ = b.call("accept", ``)
+			}
+		}
+		if s := h.settled(door, indoor); s != protocol.CallConnected {
+			t.Fatal(s)
+		}
+		if a, b := door.callStatus(), indoor.callStatus(); a.RoomID != b.RoomID || a.Inviter != b.Inviter {
+			t.Fatalf("%+v, %+v", a, b)
+		}
+		h.over(door, indoor)
+	}
+}
+
+// Of an account's terminals one gets the call, and the other ones ring no more.
+func TestAcceptOnTwoTerminals(t *testing.T) {
+	h := newHouse(t)
+	door, kitchen, hall := h.board("door"), h.board("indoor"), h.board("indoor")
+	for range rounds {
+		door.must("call", `{"userId":"indoor"}`)
+		kitchen.state(protocol.CallRinging)
+		hall.state(protocol.CallRinging)
+		both(func() { accept(nil, kitchen) }, func() { accept(nil, hall) })
+		door.state(protocol.CallConnected)
+		door.until("settled", func() bool {
+			a, b := kitchen.callStatus().State, hall.callStatus().State
+			return a == protocol.CallConnected && b == protocol.CallIdle || a == protocol.CallIdle && b == protocol.CallConnected
+		})
+		h.over(door, kitchen, hall)
+	}
+}
+
+func TestAnswerElsewhere(t *testing.T) {
+	h := newHouse(t)
+	door, kitchen, hall := h.board("door"), h.board("indoor"), h.board("indoor")
+	for _, answer := range []string{"accept", "reject"} {
+		door.must("call", `{"userId":"indoor"}`)
+		kitchen.event("Invited:door")
+		hall.event("Invited:door")
+		kitchen.must(answer, ``)
+		hall.event("CallingCancel:indoor")
+		hall.event("CallEnd:elsewhere")
+		hall.refused(protocol.CodeCallWrongState, "accept", ``)
+		if answer == "accept" {
+			door.state(protocol.CallConnected)
+			kitchen.state(protocol.CallConnected)
+		}
+		h.over(door, kitchen, hall)
+	}
+}
+
+func TestHubRestartsWhileRinging(t *testing.T) {
+	for _, then := range []string{"accept", "reject", "hangup"} {
+		t.Run(then, func(t *testing.T) {
+			h := newHouse(t)
+			door, indoor := h.board("door"), h.board("indoor")
+			door.must("call", `{"userId":"indoor"}`)
+			indoor.event("Invited:door")
+			h.hub()
+			h.startHub()
+			for _, b := range []*board{door, indoor} {
+				b.until("linked", func() bool { return b.dev.Status().Link == "up" })
+			}
+			want := protocol.CallIdle
+			switch then {
+			case "accept":
+				indoor.must("accept", ``)
+				want = protocol.CallConnected
+			case "reject":
+				indoor.must("reject", ``)
+				door.event("Reject:indoor")
+			case "hangup":
+				door.must("hangup", ``)
+				indoor.event("CallingCancel:door")
+			}
+			if s := h.settled(door, indoor); s != want {
+				t.Fatal(s)
+			}
+			h.over(door, indoor)
+		})
+	}
+}
+
+// Without a hub the time of a call is over all the same.
+func TestHubIsGoneWhileRinging(t *testing.T) {
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	door.must("call", `{"userId":"indoor","timeout":1}`)
+	indoor.event("Invited:door")
+	h.hub()
+	h.hub = func() {}
+	indoor.event("CallingTimeOut")
+	indoor.event("CallEnd:noAnswer")
+	door.event("NoResp:indoor")
+	door.event("CallEnd:noAnswer")
+	h.over(door, indoor)
+}
+
+func TestNetworkIsCut(t *testing.T) {
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	connect := func() {
+		door.must("call", `{"userId":"indoor"}`)
+		indoor.event("Invited:door")
+		indoor.must("accept", ``)
+		door.event("UserEnter:indoor")
+		indoor.event("UserEnter:door")
+	}
+	connect()
+	h.net.setCut(true)
+	door.until("looking for a path", func() bool {
+		v, _ := get(t.Context(), door.Machine, func() (bool, error) { return !door.Machine.call.members[0].lost.IsZero(), nil })
+		return v
+	})
+	h.net.setCut(false)
+	for _, b := range []*board{door, indoor} { // restored before anybody gave up
+		b.until("restored", func() bool {
+			v, err := get(t.Context(), b.Machine, func() (bool, error) { return b.Machine.call != nil && b.Machine.call.members[0].lost.IsZero(), nil })
+			return err == nil && v
+		})
+	}
+	h.net.setCut(true) // for good
+	for _, b := range []*board{door, indoor} {
+		b.event("CallEnd:lost")
+	}
+	h.over(door, indoor)
+	h.net.setCut(false)
+	connect()
+	h.over(door, indoor)
+}
+
+// A board that is killed while it rings, or while it calls, takes up where it was.
+func TestKilledWhileRinging(t *testing.T) {
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	door.must("call", `{"userId":"indoor"}`)
+	indoor.event("Invited:door")
+	indoor.crash()
+	indoor.event("Invited:door")
+	indoor.must("accept", ``)
+	if s := h.settled(door, indoor); s != protocol.CallConnected {
+		t.Fatal(s)
+	}
+	h.over(door, indoor)
+
+	door.must("call", `{"userId":"indoor"}`)
+	indoor.event("Invited:door")
+	door.crash()
+	indoor.event("CallingCancel:door")
+	h.over(door, indoor)
+}
+
+// crash ends a board without a word to anybody about its call, and starts it again.
+func (b *board) crash() {
+	b.t.Helper()
+	_, _ = get(b.t.Context(), b.Machine, func() (bool, error) {
+		if c := b.Machine.call; c != nil && c.begun {
+			b.media.End()
+		}
+		b.Machine.call = nil
+		return true, nil
+	})
+	b.end()
+	b.seen = nil
+	b.start()
+}
+
+// TestManyCalls looks for what a call leaves behind.
+func TestManyCalls(t *testing.T) {
+	const slack = 12 // what the hub's database opens for its readers, once
+	calls := 500
+	if testing.Short() {
+		calls = 50
+	}
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	var before runtime.MemStats
+	var files, routines int
+	for i := range calls {
+		if i == calls/5 { // caches are full by then
+			h.left(door, indoor)
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			files, routines = openFiles(t), runtime.NumGoroutine()
+		}
+		door.must("call", fmt.Sprintf(`{"userId":"indoor","type":%d}`, 1+i%2))
+		indoor.state(protocol.CallRinging)
+		indoor.must("accept", ``)
+		door.state(protocol.CallConnected)
+		indoor.state(protocol.CallConnected)
+		[]*board{door, indoor}[i/2%2].must("hangup", ``)
+		door.state(protocol.CallIdle)
+		indoor.state(protocol.CallIdle)
+	}
+	h.left(door, indoor)
+	h.net.mu.Lock()
+	clear(h.net.peers)
+	h.net.mu.Unlock()
+	if n := goroutines(routines); n > routines+slack {
+		t.Errorf("%d goroutines, and there were %d", n, routines)
+	}
+	if n := openFiles(t); n > files+slack {
+		t.Errorf("%d open files, and there were %d", n, files)
+	}
+	var after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 4<<20 {
+		t.Errorf("the heap has grown by %d bytes in %d calls", grown, calls)
+	} else {
+		t.Logf("the heap has grown by %d bytes in %d calls", grown, calls*4/5)
+	}
+}
+
+func openFiles(t *testing.T) int {
+	dir, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(dir)
+}

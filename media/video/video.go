@@ -1,0 +1,81 @@
+// Package video is the board's cameras and what it sends of them: an owner for
+// each camera, encoders that run while somebody watches and whose output all
+// share, and the V4L2 driver. How pictures travel is package peer's.
+package video
+
+import (
+	"context"
+	"image"
+	"sync/atomic"
+	"time"
+)
+
+// Codec is how pictures are encoded.
+type Codec string
+
+// The codecs, by the names that SDP uses.
+const (
+	H264 Codec = "H264" // constrained baseline (profile-level-id 42e01f)
+	VP8  Codec = "VP8"
+)
+
+// Format of a picture.
+type Format struct {
+	Width, Height int     // pixels
+	Rate          float64 // pictures a second
+}
+
+// Frame is one picture, 4:2:0 and of even size. Whoever has taken it releases it;
+// then its memory is used for another one.
+type Frame struct {
+	Image *image.YCbCr
+	At    time.Time // of the capture
+
+	users   atomic.Int32
+	release func()
+}
+
+// NewFrame makes a frame that has one user; release, which may be nil, is called
+// after the last one has released it.
+func NewFrame(img *image.YCbCr, at time.Time, release func()) *Frame {
+	f := &Frame{Image: img, At: at, release: release}
+	f.users.Store(1)
+	return f
+}
+
+func (f *Frame) retain() { f.users.Add(1) }
+
+// Release gives the frame back.
+func (f *Frame) Release() {
+	if f.users.Add(-1) == 0 && f.release != nil {
+		f.release()
+	}
+}
+
+// AccessUnit is one encoded picture: for H264 in Annex B form, with SPS and PPS
+// before each IDR; for VP8 one frame.
+type AccessUnit struct {
+	Data     []byte
+	At       time.Time     // of the capture
+	Duration time.Duration // since the one before
+	Key      bool
+}
+
+// Device is a camera that can be opened.
+type Device interface {
+	// Name by which people know it.
+	Name() string
+	// Open begins to capture in the format that is nearest to want.
+	Open(ctx context.Context, want Format) (Source, error)
+}
+
+// Source is an open camera.
+type Source interface {
+	// Format that the driver has granted.
+	Format() Format
+	// Read waits for the next picture.
+	Read() (*Frame, error)
+	// Close ends the capture; a Read that waits returns an error. It may take as long
+	// as the driver does.
+	Close() error
+}

@@ -14,8 +14,8 @@ import (
 type metricSet struct {
 	set *metrics.Set
 
-	entries, repeats, holes, pulls, pushes, rewound, outages, failed *metrics.Counter
-	seconds, jobs                                                    *metrics.Summary
+	entries, repeats, holes, pulls, pushes, signals, rewound, outages, failed *metrics.Counter
+	seconds, jobs                                                             *metrics.Summary
 }
 
 func newMetrics(h *Hub) *metricSet {
@@ -50,6 +50,7 @@ func newMetrics(h *Hub) *metricSet {
 		holes:   s.NewCounter("herald_hub_refused_appends_total"), // holes and old epochs
 		pulls:   s.NewCounter("herald_hub_pulls_total"),           //
 		pushes:  s.NewCounter("herald_hub_pushes_total"),          // frames, one per topic
+		signals: s.NewCounter("herald_hub_signals_total"),         // handed on
 		rewound: s.NewCounter("herald_hub_rewinds_noticed_total"), // hellos that know a later era
 		outages: s.NewCounter("herald_hub_failed_commits_total"),  // tried again
 		failed:  s.NewCounter("herald_hub_failed_jobs_total"),     // given up: a fault of the hub

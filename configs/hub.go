@@ -1,6 +1,9 @@
 package configs
 
 import (
+	"net"
+	"net/netip"
+	"strconv"
 	"time"
 )
 
@@ -13,6 +16,7 @@ type Hub struct {
 	HTTP     HTTP     `toml:"http"`
 	Data     Data     `toml:"data"`
 	DB       DB       `toml:"db"`
+	Turn     Turn     `toml:"turn"`
 	Accounts Accounts `toml:"accounts"`
 	Limits   Limits   `toml:"limits"`
 	Log      Log      `toml:"log"`
@@ -56,6 +60,35 @@ type DB struct {
 	// URL of a PostgreSQL: postgres://USER:PASSWORD@HOST:PORT/NAME. Empty: SQLite
 	// in the data directory. It may hold a password, so it is never shown as it is.
 	URL string `toml:"url"`
+}
+
+// TurnPort is the port of STUN and TURN (RFC 8656 §18).
+const TurnPort = "3478"
+
+// Turn is the hub's STUN and TURN server: it relays the media of calls where no
+// path of their own leads between two boards.
+type Turn struct {
+	// Listen is its address (HOST:PORT) for UDP and TCP; port 0 takes a free one.
+	// "auto": the host of mqtt.listen and TurnPort. "off": there is none.
+	Listen string `toml:"listen"`
+	// Public is what boards are told to reach it by, HOST or HOST:PORT. Empty: the
+	// host by which each reaches the hub.
+	Public string `toml:"public"`
+	// RelayAddress is the IP of relayed sockets, as peers see it. Empty: the host of
+	// Listen, or the machine's outbound address if that is all addresses.
+	RelayAddress string `toml:"relay_address"`
+	// MinPort is the first port of relayed sockets. 1024 to 65535.
+	MinPort int `toml:"min_port"`
+	// MaxPort is the last one. 1024 to 65535.
+	MaxPort int `toml:"max_port"`
+	// MaxAllocations is how many relayed sockets there may be. 1 to 65535.
+	MaxAllocations int `toml:"max_allocations"`
+	// MaxAllocationsPerUser is how many of them one account may have; a board takes
+	// one or two for each connection of a call. 1 to 65535.
+	MaxAllocationsPerUser int `toml:"max_allocations_per_user"`
+	// CredentialsFor is how long a board may begin to relay with the password that it
+	// was given. 10m to 24h.
+	CredentialsFor Duration `toml:"credentials_for"`
 }
 
 // Accounts is who may log in, and how.
@@ -107,6 +140,14 @@ func DefaultHub() Hub {
 		},
 		HTTP: HTTP{Listen: "127.0.0.1:8080"},
 		Data: Data{Dir: "/var/lib/herald-hub"},
+		Turn: Turn{
+			Listen:                "auto",
+			MinPort:               49152,
+			MaxPort:               65535,
+			MaxAllocations:        1000,
+			MaxAllocationsPerUser: 12,
+			CredentialsFor:        Duration(6 * time.Hour),
+		},
 		Accounts: Accounts{
 			CreateOnLogin:        true,
 			TerminalsPerPlatform: 1,
@@ -156,6 +197,15 @@ func (h Hub) rules() []rule {
 		check("http.listen", h.HTTP.Listen, address(h.HTTP.Listen, required)),
 		filePath("data.dir", h.Data.Dir, required),
 		check("db.url", redacted(h.DB.URL), databaseURL(h.DB.URL)),
+		check("turn.listen", h.Turn.Listen, h.Turn.listenWrong()),
+		check("turn.public", h.Turn.Public, publicHost(h.Turn.Public)),
+		check("turn.relay_address", h.Turn.RelayAddress, relayAddress(h.Turn.RelayAddress)),
+		count("turn.min_port", h.Turn.MinPort, 1024, 65535),
+		count("turn.max_port", h.Turn.MaxPort, 1024, 65535),
+		{"turn.max_port", strconv.Itoa(h.Turn.MaxPort), h.Turn.MaxPort >= h.Turn.MinPort, "must not be less than turn.min_port, which is " + strconv.Itoa(h.Turn.MinPort)},
+		count("turn.max_allocations", h.Turn.MaxAllocations, 1, 65535),
+		count("turn.max_allocations_per_user", h.Turn.MaxAllocationsPerUser, 1, 65535),
+		span("turn.credentials_for", h.Turn.CredentialsFor, 10*time.Minute, 24*time.Hour),
 		count("accounts.terminals_per_platform", h.Accounts.TerminalsPerPlatform, 1, 64),
 		span("accounts.sig_max_expire", h.Accounts.SigMaxExpire, time.Second, 876000*time.Hour),
 		span("accounts.clock_tolerance", h.Accounts.ClockTolerance, time.Second, 24*time.Hour),
@@ -184,3 +234,36 @@ func (m MQTT) TLS() bool {
 // Exposed tells whether others can reach the broker and what it says can be read
 // on the way.
 func (m MQTT) Exposed() bool { return !m.TLS() && !loopback(m.Listen) }
+
+// TurnListen is where the TURN server listens, "" for nowhere. mayLack says that
+// nobody chose this address and no other machine reaches it, so that a hub may do
+// without: a second one on a machine finds the port taken.
+func (h Hub) TurnListen() (address string, mayLack bool) {
+	switch h.Turn.Listen {
+	case "off":
+		return "", false
+	case "auto":
+		host, _, err := net.SplitHostPort(h.MQTT.Listen)
+		if err != nil {
+			return "", false // not valid, and Validate has said so
+		}
+		return net.JoinHostPort(host, TurnPort), loopback(h.MQTT.Listen)
+	}
+	return h.Turn.Listen, false
+}
+
+// RelayIP is RelayAddress, or the zero value.
+func (t Turn) RelayIP() netip.Addr {
+	ip, _ := netip.ParseAddr(t.RelayAddress) // Validate has seen to it
+	return ip
+}
+
+func (t Turn) listenWrong() string {
+	if t.Listen == "auto" || t.Listen == "off" {
+		return ""
+	}
+	if wrong := address(t.Listen, required); wrong != "" {
+		return `must be "auto", "off" or HOST:PORT, such as "127.0.0.1:3478" or ":3478"`
+	}
+	return ""
+}

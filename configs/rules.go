@@ -179,6 +179,29 @@ func validHost(host string) bool {
 	return spelled(strings.ReplaceAll(host, ".", "-"), 253, "AZaz09_-")
 }
 
+// publicHost says what is wrong with HOST or HOST:PORT that others are told.
+func publicHost(text string) string {
+	if text == "" || validHost(text) {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || !validHost(host) || !validPort(port) || port == "0" {
+		return `must be HOST or HOST:PORT, such as "turn.example", "203.0.113.7:3478" or "[2001:db8::7]:3478", or empty`
+	}
+	return ""
+}
+
+func relayAddress(text string) string {
+	if text == "" {
+		return ""
+	}
+	ip, err := netip.ParseAddr(text)
+	if err != nil || ip.Zone() != "" || ip.IsUnspecified() || ip.IsMulticast() {
+		return `must be the IP address of one host, such as "203.0.113.7", or empty`
+	}
+	return ""
+}
+
 // loopback tells whether only this machine can reach a listen address.
 func loopback(listen string) bool {
 	host, _, err := net.SplitHostPort(listen)

@@ -249,3 +249,58 @@ func TestOrigins(t *testing.T) {
 		t.Errorf("two: %q", got)
 	}
 }
+
+func TestTurn(t *testing.T) {
+	for _, tc := range []struct {
+		turn, mqtt, want string
+		mayLack          bool
+	}{
+		{"auto", "127.0.0.1:1883", "127.0.0.1:3478", true},
+		{"auto", "localhost:1883", "localhost:3478", true},
+		{"auto", "[::1]:1883", "[::1]:3478", true},
+		{"auto", ":8883", ":3478", false},
+		{"auto", "192.168.1.2:8883", "192.168.1.2:3478", false},
+		{"off", "127.0.0.1:1883", "", false},
+		{"127.0.0.1:3478", "127.0.0.1:1883", "127.0.0.1:3478", false},
+	} {
+		h := DefaultHub()
+		h.Turn.Listen, h.MQTT.Listen = tc.turn, tc.mqtt
+		if err := h.Validate(); err != nil {
+			t.Error(err)
+		}
+		if got, mayLack := h.TurnListen(); got != tc.want || mayLack != tc.mayLack {
+			t.Errorf("%s with mqtt.listen %s: %q, %v", tc.turn, tc.mqtt, got, mayLack)
+		}
+	}
+	for _, change := range []func(*Turn){
+		func(t *Turn) { t.Public = "turn.example" },
+		func(t *Turn) { t.Public = "turn.example:3478" },
+		func(t *Turn) { t.Public = "2001:db8::7" },
+		func(t *Turn) { t.Public = "[2001:db8::7]:3478" },
+		func(t *Turn) { t.RelayAddress = "203.0.113.7" },
+		func(t *Turn) { t.MinPort, t.MaxPort = 1024, 1024 },
+	} {
+		h := DefaultHub()
+		change(&h.Turn)
+		if err := h.Validate(); err != nil {
+			t.Errorf("%+v: %v", h.Turn, err)
+		}
+	}
+	for key, changes := range map[string][]func(*Turn){
+		"turn.listen": {func(t *Turn) { t.Listen = "" }, func(t *Turn) { t.Listen = "on" }, func(t *Turn) { t.Listen = "3478" }},
+		"turn.public": {func(t *Turn) { t.Public = "turn:turn.example" }, func(t *Turn) { t.Public = "a b" }, func(t *Turn) { t.Public = "x:0" }, func(t *Turn) { t.Public = ":3478" }},
+		"turn.relay_address": {func(t *Turn) { t.RelayAddress = "turn.example" }, func(t *Turn) { t.RelayAddress = "0.0.0.0" },
+			func(t *Turn) { t.RelayAddress = "fe80::1%eth0" }},
+		"turn.max_port":        {func(t *Turn) { t.MinPort, t.MaxPort = 50000, 49999 }},
+		"turn.min_port":        {func(t *Turn) { t.MinPort = 80 }},
+		"turn.credentials_for": {func(t *Turn) { t.CredentialsFor = 0 }},
+	} {
+		for _, change := range changes {
+			h := DefaultHub()
+			change(&h.Turn)
+			if err := h.Validate(); err == nil || !strings.Contains(err.Error(), key) {
+				t.Errorf("%+v: %v", h.Turn, err)
+			}
+		}
+	}
+}

@@ -33,6 +33,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/herald-im/herald/hub/broker"
+	"github.com/herald-im/herald/hub/relay"
 	"github.com/herald-im/herald/hub/store"
 	"github.com/herald-im/herald/protocol"
 )
@@ -46,6 +47,7 @@ type Config struct {
 	MQTT string      // the address to listen on, HOST:PORT
 	TLS  *tls.Config // nil: plain TCP
 	HTTP string      // the address of /healthz and /metrics; empty: none
+	Turn Turn        // STUN and TURN
 
 	CreateOnLogin        bool          // make an account for whoever has a good UserSig
 	TerminalsPerPlatform int           // sessions of one account and platform; 1
@@ -79,6 +81,7 @@ func (c *Config) fill() {
 	set(&c.GroupsPerUser, 1000)
 	set(&c.GroupNameBytes, protocol.MaxGroupName)
 	set(&c.PullEntries, 256)
+	c.Turn.fill()
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -122,6 +125,7 @@ type Hub struct {
 	wire    wire
 	broker  *broker.Broker // nil in tests that have a wire of their own
 	web     net.Listener   // nil: none
+	relay   *relay.Server  // nil: none
 	table   *table
 	lock    *lock
 	queue   *queue
@@ -130,6 +134,7 @@ type Hub struct {
 	book    callBook
 	metrics *metricSet
 
+	relayKeys  relayKeys
 	complaints *rate.Limiter
 
 	life context.Context // bounds reads; ends when the hub is to stop
@@ -235,6 +240,13 @@ func (h *Hub) listen(log *slog.Logger) error {
 			return errors.Join(fmt.Errorf("listen for HTTP (http.listen, --http): %w", err), l.Close())
 		}
 	}
+	if err := h.openRelay(log); err != nil {
+		err = errors.Join(err, l.Close())
+		if h.web != nil {
+			err = errors.Join(err, h.web.Close())
+		}
+		return err
+	}
 	limits := h.cfg.Broker
 	if limits.PerUser == 0 { // terminals of several platforms, each with an older connection that is not known to be dead
 		limits.PerUser = max(64, 8*h.cfg.TerminalsPerPlatform)
@@ -244,6 +256,9 @@ func (h *Hub) listen(log *slog.Logger) error {
 		err = errors.Join(err, l.Close())
 		if h.web != nil {
 			err = errors.Join(err, h.web.Close())
+		}
+		if h.relay != nil {
+			err = errors.Join(err, h.relay.Close())
 		}
 		return err
 	}
@@ -294,6 +309,15 @@ func (h *Hub) Run(ctx context.Context) error {
 		})
 		defer web.Wait()
 		defer server.Close() // a scrape that is cut off comes again
+	}
+	if h.relay != nil {
+		var relaying sync.WaitGroup
+		defer relaying.Wait()
+		relaying.Go(func() {
+			if err := h.relay.Run(ctx); err != nil {
+				h.log.Error("the TURN server has ended", "err", err)
+			}
+		})
 	}
 	err := errors.Join(h.broker.Run(ctx), stop())
 	cancel()

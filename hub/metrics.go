@@ -6,6 +6,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/herald-im/herald/hub/relay"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -13,8 +14,8 @@ import (
 type metricSet struct {
 	set *metrics.Set
 
-	entries, repeats, holes, pulls, pushes, rewound, outages, failed *metrics.Counter
-	seconds, jobs                                                    *metrics.Summary
+	entries, repeats, holes, pulls, pushes, signals, rewound, outages, failed *metrics.Counter
+	seconds, jobs                                                             *metrics.Summary
 }
 
 func newMetrics(h *Hub) *metricSet {
@@ -29,6 +30,19 @@ func newMetrics(h *Hub) *metricSet {
 		}
 		return 0
 	})
+	stats := func(of func(relay.Stats) float64) func() float64 {
+		return func() float64 {
+			if h.relay == nil {
+				return 0
+			}
+			return of(h.relay.Stats())
+		}
+	}
+	s.NewGauge("herald_hub_turn_allocations", stats(func(t relay.Stats) float64 { return float64(t.Allocations) }))
+	s.NewGauge("herald_hub_turn_tcp_connections", stats(func(t relay.Stats) float64 { return float64(t.Connections) }))
+	s.NewGauge("herald_hub_turn_refused_total", stats(func(t relay.Stats) float64 { return float64(t.Refused) })) // over a limit
+	s.NewGauge("herald_hub_turn_received_bytes_total", stats(func(t relay.Stats) float64 { return float64(t.BytesIn) }))
+	s.NewGauge("herald_hub_turn_sent_bytes_total", stats(func(t relay.Stats) float64 { return float64(t.BytesOut) }))
 	return &metricSet{
 		set:     s,
 		entries: s.NewCounter("herald_hub_entries_total"),         // stored
@@ -36,6 +50,7 @@ func newMetrics(h *Hub) *metricSet {
 		holes:   s.NewCounter("herald_hub_refused_appends_total"), // holes and old epochs
 		pulls:   s.NewCounter("herald_hub_pulls_total"),           //
 		pushes:  s.NewCounter("herald_hub_pushes_total"),          // frames, one per topic
+		signals: s.NewCounter("herald_hub_signals_total"),         // handed on
 		rewound: s.NewCounter("herald_hub_rewinds_noticed_total"), // hellos that know a later era
 		outages: s.NewCounter("herald_hub_failed_commits_total"),  // tried again
 		failed:  s.NewCounter("herald_hub_failed_jobs_total"),     // given up: a fault of the hub

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,8 +23,11 @@ const (
 	maxSignalTime   = 30 * time.Second // for which a signal may be of use
 	signalsPerSec   = 100              // of one terminal
 	signalsAtOnce   = 300              // of one terminal: a call of several begins with many
-	maxKnownCalls   = 4096             // whose people are kept in memory
+	asksPerSec      = 5                // of the database, for one terminal
+	asksAtOnce      = 20
+	maxKnownCalls   = 4096 // whose people are kept in memory
 	maxPeopleOfCall = 256
+	knowCallsFor    = 10 * time.Minute // then the database is asked again: it forgets old invitations
 )
 
 // callName names a call: whoever began it, and the room_id that he gave it.
@@ -36,7 +40,13 @@ type callName struct {
 // one call. The database knows it too; this saves asking it for each signal.
 type callBook struct {
 	mu    sync.Mutex
-	calls map[callName][]string
+	calls map[callName]knownCall
+	turns uint64 // rises when something is forgotten
+}
+
+type knownCall struct {
+	people []string
+	until  time.Time
 }
 
 // forget has the next signal of a call ask the database: its people are others.
@@ -44,37 +54,53 @@ func (b *callBook) forget(n callName) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.calls, n)
+	b.turns++
 }
 
-func (b *callBook) get(n callName) ([]string, bool) {
+// get is the people of a call that is known; turn is for put.
+func (b *callBook) get(n callName, now time.Time) (people []string, turn uint64, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	people, ok := b.calls[n]
-	return people, ok
+	c, ok := b.calls[n]
+	return c.people, b.turns, ok && now.Before(c.until)
 }
 
-func (b *callBook) put(n callName, people []string) {
+// put keeps what was read after get, unless an invitation has come in between: it
+// may not have been seen.
+func (b *callBook) put(n callName, turn uint64, people []string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.calls == nil || len(b.calls) >= maxKnownCalls {
-		b.calls = make(map[callName][]string)
+	if turn != b.turns {
+		return
 	}
-	b.calls[n] = people
+	if b.calls == nil || len(b.calls) >= maxKnownCalls {
+		b.calls = make(map[callName]knownCall)
+	}
+	b.calls[n] = knownCall{people, now.Add(knowCallsFor)}
 }
+
+// errAsks: a terminal asks for more calls than anybody is in.
+var errAsks = errors.New("too many signals for calls that the hub does not know")
 
 // people are those who may signal one another for a call; none if the hub knows of
-// no such call. That is remembered too: a stranger costs one question.
-func (h *Hub) people(n callName) ([]string, error) {
-	if people, ok := h.book.get(n); ok {
+// no such call. That is not remembered, or strangers would push out what is.
+func (h *Hub) people(s *session, n callName, now time.Time) ([]string, error) {
+	people, turn, ok := h.book.get(n, now)
+	if ok || n.room == 0 {
 		return people, nil
+	}
+	if !s.asks.AllowN(now, 1) {
+		return nil, errAsks
 	}
 	ctx, cancel := h.store.ReadContext(h.life)
 	defer cancel()
-	people, err := h.store.PeopleOfCall(ctx, h.app, n.inviter, n.room, maxPeopleOfCall)
+	people, err := h.store.PeopleOfCall(ctx, h.app, n.inviter, n.room, maxPeopleOfCall, now.Add(-keepInvites))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("who is in the call cannot be read: %w", err)
 	}
-	h.book.put(n, people)
+	if len(people) > 0 {
+		h.book.put(n, turn, people, now)
+	}
 	return people, nil
 }
 
@@ -83,7 +109,7 @@ func (h *Hub) people(n callName) ([]string, error) {
 func (h *Hub) signal(s *session, f *protocol.Frame, now time.Time) {
 	in := f.Signal
 	if s.signals == nil { // frames of one session come one at a time
-		s.signals = rate.NewLimiter(signalsPerSec, signalsAtOnce)
+		s.signals, s.asks = rate.NewLimiter(signalsPerSec, signalsAtOnce), rate.NewLimiter(asksPerSec, asksAtOnce)
 	}
 	if !s.signals.AllowN(now, 1) {
 		h.drop(s.login, "signals", errors.New("too many signals"))
@@ -101,41 +127,51 @@ func (h *Hub) signal(s *session, f *protocol.Frame, now time.Time) {
 		h.drop(s.login, "signal", err)
 		return
 	}
-	people, err := h.people(callName{p.Inviter, p.Room})
+	people, err := h.people(s, callName{p.Inviter, p.Room}, now)
 	if err != nil {
-		h.drop(s.login, "signal", fmt.Errorf("who is in the call cannot be read: %w", err))
+		h.drop(s.login, "signal", err)
 		return
 	}
-	if !contains(people, s.user) || !contains(people, in.To) {
+	if !slices.Contains(people, s.user) || !slices.Contains(people, in.To) {
 		h.metrics.drop("uninvited")
 		h.complain(slog.LevelInfo, "a signal of or to somebody who is not invited to the call is refused",
 			"user", s.user, "terminal", s.terminal, "to", in.To, "inviter", p.Inviter, "room", p.Room)
 		return
 	}
-	topic := protocol.TopicTo(h.app, in.To)
-	if in.ToTerm != "" {
-		if h.table.find(in.To, in.ToTerm) == nil {
-			h.metrics.drop("signal-offline")
-			return
-		}
-		topic = protocol.TopicToTerminal(h.app, in.To, in.ToTerm)
+	topics := h.signalTopics(s, in)
+	if len(topics) == 0 {
+		h.metrics.drop("offline")
+		return
 	}
 	exp := now.Add(maxSignalTime).UnixMilli()
 	if f.Exp != 0 {
 		exp = min(exp, f.Exp)
 	}
-	h.publish(topic, &protocol.Frame{Exp: exp, Signal: &protocol.Signal{
+	out := &protocol.Frame{Exp: exp, Signal: &protocol.Signal{
 		From: s.user, Term: s.terminal, Time: now.UnixMilli(), Body: in.Body, To: in.To, ToTerm: in.ToTerm,
-	}}, 1)
+	}}
+	h.metrics.signals.Inc()
+	for _, topic := range topics {
+		h.publish(topic, out, 1)
+	}
 }
 
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
+// signalTopics are where a signal goes: nowhere if whom it is for is not online, and
+// not back to where it comes from.
+func (h *Hub) signalTopics(s *session, in *protocol.Signal) (topics []string) {
+	switch {
+	case in.ToTerm != "":
+		if (in.To != s.user || in.ToTerm != s.terminal) && h.table.find(in.To, in.ToTerm) != nil {
+			topics = append(topics, protocol.TopicToTerminal(h.app, in.To, in.ToTerm))
 		}
+	case in.To == s.user:
+		for _, t := range h.table.others(s.user, s.terminal) {
+			topics = append(topics, protocol.TopicToTerminal(h.app, s.user, t))
+		}
+	case h.table.online(in.To):
+		topics = append(topics, protocol.TopicTo(h.app, in.To))
 	}
-	return false
+	return topics
 }
 
 // getInvitations lists what is open for the caller.

@@ -34,8 +34,8 @@ type session struct {
 	number         uint64 // rises from hello to hello
 	login          *login
 
-	calls   ring
-	signals *rate.Limiter // nil until the first one
+	calls         ring
+	signals, asks *rate.Limiter // nil until the first signal
 }
 
 // account is what a user has online here.

@@ -54,12 +54,17 @@ func (h *Hub) step(ctx context.Context, c Caller, i store.Invite, invitees []str
 
 // begin makes an invitation whose log is known.
 func (h *Hub) begin(ctx context.Context, c Caller, i store.Invite, timeout *int, invitees []string, data string) (res protocol.InviteResponse, err error) {
-	n, err := c.tx.OpenInvites(ctx, c.App, c.User)
-	if err != nil {
-		return res, err
-	}
-	if n >= protocol.MaxOpenInvites {
-		return res, protocol.Errorf(protocol.CodeNetReqCountLimit, "%s has %d invitations open, which is the limit: cancel some", c.User, n)
+	call, isCall := protocol.DecodeCallData(data)
+	// It tells, and asks for no answer: nothing is open, and there is always room for it.
+	hangup := isCall && call.Command == protocol.CommandHangup
+	if !hangup {
+		n, err := c.tx.OpenInvites(ctx, c.App, c.User)
+		if err != nil {
+			return res, err
+		}
+		if n >= protocol.MaxOpenInvites {
+			return res, protocol.Errorf(protocol.CodeNetReqCountLimit, "%s has %d invitations open, which is the limit: cancel some", c.User, n)
+		}
 	}
 	i.ID, i.Inviter, i.Timeout = rand.Text(), c.User, protocol.DefaultInviteTimeout*time.Second
 	if timeout != nil {
@@ -69,15 +74,11 @@ func (h *Hub) begin(ctx context.Context, c Caller, i store.Invite, timeout *int,
 		i.Until = c.now.Add(i.Timeout).UnixMilli()
 	}
 	i.Terminal, i.Made = c.Terminal, c.now.UnixMilli()
-	call, isCall := protocol.DecodeCallData(data)
-	if i.Seq, err = h.step(ctx, c, i, invitees, protocol.SignalingInvite, invitees, data); err != nil {
-		return res, err
-	}
-	switch {
-	case isCall && call.Command == protocol.CommandHangup:
-		return protocol.InviteResponse{InviteID: i.ID}, nil // it tells, and asks for no answer: nothing is open
-	case isCall:
+	if isCall {
 		i.Room = call.Room
+	}
+	if i.Seq, err = h.step(ctx, c, i, invitees, protocol.SignalingInvite, invitees, data); err != nil || hangup {
+		return protocol.InviteResponse{InviteID: i.ID}, err
 	}
 	if err := c.tx.CreateInvite(ctx, c.App, i, invitees); err != nil {
 		return res, err

@@ -128,6 +128,9 @@ func (r *runner) ready(h *hub.Hub) {
 	if a := h.HTTPAddr(); a != nil {
 		attrs = append(attrs, "http", fmt.Sprintf("http://%s", a))
 	}
+	if a := h.TURNAddr(); a.IsValid() {
+		attrs = append(attrs, "turn", a)
+	}
 	attrs = append(attrs, "data", r.cfg.Data.Dir, "version", protocol.BuildVersion)
 	if scheme == "mqtts" && r.cfg.MQTT.TLSCert == "" {
 		attrs = append(attrs, "ca", filepath.Join(r.cfg.Data.Dir, certs.CAFile))
@@ -141,8 +144,15 @@ func (r *runner) ready(h *hub.Hub) {
 
 // hubConfig is the file's configuration as the hub wants it.
 func hubConfig(c configs.Hub) hub.Config {
+	turn, mayLack := c.TurnListen()
 	return hub.Config{
 		Store: location(c), MQTT: c.MQTT.Listen, HTTP: c.HTTP.Listen,
+		Turn: hub.Turn{
+			Listen: turn, MayLack: mayLack, Public: c.Turn.Public, Address: c.Turn.RelayIP(),
+			MinPort: uint16(c.Turn.MinPort), MaxPort: uint16(c.Turn.MaxPort),
+			Allocations: c.Turn.MaxAllocations, PerUser: c.Turn.MaxAllocationsPerUser,
+			CredentialsFor: time.Duration(c.Turn.CredentialsFor),
+		},
 		CreateOnLogin:        c.Accounts.CreateOnLogin,
 		TerminalsPerPlatform: c.Accounts.TerminalsPerPlatform,
 		SigMaxExpire:         time.Duration(c.Accounts.SigMaxExpire),

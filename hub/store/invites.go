@@ -102,14 +102,16 @@ func (t *Tx) Answer(ctx context.Context, app protocol.AppID, id, user string, an
 }
 
 // PeopleOfCall lists whom the invitations to a call concern: the inviter and all
-// invitees, as far as they are kept. None: there is no such call.
-func (v View) PeopleOfCall(ctx context.Context, app protocol.AppID, inviter string, room uint32, limit int) ([]string, error) {
+// invitees, in any order. None: there is no such call, or all of it ended before a
+// time.
+func (v View) PeopleOfCall(ctx context.Context, app protocol.AppID, inviter string, room uint32, limit int, before time.Time) ([]string, error) {
 	if room == 0 {
-		return nil, nil
+		return nil, nil // of all that are no calls
 	}
 	out, err := collect(ctx, v.q, func(row scanner) (user string, err error) { return user, row.Scan(&user) },
 		`SELECT DISTINCT e.user_id FROM invites i JOIN invitees e ON e.app = i.app AND e.invite_id = i.id
-WHERE i.app = $1 AND i.inviter = $2 AND i.room = $3 LIMIT $4`, int64(app), inviter, int64(room), limit)
+WHERE i.app = $1 AND i.inviter = $2 AND i.room = $3 AND i.room > 0 AND (i.ended_ms = 0 OR i.ended_ms >= $4) LIMIT $5`,
+		int64(app), inviter, int64(room), before.UnixMilli(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("read who is called: %w", err)
 	}

@@ -183,13 +183,20 @@ func (p *Peer) Offer(ctx context.Context) (string, error) {
 }
 
 // RestartOffer gives an SDP that looks for a new path, for when the networks have changed or nothing is heard. The old path
-// is given up at once, so media pauses until the far end's answer is accepted. When no answer comes it may be called again.
+// is given up at once, so media pauses until the far end's answer is accepted. When no answer comes it may be called again;
+// an answer to the earlier offer must then not be accepted any more, which the caller has to know by its signaling.
 func (p *Peer) RestartOffer(ctx context.Context) (string, error) {
 	p.negotiation.Lock()
 	defer p.negotiation.Unlock()
 	negotiated := p.pc.CurrentRemoteDescription() != nil
 	if err := p.may(ctx, negotiated && p.pc.SignalingState() != webrtc.SignalingStateHaveRemoteOffer); err != nil {
 		return "", err
+	}
+	if open := p.pc.PendingLocalDescription(); open != nil {
+		back := webrtc.SessionDescription{Type: webrtc.SDPTypeRollback, SDP: open.SDP}
+		if err := p.pc.SetLocalDescription(back); err != nil {
+			return "", p.failed("taking the last offer back", err)
+		}
 	}
 	return p.offer(true)
 }
@@ -245,7 +252,10 @@ func (p *Peer) Answer(ctx context.Context, offer string) (string, error) {
 		err = p.pc.SetLocalDescription(answer)
 	}
 	if err != nil {
-		return "", p.failed("answering", err)
+		if p.isClosing() {
+			return "", ErrClosed
+		}
+		return "", badSDP("answering it: %v", err) // what pion finds wrong here is the offer's
 	}
 	if p.viewer {
 		select {

@@ -2,7 +2,6 @@ package peer
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
 	"os"
 	"runtime"
@@ -183,7 +182,12 @@ func newCamera(t testing.TB) *camera {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hooks.Watched = func(n int) { c.watched <- n }
+	hooks.Watched = func(n int) {
+		select {
+		case c.watched <- n:
+		default:
+		}
+	}
 	h264, err := NewVideoTrack(H264, hooks)
 	if err != nil {
 		t.Fatal(err)
@@ -265,5 +269,3 @@ func openFiles(t testing.TB) int {
 	}
 	return len(entries)
 }
-
-func background() context.Context { return context.Background() }

@@ -28,6 +28,7 @@ type description struct {
 
 type section struct {
 	kind      Kind
+	mid       string
 	rejected  bool
 	direction string
 	codecs    []Codec  // of ours, in the remote's order
@@ -83,6 +84,9 @@ func readSDP(text string, offer bool) (*description, error) {
 		if err != nil {
 			return nil, err
 		}
+		if slices.ContainsFunc(d.sections, func(o section) bool { return o.mid == s.mid }) {
+			return nil, badSDP("two sections have mid %q", s.mid)
+		}
 		if _, ok := m.Attribute("setup"); !s.rejected && !ok && !sessionSetup {
 			return nil, badSDP("the %s section has no setup attribute", s.kind)
 		}
@@ -132,7 +136,7 @@ func readSection(m *sdp.MediaDescription, whole *sdp.SessionDescription) (sectio
 	if !slices.Contains(m.MediaName.Protos, "SAVPF") {
 		return s, badSDP("the %s section has the profile %s, which is not encrypted", s.kind, strings.Join(m.MediaName.Protos, "/"))
 	}
-	if mid, _ := m.Attribute("mid"); mid == "" {
+	if s.mid, _ = m.Attribute("mid"); s.mid == "" {
 		return s, badSDP("the %s section has no mid", s.kind)
 	}
 	_, bundleOnly := m.Attribute("bundle-only")

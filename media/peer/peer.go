@@ -192,12 +192,6 @@ func (p *Peer) RestartOffer(ctx context.Context) (string, error) {
 	if err := p.may(ctx, negotiated && p.pc.SignalingState() != webrtc.SignalingStateHaveRemoteOffer); err != nil {
 		return "", err
 	}
-	if open := p.pc.PendingLocalDescription(); open != nil {
-		back := webrtc.SessionDescription{Type: webrtc.SDPTypeRollback, SDP: open.SDP}
-		if err := p.pc.SetLocalDescription(back); err != nil {
-			return "", p.failed("taking the last offer back", err)
-		}
-	}
 	return p.offer(true)
 }
 
@@ -206,7 +200,9 @@ func (p *Peer) offer(restart bool) (string, error) {
 	offer, err := p.pc.CreateOffer(&webrtc.OfferOptions{
 		ICERestart: restart, OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true},
 	})
-	if err == nil {
+	// pion knows no rollback, and takes no second offer while one is open. It needs none: CreateOffer has given ICE its new
+	// credentials and begun to gather, and all else in the two offers is the same.
+	if open := p.pc.SignalingState() == webrtc.SignalingStateHaveLocalOffer; err == nil && !open {
 		err = p.pc.SetLocalDescription(offer)
 	}
 	if err != nil {

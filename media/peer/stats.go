@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"maps"
 	"net"
 	"strconv"
 	"time"
@@ -47,15 +48,16 @@ func (p *Peer) Stats() Stats {
 	s := Stats{Sent: map[Kind]Sent{}, Received: map[Kind]Received{}, LostRemotely: p.lostRemotely.Load()}
 	p.mu.Lock()
 	s.State = p.state
-	closing := p.closing
-	for kind, o := range p.outgoing {
+	closing, outgoing, remote := p.closing, maps.Clone(p.outgoing), maps.Clone(p.remote)
+	p.mu.Unlock() // before the locks of senders, which take ours when they begin
+	for kind, o := range outgoing {
 		sent := Sent{Packets: o.packets.Load(), Bytes: o.bytes.Load(), Frames: o.frames.Load(), Dropped: o.dropped.Load()}
 		if f := o.current(); f != nil {
 			sent.Codec = f.codec
 		}
 		s.Sent[kind] = sent
 	}
-	for kind, r := range p.remote {
+	for kind, r := range remote {
 		got := Received{Codec: r.codec, Packets: r.packets.Load(), Bytes: r.bytes.Load()}
 		// Packets that came twice count twice, so this may fall short.
 		if expected := r.expected.Load(); expected > got.Packets {
@@ -63,7 +65,6 @@ func (p *Peer) Stats() Stats {
 		}
 		s.Received[kind] = got
 	}
-	p.mu.Unlock()
 	if closing {
 		return s
 	}

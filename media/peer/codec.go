@@ -1,0 +1,138 @@
+package peer
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+)
+
+// Kind is a kind of media: "audio" or "video".
+type Kind string
+
+// The kinds of media.
+const (
+	Audio Kind = "audio"
+	Video Kind = "video"
+)
+
+func (k Kind) pion() webrtc.RTPCodecType { return webrtc.NewRTPCodecType(string(k)) }
+
+// Codec is a codec that this package can carry.
+type Codec string
+
+// The codecs, by the names that SDP uses. H264 is constrained baseline, level 3.1, packetization mode 1.
+const (
+	H264 Codec = "H264"
+	VP8  Codec = "VP8"
+	Opus Codec = "opus"
+)
+
+// Kind of the codec.
+func (c Codec) Kind() Kind {
+	if c == Opus {
+		return Audio
+	}
+	return Video
+}
+
+// clockRate of the codec's RTP timestamps, in Hz (RFC 6184, RFC 7741, RFC 7587).
+func (c Codec) clockRate() uint32 {
+	if c == Opus {
+		return 48000
+	}
+	return 90000
+}
+
+func (c Codec) mimeType() string { return string(c.Kind()) + "/" + string(c) }
+
+// codecOf gives the Codec of a MIME type of pion's, "" for one that is not ours.
+func codecOf(mimeType string) Codec {
+	for _, c := range []Codec{H264, VP8, Opus} {
+		if strings.EqualFold(mimeType, c.mimeType()) {
+			return c
+		}
+	}
+	return ""
+}
+
+// Payload types as Chromium numbers them, so that its logs and ours read alike; an answer takes the offer's anyway.
+const (
+	payloadH264 = 108
+	payloadVP8  = 96
+	payloadOpus = 111
+)
+
+// Sizes of the packet histories for retransmission, in packets: at 1.5 Mb/s about two seconds.
+const (
+	nackHistory  = 512
+	maxNacksEach = 4 // how often one packet is asked for; more only loads a link that is full
+)
+
+var transportCC = webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC}
+
+// codecTable is what we offer, in our order of liking.
+func codecTable() []webrtc.RTPCodecParameters {
+	video := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}, transportCC}
+	return []webrtc.RTPCodecParameters{
+		{PayloadType: payloadH264, RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeH264, ClockRate: H264.clockRate(), RTCPFeedback: video,
+			SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+		}},
+		{PayloadType: payloadVP8, RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeVP8, ClockRate: VP8.clockRate(), RTCPFeedback: video,
+		}},
+		{PayloadType: payloadOpus, RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeOpus, ClockRate: Opus.clockRate(), Channels: 2,
+			SDPFmtpLine: "minptime=10;useinbandfec=1", RTCPFeedback: []webrtc.RTCPFeedback{transportCC},
+		}},
+	}
+}
+
+// engine makes the codecs and interceptors of all connections.
+func engine(log pionLog) (*webrtc.MediaEngine, *interceptor.Registry, error) {
+	m := &webrtc.MediaEngine{}
+	for _, c := range codecTable() {
+		kind := codecOf(c.MimeType).Kind()
+		if err := m.RegisterCodec(c, kind.pion()); err != nil {
+			return nil, nil, fmt.Errorf("registering codec %s: %w", c.MimeType, err)
+		}
+	}
+	for _, kind := range []Kind{Audio, Video} {
+		for _, uri := range []string{sdp.TransportCCURI, sdp.SDESMidURI} {
+			ext := webrtc.RTPHeaderExtensionCapability{URI: uri}
+			if err := m.RegisterHeaderExtension(ext, kind.pion()); err != nil {
+				return nil, nil, fmt.Errorf("registering header extension %s: %w", uri, err)
+			}
+		}
+	}
+
+	r := &interceptor.Registry{}
+	add := func(f interceptor.Factory, err error) error {
+		if err == nil {
+			r.Add(f)
+		}
+		return err
+	}
+	// The order matters for what we send: the last one added sees a packet first. So a packet that is sent again gets a
+	// number of its own for transport-wide congestion control.
+	for _, err := range []error{
+		add(twcc.NewHeaderExtensionInterceptor()),
+		add(nack.NewResponderInterceptor(nack.ResponderSize(nackHistory), nack.WithResponderLoggerFactory(log))),
+		add(nack.NewGeneratorInterceptor(nack.GeneratorSize(nackHistory), nack.GeneratorMaxNacksPerPacket(maxNacksEach),
+			nack.WithGeneratorLoggerFactory(log))),
+		add(report.NewReceiverInterceptor(report.WithReceiverLoggerFactory(log))),
+		add(report.NewSenderInterceptor(report.WithSenderLoggerFactory(log))),
+		add(twcc.NewSenderInterceptor(twcc.WithLoggerFactory(log))),
+	} {
+		if err != nil {
+			return nil, nil, fmt.Errorf("making the interceptors: %w", err)
+		}
+	}
+	return m, r, nil
+}

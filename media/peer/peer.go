@@ -1,0 +1,483 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+)
+
+// closeWait is how long Close waits for pion. What is not gone by then ends later, and is logged.
+const closeWait = time.Second
+
+// Options of a Peer.
+type Options struct {
+	ICEServers []ICEServer
+	RelayOnly  bool // use only TURN servers: the far end does not learn our addresses
+	NoVideo    bool // a call of sound alone
+	// What we send. Without it we only receive that kind.
+	Audio, Video Source
+	Callbacks
+}
+
+// Callbacks of a Peer. Each may be nil. They come in order, from one goroutine of the Peer's. None begins after Close has
+// returned; one that is under way then is not waited for, so that it may itself call Close, or wait for who does.
+type Callbacks struct {
+	// Candidate gives a candidate line of ours for the far end, "" after the last one.
+	Candidate func(line string)
+	State     func(State)
+	Track     func(*RemoteTrack)
+	// KeyframeRequest tells that the far end needs a key frame: at its wish, and when the connection comes about. The
+	// Source is asked as well.
+	KeyframeRequest func()
+	// VideoCodec tells in which codec our video is sent, once that is known.
+	VideoCodec func(Codec)
+}
+
+// Peer is the connection to one remote terminal of a call. Its methods may be called from any goroutine.
+type Peer struct {
+	factory *Factory
+	options Options
+	viewer  bool // send only, and answer with all candidates
+	log     *slog.Logger
+	pc      *webrtc.PeerConnection
+	events  *events
+
+	negotiation sync.Mutex // held through a step of offer and answer
+	candidates  remoteCandidates
+	begun       bool // a first Offer or Answer was made
+
+	mu       sync.Mutex
+	closing  bool
+	state    State
+	outgoing map[Kind]*outgoing
+	remote   map[Kind]*RemoteTrack
+	wg       sync.WaitGroup
+	done     chan struct{} // closed when Close has done its work
+
+	keyframeWaits atomic.Bool // a KeyframeRequest is queued
+	lostRemotely  atomic.Uint64
+}
+
+// NewPeer makes a Peer. It waits for the certificate, so the first may take seconds on a weak board (Factory.Ready).
+// Errors: ErrClosed, ErrTooMany, or what is wrong with an ICE server.
+func (f *Factory) NewPeer(options Options) (*Peer, error) {
+	return f.newPeer(context.Background(), options, false)
+}
+
+func (f *Factory) newPeer(ctx context.Context, options Options, viewer bool) (*Peer, error) {
+	for want, source := range map[Kind]Source{Audio: options.Audio, Video: options.Video} {
+		if source != nil && source.kind() != want {
+			return nil, fmt.Errorf("a source of %s as %s", source.kind(), want)
+		}
+	}
+	cert, err := f.certificate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &Peer{
+		factory: f, options: options, viewer: viewer, log: f.log, events: newEvents(), state: StateNew, done: make(chan struct{}),
+		outgoing: map[Kind]*outgoing{}, remote: map[Kind]*RemoteTrack{},
+	}
+	if err := f.add(p); err != nil {
+		return nil, err
+	}
+	policy := webrtc.ICETransportPolicyAll
+	if options.RelayOnly {
+		policy = webrtc.ICETransportPolicyRelay
+	}
+	p.pc, err = f.api.NewPeerConnection(webrtc.Configuration{
+		ICEServers: pionServers(options.ICEServers), ICETransportPolicy: policy, Certificates: []webrtc.Certificate{cert},
+		BundlePolicy: webrtc.BundlePolicyMaxBundle, RTCPMuxPolicy: webrtc.RTCPMuxPolicyRequire,
+		// Encrypted RTP header extensions: few know them, and ours tell nothing.
+		RTPHeaderEncryptionPolicy: webrtc.RTPHeaderEncryptionPolicyDisable,
+	})
+	if err != nil {
+		f.remove(p)
+		f.wg.Done()
+		return nil, fmt.Errorf("making a connection: %w", err)
+	}
+	go func() {
+		defer f.wg.Done()
+		p.events.run()
+	}()
+	p.pc.OnICECandidate(p.localCandidate)
+	p.pc.OnConnectionStateChange(func(webrtc.PeerConnectionState) { p.noteState() })
+	p.pc.OnTrack(p.track)
+	return p, nil
+}
+
+// goes runs f in a goroutine that Close waits for. It tells false when the Peer is closed.
+func (p *Peer) goes(f func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closing {
+		return false
+	}
+	p.wg.Go(f)
+	return true
+}
+
+// State tells the state now; callbacks may still be on their way there.
+func (p *Peer) State() State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state
+}
+
+func (p *Peer) noteState() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closing {
+		return
+	}
+	// Read under the lock: pion calls us from goroutines of their own, and the last to read has the newest.
+	state := map[webrtc.PeerConnectionState]State{
+		webrtc.PeerConnectionStateNew: StateNew, webrtc.PeerConnectionStateConnecting: StateConnecting,
+		webrtc.PeerConnectionStateConnected: StateConnected, webrtc.PeerConnectionStateDisconnected: StateDisconnected,
+		webrtc.PeerConnectionStateFailed: StateFailed, webrtc.PeerConnectionStateClosed: StateClosed,
+	}[p.pc.ConnectionState()]
+	if state == p.state || state == "" {
+		return
+	}
+	p.state = state
+	if state == StateConnected {
+		if o := p.outgoing[Video]; o != nil {
+			p.events.add(func() { p.keyframe(o) })
+		}
+	}
+	if call := p.options.State; call != nil {
+		p.events.add(func() { call(state) })
+	}
+}
+
+// keyframe passes on the far end's wish for a key frame.
+func (p *Peer) keyframe(o *outgoing) {
+	if f := o.current(); f != nil {
+		f.askKeyframe()
+	}
+	if p.options.KeyframeRequest != nil {
+		p.options.KeyframeRequest()
+	}
+}
+
+// Offer begins a negotiation and gives the SDP for the far end. Candidates come by callback, perhaps before it returns.
+func (p *Peer) Offer(ctx context.Context) (string, error) {
+	p.negotiation.Lock()
+	defer p.negotiation.Unlock()
+	if err := p.may(ctx, !p.begun); err != nil {
+		return "", err
+	}
+	for _, kind := range p.kinds() {
+		if err := p.transceiver(kind); err != nil {
+			return "", p.failed("making an offer", err)
+		}
+	}
+	return p.offer(false)
+}
+
+// RestartOffer gives an SDP that looks for a new path, for when the networks have changed or nothing is heard. The old path
+// is given up at once, so media pauses until the far end's answer is accepted. When no answer comes it may be called again;
+// an answer to the earlier offer must then not be accepted any more, which the caller has to know by its signaling.
+func (p *Peer) RestartOffer(ctx context.Context) (string, error) {
+	p.negotiation.Lock()
+	defer p.negotiation.Unlock()
+	negotiated := p.pc.CurrentRemoteDescription() != nil
+	if err := p.may(ctx, negotiated && p.pc.SignalingState() != webrtc.SignalingStateHaveRemoteOffer); err != nil {
+		return "", err
+	}
+	return p.offer(true)
+}
+
+func (p *Peer) offer(restart bool) (string, error) {
+	p.begun = true
+	offer, err := p.pc.CreateOffer(&webrtc.OfferOptions{
+		ICERestart: restart, OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true},
+	})
+	// pion knows no rollback, and takes no second offer while one is open. It needs none: CreateOffer has given ICE its new
+	// credentials and begun to gather, and all else in the two offers is the same.
+	if open := p.pc.SignalingState() == webrtc.SignalingStateHaveLocalOffer; err == nil && !open {
+		err = p.pc.SetLocalDescription(offer)
+	}
+	if err != nil {
+		return "", p.failed("making an offer", err)
+	}
+	return p.hide(offer.SDP), nil
+}
+
+// Answer takes the far end's offer, the first one or one that restarts ICE, and gives the answer. Errors: ErrBadSDP, ErrNoCodec,
+// ErrState when an offer of our own is unanswered. After an error only Close is left.
+func (p *Peer) Answer(ctx context.Context, offer string) (string, error) {
+	p.negotiation.Lock()
+	defer p.negotiation.Unlock()
+	if err := p.may(ctx, p.pc.SignalingState() == webrtc.SignalingStateStable); err != nil {
+		return "", err
+	}
+	d, err := readSDP(offer, true)
+	if err != nil {
+		return "", err
+	}
+	if err := p.checkCodecs(d); err != nil {
+		return "", err
+	}
+	if !p.begun {
+		p.begun = true
+		for _, kind := range p.kinds() {
+			if d.section(kind) == nil {
+				continue
+			}
+			if err := p.transceiver(kind); err != nil {
+				return "", p.failed("answering", err)
+			}
+		}
+	}
+	if err := p.take(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}, d); err != nil {
+		return "", err
+	}
+	answer, err := p.pc.CreateAnswer(&webrtc.AnswerOptions{
+		OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: !p.viewer},
+	})
+	gathered := webrtc.GatheringCompletePromise(p.pc)
+	if err == nil {
+		err = p.pc.SetLocalDescription(answer)
+	}
+	if err != nil {
+		if p.isClosing() {
+			return "", ErrClosed
+		}
+		return "", badSDP("answering it: %v", err) // what pion finds wrong here is the offer's
+	}
+	if p.viewer {
+		select {
+		case <-gathered:
+		case <-ctx.Done():
+			return "", fmt.Errorf("gathering candidates: %w", ctx.Err())
+		}
+		if local := p.pc.LocalDescription(); local != nil {
+			return local.SDP, nil
+		}
+		return "", ErrClosed
+	}
+	return p.hide(answer.SDP), nil
+}
+
+// Accept takes the answer to Offer or RestartOffer. Errors: ErrBadSDP, ErrNoCodec, ErrState when no offer is open. After an error
+// other than ErrState only Close is left.
+func (p *Peer) Accept(answer string) error {
+	p.negotiation.Lock()
+	defer p.negotiation.Unlock()
+	if err := p.may(context.Background(), p.pc.SignalingState() == webrtc.SignalingStateHaveLocalOffer); err != nil {
+		return err
+	}
+	d, err := readSDP(answer, false)
+	if err != nil {
+		return err
+	}
+	if err := p.checkCodecs(d); err != nil {
+		return err
+	}
+	return p.take(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}, d)
+}
+
+// take gives pion a description that was checked, and the candidates that waited for it.
+func (p *Peer) take(desc webrtc.SessionDescription, d *description) error {
+	if err := p.pc.SetRemoteDescription(desc); err != nil {
+		if p.isClosing() {
+			return ErrClosed
+		}
+		return badSDP("%v", err)
+	}
+	for _, line := range p.candidates.described(d.ufrag) {
+		if err := p.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: line}); err != nil {
+			p.log.Debug("a candidate that waited is no use", "err", err)
+		}
+	}
+	return nil
+}
+
+// checkCodecs looks whether all kinds that are wanted and named have a codec in common.
+func (p *Peer) checkCodecs(d *description) error {
+	usable := 0
+	for _, kind := range p.kinds() {
+		s := d.section(kind)
+		if s == nil {
+			continue
+		}
+		can := len(s.codecs) > 0
+		if source := p.source(kind); can && source != nil && s.direction != "sendonly" && s.direction != "inactive" {
+			can = source.choose(s.codecs) != nil
+		}
+		if !can {
+			return &NoCodecError{Kind: kind, Offered: s.named}
+		}
+		usable++
+	}
+	if usable == 0 {
+		return &NoCodecError{Kind: p.kinds()[0]}
+	}
+	return nil
+}
+
+// kinds gives the kinds of media of this call.
+func (p *Peer) kinds() []Kind {
+	if p.options.NoVideo {
+		return []Kind{Audio}
+	}
+	return []Kind{Audio, Video}
+}
+
+func (p *Peer) source(kind Kind) Source {
+	if kind == Audio {
+		return p.options.Audio
+	}
+	return p.options.Video
+}
+
+// transceiver makes pion's pair of sender and receiver for a kind.
+func (p *Peer) transceiver(kind Kind) error {
+	source := p.source(kind)
+	if source == nil {
+		_, err := p.pc.AddTransceiverFromKind(kind.pion(), webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+		return err
+	}
+	direction := webrtc.RTPTransceiverDirectionSendrecv
+	if p.viewer {
+		direction = webrtc.RTPTransceiverDirectionSendonly
+	}
+	o := newOutgoing(source, "herald")
+	o.run = p.goes
+	o.bound = func(c Codec) {
+		if call := p.options.VideoCodec; call != nil && kind == Video {
+			p.events.add(func() { call(c) })
+		}
+	}
+	t, err := p.pc.AddTransceiverFromTrack(o, webrtc.RTPTransceiverInit{Direction: direction})
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.outgoing[kind] = o
+	p.mu.Unlock()
+	p.goes(func() { p.readReports(t.Sender(), o) })
+	return nil
+}
+
+// readReports reads what the far end says of what we send. pion needs it read, too, for sending lost packets again.
+func (p *Peer) readReports(sender *webrtc.RTPSender, o *outgoing) {
+	for {
+		packets, _, err := sender.ReadRTCP()
+		if err != nil {
+			return
+		}
+		for _, packet := range packets {
+			switch packet := packet.(type) {
+			case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
+				if o.source.kind() == Video && p.keyframeWaits.CompareAndSwap(false, true) {
+					p.events.add(func() {
+						p.keyframeWaits.Store(false)
+						p.keyframe(o)
+					})
+				}
+			case *rtcp.ReceiverReport:
+				for _, r := range packet.Reports {
+					if o.source.kind() == Video {
+						p.lostRemotely.Store(uint64(r.TotalLost))
+					}
+				}
+			}
+		}
+	}
+}
+
+// track is called by pion when the first packet of a remote stream has come.
+func (p *Peer) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+	r := newRemoteTrack(track, p.pc.WriteRTCP)
+	if r.codec == "" {
+		return
+	}
+	p.mu.Lock()
+	known := p.remote[r.kind()] != nil
+	if !known {
+		p.remote[r.kind()] = r
+	}
+	p.mu.Unlock()
+	if known {
+		// One stream of each kind is all that was negotiated; a second would be read by nobody.
+		p.log.Debug("a second remote stream of one kind is ignored", "kind", r.kind())
+		_ = receiver.Stop()
+		return
+	}
+	p.goes(func() {
+		b := make([]byte, 1500)
+		for {
+			if _, _, err := receiver.Read(b); err != nil { // sender reports: for pion's own use
+				return
+			}
+		}
+	})
+	if call := p.options.Track; call != nil {
+		p.events.add(func() { call(r) })
+	}
+	p.goes(r.read)
+}
+
+func (p *Peer) isClosing() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closing
+}
+
+// may tells whether a step of negotiation can be taken.
+func (p *Peer) may(ctx context.Context, fits bool) error {
+	switch {
+	case p.isClosing() || p.pc.SignalingState() == webrtc.SignalingStateClosed:
+		return ErrClosed
+	case !fits:
+		return fmt.Errorf("%w: signaling is %s", ErrState, p.pc.SignalingState())
+	}
+	return ctx.Err()
+}
+
+func (p *Peer) failed(what string, err error) error {
+	if p.isClosing() || errors.Is(err, webrtc.ErrConnectionClosed) {
+		return ErrClosed
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// Close ends the connection and tells the far end so. It returns when the goroutines of the Peer are gone, within a second,
+// except for a callback that is under way. It may be called at any time, from a callback too, and more than once.
+func (p *Peer) Close() {
+	p.mu.Lock()
+	if p.closing {
+		p.mu.Unlock()
+		<-p.done
+		return
+	}
+	p.closing = true
+	p.state = StateClosed
+	p.mu.Unlock()
+	defer close(p.done)
+
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		p.events.stop()
+		if err := p.pc.GracefulClose(); err != nil {
+			p.log.Debug("closing a connection", "err", err)
+		}
+		p.wg.Wait()
+	}()
+	select {
+	case <-gone:
+	case <-time.After(closeWait):
+		p.log.Warn("a connection takes long to close; it ends by itself")
+	}
+	p.factory.remove(p)
+}

@@ -1,0 +1,80 @@
+package peer
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/pion/turn/v5"
+)
+
+// newRelay starts a TURN server on loopback.
+func newRelay(t *testing.T) ICEServer {
+	t.Helper()
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := turn.NewServer(turn.ServerConfig{
+		Realm: "herald.test", LoggerFactory: pionLog{testConfig(t).Log},
+		AuthHandler: func(ra *turn.RequestAttributes) (string, []byte, bool) {
+			return ra.Username, turn.GenerateAuthKey(ra.Username, ra.Realm, "secret"), true
+		},
+		PacketConnConfigs: []turn.PacketConnConfig{{
+			PacketConn:            conn,
+			RelayAddressGenerator: &turn.RelayAddressGeneratorStatic{RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1"},
+			PermissionHandler:     func(net.Addr, net.IP) bool { return true },
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	return ICEServer{URLs: []string{"turn:" + conn.LocalAddr().String() + "?transport=udp"}, Username: "user", Password: "secret"}
+}
+
+func TestRelayOnly(t *testing.T) {
+	noLeak(t)
+	relay := newRelay(t)
+	cam := newCamera(t)
+	options := cam.options()
+	options.ICEServers, options.RelayOnly = []ICEServer{relay}, true
+	a := newEnd(t, newFactory(t, testConfig(t)), options)
+	b := newEnd(t, newFactory(t, testConfig(t)), cam.options()) // has direct candidates, which must not be reached directly
+
+	offer := must(a.Offer(t.Context()))
+	var lines []string
+	for line := receive(t, a.candidates, "a candidate"); line != ""; line = receive(t, a.candidates, "a candidate") {
+		lines = append(lines, line)
+		if !strings.Contains(line, "typ relay") || strings.Contains(line, "raddr") && !strings.Contains(line, "raddr 0.0.0.0 rport 0") {
+			t.Errorf("candidate: %s", line)
+		}
+	}
+	if len(lines) == 0 {
+		t.Fatal("no relay candidate")
+	}
+	trickle(t, b, a)
+	answer := must(b.Answer(t.Context(), offer))
+	if err := a.Accept(answer); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range lines {
+		if err := b.AddCandidate(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.awaitState(StateConnected)
+	b.awaitState(StateConnected)
+	awaitPackets(t, b.awaitTracks(2)[Video], 10)
+	if path := a.Stats().Path; path == nil || path.LocalType != "relay" {
+		t.Errorf("a's path: %+v", path)
+	}
+	if path := b.Stats().Path; path == nil || path.RemoteType != "relay" {
+		t.Errorf("b's path: %+v", path)
+	}
+
+	// An offer made later holds the candidates that are there.
+	if offer := must(a.RestartOffer(t.Context())); strings.Contains(offer, "raddr 127") || strings.Contains(offer, "typ host") {
+		t.Errorf("the offer tells our address: %s", offer)
+	}
+}

@@ -1,0 +1,320 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4/pkg/media"
+
+	"github.com/herald-im/herald/media/fake"
+	"github.com/herald-im/herald/media/peer"
+	"github.com/herald-im/herald/media/sound"
+	"github.com/herald-im/herald/media/video"
+)
+
+// Fake is the name of the devices that need no hardware.
+const Fake = "fake"
+
+// Config is the board's devices and how they connect. A device that is empty is none.
+type Config struct {
+	FrontCamera, BackCamera        string // V4L2 devices, video.Auto or Fake
+	Format                         video.Format
+	Bitrate                        int    // of the picture, bit/s
+	Microphone, Speaker, HandsFree string // ALSA devices, or Fake
+
+	Port                          int // UDP; 0: a free one
+	Interfaces, ExcludeInterfaces []string
+	Loopback                      bool // connect over the board itself, too
+	StateDir                      string
+}
+
+// Engine is all of the board's media: devices, encoders, connections. Nothing is
+// open while nobody uses it but the UDP port.
+type Engine struct {
+	cfg     Config
+	log     *slog.Logger
+	factory *peer.Factory
+	cards   *sound.Cards
+	front   *video.Camera // nil: none
+	back    *video.Camera
+	sender  *video.Sender
+	tracks  *peer.VideoTracks
+	mic     *sound.Microphone
+	micOut  *peer.AudioTrack
+	speaker *sound.Speaker
+	ear     sound.PlaybackDevice // what Speaker names
+	loud    sound.PlaybackDevice // what HandsFree names; nil: the same
+
+	watching sync.WaitGroup
+	unwatch  context.CancelFunc
+
+	mu       sync.Mutex
+	calls    int
+	held     []func() // gives back what Begin holds
+	isFront  bool
+	cameraOn bool
+	changed  func()
+}
+
+// New opens the UDP port. Devices are opened when they are needed.
+func New(cfg Config, log *slog.Logger) (*Engine, error) {
+	e := &Engine{cfg: cfg, log: log, cards: new(sound.Cards), isFront: true}
+	var err error
+	e.factory, err = peer.New(peer.Config{
+		Port: cfg.Port, Interfaces: cfg.Interfaces, ExcludeInterfaces: cfg.ExcludeInterfaces, IncludeLoopback: cfg.Loopback,
+		CertFile: filepath.Join(cfg.StateDir, "dtls.pem"), Log: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the port for calls (media.port): %w", err)
+	}
+	e.front, e.back = e.camera(cfg.FrontCamera, "front"), e.camera(cfg.BackCamera, "back")
+	e.sender = video.NewSender(cfg.Bitrate, log)
+	if err := e.makeTracks(); err != nil {
+		e.factory.Close()
+		return nil, err
+	}
+	e.mic = sound.NewMicrophone(e.microphone(cfg.Microphone), log)
+	e.ear, e.loud = e.playback(cfg.Speaker), e.playback(cfg.HandsFree)
+	e.speaker = sound.NewSpeaker(e.ear, log)
+	e.chooseCamera()
+	var ctx context.Context
+	ctx, e.unwatch = context.WithCancel(context.Background())
+	e.watching.Go(func() {
+		if err := e.factory.Watch(ctx, e.networkChanged); err != nil {
+			log.Warn("a change of the network will not be noticed", "err", err)
+		}
+	})
+	return e, nil
+}
+
+func (e *Engine) camera(name, use string) *video.Camera {
+	switch name {
+	case "":
+		return nil
+	case Fake:
+		return video.NewCamera(fake.NewCamera(use), e.cfg.Format, e.log)
+	}
+	return video.NewCamera(video.V4L2(name), e.cfg.Format, e.log)
+}
+
+// fakeTone is what a fake microphone hears, in Hz.
+const fakeTone = 440
+
+func (e *Engine) microphone(name string) sound.CaptureDevice {
+	switch name {
+	case "":
+		return nil
+	case Fake:
+		return fake.NewMicrophone(fakeTone)
+	}
+	return e.cards.Microphone(name)
+}
+
+func (e *Engine) playback(name string) sound.PlaybackDevice {
+	switch name {
+	case "":
+		return nil
+	case Fake:
+		return fake.NewSpeaker()
+	}
+	return e.cards.Speaker(name)
+}
+
+// makeTracks makes what peers and viewers are sent: encoders run while somebody
+// sends what they make.
+func (e *Engine) makeTracks() error {
+	e.tracks = new(peer.VideoTracks)
+	for codec, to := range map[peer.Codec]**peer.VideoTrack{peer.H264: &e.tracks.H264, peer.VP8: &e.tracks.VP8} {
+		var track *peer.VideoTrack
+		follow := following(func() func() {
+			return e.sender.Follow(video.Codec(codec), func(u video.AccessUnit) {
+				track.WriteSample(media.Sample{Data: u.Data, Duration: u.Duration, Timestamp: u.At})
+			})
+		})
+		track, err := peer.NewVideoTrack(codec, peer.Hooks{
+			Keyframe: func() { e.sender.Keyframe(video.Codec(codec)) }, Watched: follow,
+		})
+		if err != nil {
+			return err
+		}
+		*to = track
+	}
+	e.micOut = peer.NewAudioTrack(peer.Hooks{Watched: following(func() func() {
+		return e.mic.Follow(func(p sound.Packet) {
+			e.micOut.WriteSample(media.Sample{Data: p.Data, Duration: p.Duration, Timestamp: p.At})
+		})
+	})})
+	return nil
+}
+
+// following follows while there are followers.
+func following(follow func() (stop func())) func(followers int) {
+	var mu sync.Mutex
+	var stop func()
+	return func(n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case n > 0 && stop == nil:
+			stop = follow()
+		case n == 0 && stop != nil:
+			stop()
+			stop = nil
+		}
+	}
+}
+
+// Close ends all connections and gives all devices back.
+func (e *Engine) Close() {
+	e.unwatch()
+	e.factory.Close()
+	e.mu.Lock()
+	held := e.held
+	e.held, e.calls = nil, 0
+	e.mu.Unlock()
+	for _, give := range held {
+		give()
+	}
+	e.sender.Close()
+	e.watching.Wait()
+	e.mic.Drain()
+	e.speaker.Drain()
+	e.cards.Close()
+}
+
+// Ready waits until connections can be made: the first start of a board makes a
+// certificate, which takes a moment.
+func (e *Engine) Ready(ctx context.Context) error { return e.factory.Ready(ctx) }
+
+// readyWait is how long a device may take until a call goes on without it.
+const readyWait = 5 * time.Second
+
+// Begin readies the devices for a call. Its error joins those of devices that
+// cannot be used; they are tried again as long as the call lasts.
+func (e *Engine) Begin(ctx context.Context, camera bool) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	e.mu.Lock()
+	e.calls++
+	if e.calls == 1 {
+		stop := e.mic.Follow(func(sound.Packet) {})
+		v := e.speaker.Play("")
+		e.held = append(e.held, stop, v.Close)
+	}
+	e.cameraOn = camera
+	e.mu.Unlock()
+	cam := e.chooseCamera()
+	var err error
+	if camera {
+		err = e.holdCamera(ctx, cam)
+	}
+	return errors.Join(e.mic.Wait(ctx), e.speaker.Wait(ctx), err)
+}
+
+// holdCamera opens the camera ahead of the first who wants its picture.
+func (e *Engine) holdCamera(ctx context.Context, cam *video.Camera) error {
+	if cam == nil {
+		return video.ErrNoCamera
+	}
+	slot := cam.Use()
+	e.mu.Lock()
+	if e.calls == 0 { // ended meanwhile
+		e.mu.Unlock()
+		slot.Close()
+		return nil
+	}
+	e.held = append(e.held, slot.Close)
+	e.mu.Unlock()
+	return cam.Wait(ctx)
+}
+
+// End gives back what Begin took.
+func (e *Engine) End() {
+	e.mu.Lock()
+	e.calls = max(0, e.calls-1)
+	var held []func()
+	if e.calls == 0 {
+		held, e.held = e.held, nil
+	}
+	e.mu.Unlock()
+	for _, give := range held {
+		give()
+	}
+	e.chooseCamera()
+}
+
+// chooseCamera has the sender take the chosen camera. Outside of calls its picture
+// is there for viewers on the board.
+func (e *Engine) chooseCamera() *video.Camera {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	cam := e.back
+	if e.isFront {
+		cam = e.front
+	}
+	e.sender.Select(cam, e.calls == 0 || e.cameraOn)
+	return cam
+}
+
+// SetCamera chooses a camera, and whether a call shows it.
+func (e *Engine) SetCamera(front, on bool) error {
+	if cam := map[bool]*video.Camera{true: e.front, false: e.back}[front]; cam == nil && on {
+		name := "media.back_camera"
+		if front {
+			name = "media.front_camera"
+		}
+		return fmt.Errorf("%w: %s is empty", video.ErrNoCamera, name)
+	}
+	e.mu.Lock()
+	e.isFront, e.cameraOn = front, on
+	e.mu.Unlock()
+	e.chooseCamera()
+	return nil
+}
+
+// SetMute silences the microphone, or lets it be heard again.
+func (e *Engine) SetMute(muted bool) { e.mic.SetMute(muted) }
+
+// SetHandsFree chooses between the two playback devices.
+func (e *Engine) SetHandsFree(on bool) {
+	if on && e.loud != nil {
+		e.speaker.Select(e.loud)
+		return
+	}
+	e.speaker.Select(e.ear)
+}
+
+// Level is how loud the microphone is, 0 to 100.
+func (e *Engine) Level() int { return e.mic.Level() }
+
+// Snapshot is one picture of the chosen camera as a JPEG.
+func (e *Engine) Snapshot(ctx context.Context) ([]byte, error) { return e.sender.Snapshot(ctx) }
+
+// NetworkChanged has f called whenever the board's addresses have become others.
+func (e *Engine) NetworkChanged(f func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.changed = f
+}
+
+func (e *Engine) networkChanged() {
+	e.mu.Lock()
+	f := e.changed
+	e.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+// View shows the board's own picture to a viewer on it (WHEP).
+func (e *Engine) View(ctx context.Context, offer string) (answer string, v *peer.Viewer, err error) {
+	if cam, _ := e.sender.Selected(); cam == nil {
+		return "", nil, video.ErrNoCamera
+	}
+	return e.factory.View(ctx, offer, peer.Sources{Video: e.tracks})
+}

@@ -1,0 +1,184 @@
+package media
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"github.com/herald-im/herald/media/peer"
+	"github.com/herald-im/herald/media/sound"
+)
+
+// Linking is how to make a Link.
+type Linking struct {
+	Name      string // of the other side, for the log
+	Video     bool   // also pictures
+	Servers   []peer.ICEServer
+	RelayOnly bool
+	// Candidate and State are called in order, from a goroutine of the link's.
+	Candidate func(line string)
+	State     func(peer.State)
+}
+
+// Link is one end of a connection with another terminal: what the board sends goes
+// over it, and what arrives is played.
+type Link struct {
+	engine *Engine
+	peer   *peer.Peer
+
+	mu       sync.Mutex
+	closed   bool
+	audio    *peer.RemoteTrack
+	video    *peer.RemoteTrack
+	voice    *sound.Voice
+	stops    []func()
+	frames   uint64
+	measured time.Time
+	counted  uint64
+	rate     float64
+	viewers  map[*peer.Viewer]struct{}
+}
+
+// Connect makes one end of a connection.
+func (e *Engine) Connect(c Linking) (*Link, error) {
+	l := &Link{engine: e, measured: time.Now(), viewers: make(map[*peer.Viewer]struct{})}
+	o := peer.Options{
+		ICEServers: c.Servers, RelayOnly: c.RelayOnly, NoVideo: !c.Video, Audio: e.micOut,
+		Callbacks: peer.Callbacks{Candidate: c.Candidate, State: c.State, Track: func(t *peer.RemoteTrack) { l.track(c.Name, t) }},
+	}
+	if c.Video {
+		o.Video = e.tracks
+	}
+	var err error
+	if l.peer, err = e.factory.NewPeer(o); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// track plays, or counts, what arrives.
+func (l *Link) track(name string, t *peer.RemoteTrack) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
+	if t.Kind() == peer.Video {
+		l.video = t
+		l.stops = append(l.stops, t.Follow(func(p *rtp.Packet) {
+			if p.Marker { // the last packet of a picture (RFC 6184 §5.1, RFC 7741 §4.1)
+				l.mu.Lock()
+				l.frames++
+				l.mu.Unlock()
+			}
+		}))
+		return
+	}
+	l.audio = t
+	if l.voice == nil {
+		l.voice = l.engine.speaker.Play(name)
+	}
+	voice := l.voice
+	l.stops = append(l.stops, t.Follow(func(p *rtp.Packet) { voice.Push(p.SequenceNumber, p.Timestamp, p.Payload) }))
+}
+
+// Offer, Answer, Accept, AddCandidate and Restart are the steps of the connection;
+// see package peer.
+func (l *Link) Offer(ctx context.Context) (string, error) { return l.peer.Offer(ctx) }
+
+// Answer answers an offer, or a later one that restarts ICE.
+func (l *Link) Answer(ctx context.Context, offer string) (string, error) {
+	return l.peer.Answer(ctx, offer)
+}
+
+// Accept takes the answer to an offer.
+func (l *Link) Accept(answer string) error { return l.peer.Accept(answer) }
+
+// AddCandidate takes a candidate of the other side.
+func (l *Link) AddCandidate(line string) error { return l.peer.AddCandidate(line) }
+
+// Restart makes an offer that restarts ICE.
+func (l *Link) Restart(ctx context.Context) (string, error) { return l.peer.RestartOffer(ctx) }
+
+// LinkStats is how well a connection goes.
+type LinkStats struct {
+	peer.Stats
+	FramesPerSecond float64 // of the picture that arrives
+	Level           int     // of the sound that arrives, 0 to 100
+}
+
+// Stats of the connection now.
+func (l *Link) Stats() LinkStats {
+	s := LinkStats{Stats: l.peer.Stats()}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); now.Sub(l.measured) >= time.Second {
+		l.rate = float64(l.frames-l.counted) / now.Sub(l.measured).Seconds()
+		l.measured, l.counted = now, l.frames
+	}
+	s.FramesPerSecond = l.rate
+	if l.voice != nil {
+		s.Level = l.voice.Level()
+	}
+	return s
+}
+
+// View shows what arrives to a viewer on the board, as it came.
+func (l *Link) View(ctx context.Context, offer string) (answer string, v *peer.Viewer, err error) {
+	l.mu.Lock()
+	var s peer.Sources
+	if l.video != nil {
+		s.Video = l.video
+	}
+	if l.audio != nil {
+		s.Audio = l.audio
+	}
+	closed := l.closed
+	l.mu.Unlock()
+	if closed || s.Video == nil && s.Audio == nil {
+		return "", nil, fmt.Errorf("%w: nothing has arrived yet", peer.ErrState)
+	}
+	if answer, v, err = l.engine.factory.View(ctx, offer, s); err != nil {
+		return "", nil, err
+	}
+	l.mu.Lock()
+	closed = l.closed
+	if !closed {
+		for w := range l.viewers {
+			select {
+			case <-w.Done():
+				delete(l.viewers, w)
+			default:
+			}
+		}
+		l.viewers[v] = struct{}{}
+	}
+	l.mu.Unlock()
+	if closed {
+		v.Close()
+		return "", nil, peer.ErrClosed
+	}
+	return answer, v, nil
+}
+
+// Close ends the connection and its viewers.
+func (l *Link) Close() {
+	l.mu.Lock()
+	l.closed = true
+	stops, viewers, voice := l.stops, l.viewers, l.voice
+	l.stops, l.viewers, l.voice = nil, nil, nil
+	l.mu.Unlock()
+	for _, stop := range stops {
+		stop()
+	}
+	for v := range viewers {
+		v.Close()
+	}
+	l.peer.Close()
+	if voice != nil {
+		voice.Close()
+	}
+}

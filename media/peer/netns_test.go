@@ -24,6 +24,8 @@ type machine struct {
 	ns   string
 	in   io.WriteCloser
 	said chan order
+	// candidates that it named, as far as await has passed them on
+	candidates []string
 }
 
 // order is a line between the test and a machine.
@@ -139,6 +141,7 @@ func (m *machine) await(do, text string, others ...*machine) string {
 			case o.Do == do && (text == "" || o.Text == text):
 				return o.Text
 			case o.Do == "candidate" && len(others) > 0:
+				m.candidates = append(m.candidates, o.Text)
 				others[0].tell("candidate", o.Text)
 			}
 		case <-limit:
@@ -255,8 +258,12 @@ func TestRestartAfterAddressChange(t *testing.T) {
 	a.await("changed", "")
 	t.Logf("the change was told after %v", time.Since(begun))
 	begun = time.Now()
+	a.candidates = nil
 	call(a, b, "restart")
 	t.Logf("media came again after %v", time.Since(begun))
+	if all := strings.Join(a.candidates, "\n"); !strings.Contains(all, " 192.0.2.77 ") || strings.Contains(all, " 192.0.2.1 ") {
+		t.Errorf("candidates after the change:\n%s", all)
+	}
 
 	// The first restart's answer is lost; the second one counts.
 	a.tell("restart", "")

@@ -10,17 +10,20 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/herald-im/herald/agent/calling"
 	"github.com/herald-im/herald/agent/localapi"
 	"github.com/herald-im/herald/configs"
 	"github.com/herald-im/herald/device"
 	"github.com/herald-im/herald/device/journal"
 	"github.com/herald-im/herald/device/outbox"
 	"github.com/herald-im/herald/logging"
+	"github.com/herald-im/herald/media"
 	"github.com/herald-im/herald/protocol"
 	"github.com/herald-im/herald/systemd"
 )
@@ -36,6 +39,8 @@ type Agent struct {
 	cfg    configs.Agent
 	log    Logging
 	device *device.Device
+	media  *media.Engine
+	calls  *calling.Machine
 	api    *localapi.Server
 }
 
@@ -50,7 +55,12 @@ func New(cfg configs.Agent, log Logging) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{cfg: cfg, log: log, device: d}
+	if a.media, err = openMedia(cfg, log.With("room", "media")); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	a.calls = calling.New(callingConfig(cfg.Calls), d, callMedia{a.media}, log.With("room", "calling"))
 	if a.api, err = a.openAPI(api); err != nil {
+		a.media.Close()
 		return nil, errors.Join(err, d.Close())
 	}
 	return a, nil
@@ -62,6 +72,8 @@ func (a *Agent) openAPI(cfg localapi.Config) (*localapi.Server, error) {
 	streams := localapi.NewStreams(log)
 	streams.Bind(table)
 	a.device.Bind(table)
+	a.calls.Bind(table)
+	protocol.Bind(table, protocol.GetMediaDevices, a.getMediaDevices)
 	if missing := table.Unbound(protocol.Local, protocol.Hub, protocol.Queued); len(missing) > 0 {
 		return nil, fmt.Errorf("nothing answers the methods %s", strings.Join(missing, ", "))
 	}
@@ -69,7 +81,7 @@ func (a *Agent) openAPI(cfg localapi.Config) (*localapi.Server, error) {
 	a.device.Metrics(set)
 	return localapi.Open(cfg, localapi.Parts{
 		Table: table, Streams: streams, Journal: a.device.Journal(), Moments: a.device,
-		Health: a.device.Alive, Metrics: set, Log: log,
+		Pictures: pictures{a}, Health: a.alive, Metrics: set, Log: log,
 	})
 }
 
@@ -132,15 +144,22 @@ func readSig(a configs.Account) (string, error) {
 func (a *Agent) Run(ctx context.Context, reload <-chan configs.Agent) error {
 	deviceCtx, endDevice := context.WithCancel(context.WithoutCancel(ctx))
 	apiCtx, endAPI := context.WithCancel(context.WithoutCancel(ctx))
+	callsCtx, endCalls := context.WithCancel(context.WithoutCancel(ctx))
 	deviceEnd, apiEnd := make(chan error, 1), make(chan error, 1)
+	var calls sync.WaitGroup
+	calls.Go(func() { a.calls.Run(callsCtx) })
 	go func() { deviceEnd <- a.device.Run(deviceCtx) }()
-	// The API goes first: what it still answers needs the device.
+	// The API goes first: what it still answers needs the rest; then the call, which
+	// the other side is to hear of over the link.
 	end := func(err error, fromDevice, fromAPI bool) error {
 		systemd.Tell(a.log.Logger, systemd.Stopping)
 		endAPI()
 		if !fromAPI {
 			err = errors.Join(err, <-apiEnd)
 		}
+		endCalls()
+		calls.Wait()
+		a.media.Close()
 		endDevice()
 		if !fromDevice {
 			err = errors.Join(err, <-deviceEnd)
@@ -166,7 +185,7 @@ func (a *Agent) Run(ctx context.Context, reload <-chan configs.Agent) error {
 			a.reload(cfg)
 			systemd.Tell(a.log.Logger, systemd.Ready)
 		case <-watch:
-			if err := a.device.Alive(); err != nil {
+			if err := a.alive(); err != nil {
 				a.log.Error("the watchdog is not fed", "err", err)
 				continue
 			}
@@ -180,6 +199,9 @@ func (a *Agent) Run(ctx context.Context, reload <-chan configs.Agent) error {
 		}
 	}
 }
+
+// alive says what is wrong with the daemon's loops; nil if nothing is.
+func (a *Agent) alive() error { return errors.Join(a.device.Alive(), a.calls.Alive()) }
 
 // reload takes over what can change while running: how much is logged. A new
 // UserSig is found by the attempt that follows at once.

@@ -72,7 +72,8 @@ type member struct {
 	joinedAt time.Time                   // and when last
 	held     map[string]protocol.Peering // by terminal: offers that came before the hub said that he has accepted
 
-	peer Peer
+	peer   Peer
+	closed chan struct{} // of the peer before this one: two at once would take each other's packets
 	exchange
 }
 

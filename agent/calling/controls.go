@@ -181,9 +181,7 @@ func (m *Machine) setMicMute(ctx context.Context, _ protocol.Caller, r protocol.
 
 func (m *Machine) setHandsFree(ctx context.Context, _ protocol.Caller, r protocol.HandsFreeRequest) (protocol.Empty, error) {
 	return m.use(ctx, func() error {
-		if err := m.media.SetHandsFree(*r.IsHandsFree); err != nil {
-			return protocol.Errorf(protocol.CodeCallWrongState, "%v", err)
-		}
+		m.media.SetHandsFree(*r.IsHandsFree)
 		m.handsFree = *r.IsHandsFree
 		return nil
 	})

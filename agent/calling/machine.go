@@ -108,6 +108,7 @@ func New(cfg Config, dev *device.Device, media Media, log *slog.Logger) *Machine
 		Linked:    func() { m.posts.add(m.linked) },
 		LoggedOut: func() { m.posts.add(m.loggedOut) },
 	})
+	media.NetworkChanged(func() { m.posts.add(m.networkChanged) })
 	return m
 }
 
@@ -138,6 +139,20 @@ func (m *Machine) Run(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// aliveWait is how long the loop may be at one thing.
+const aliveWait = 5 * time.Second
+
+// Alive returns an error when the loop does not get on.
+func (m *Machine) Alive() error {
+	ctx, cancel := context.WithTimeout(m.ctx, aliveWait)
+	defer cancel()
+	err := m.do(ctx, func(done func(error)) { done(nil) })
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("the loop of calls has not gone round for %v", aliveWait)
+	}
+	return nil // it runs, or is ended
 }
 
 // stop leaves the call and waits for what is under way, for a bounded time.

@@ -19,9 +19,11 @@ type Media interface {
 	// SetCamera chooses the camera, and whether its picture is sent.
 	SetCamera(front, on bool) error
 	SetMute(muted bool)
-	SetHandsFree(on bool) error
+	SetHandsFree(on bool)
 	// Level is how loud the microphone is, 0 to 100.
 	Level() int
+	// ViewSelf shows the board's own picture to a viewer that made an SDP offer.
+	ViewSelf(ctx context.Context, offer string) (View, error)
 	// NetworkChanged is told whenever the board's addresses change.
 	NetworkChanged(f func())
 }

@@ -60,9 +60,10 @@ func (m *Machine) disconnect(x *member) {
 	if x.peer == nil {
 		return
 	}
-	p := x.peer
-	x.peer = nil
+	p, closed := x.peer, make(chan struct{})
+	x.peer, x.closed = nil, closed
 	m.async(func(context.Context) func() {
+		defer close(closed)
 		p.Close()
 		return nil
 	})
@@ -110,9 +111,12 @@ func (m *Machine) restart(c *call, x *member) {
 
 // describe has a description made of this end, and says it.
 func (m *Machine) describe(c *call, x *member, make func(context.Context, Peer) (string, error)) {
-	p := x.peer
-	x.busy, x.sdp = true, ""
+	p, closed := x.peer, x.closed
+	x.busy, x.sdp, x.closed = true, "", nil
 	m.async(func(ctx context.Context) func() {
+		if closed != nil {
+			<-closed
+		}
 		ctx, cancel := context.WithTimeout(ctx, m.timing.connect)
 		defer cancel()
 		sdp, err := make(ctx, p)

@@ -385,11 +385,14 @@ func (m *fakeMedia) SetMute(muted bool) {
 	m.muted = muted
 }
 
-func (m *fakeMedia) SetHandsFree(on bool) error {
+func (m *fakeMedia) SetHandsFree(on bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.handFree = on
-	return nil
+}
+
+func (m *fakeMedia) ViewSelf(context.Context, string) (View, error) {
+	return nil, fmt.Errorf("nothing to see")
 }
 
 func (m *fakeMedia) Level() int            { return 7 }

@@ -86,6 +86,11 @@ func (m *Machine) ViewRemote(ctx context.Context, user, offer string) (id, answe
 	return m.show(ctx, user, func(ctx context.Context) (View, error) { return p.View(ctx, offer) })
 }
 
+// ViewSelf shows the board's own picture to a viewer that made an SDP offer.
+func (m *Machine) ViewSelf(ctx context.Context, offer string) (id, answer string, err error) {
+	return m.show(ctx, "", func(ctx context.Context) (View, error) { return m.media.ViewSelf(ctx, offer) })
+}
+
 // show keeps a view that make makes until it ends.
 func (m *Machine) show(ctx context.Context, user string, make func(context.Context) (View, error)) (id, answer string, err error) {
 	w, err := make(ctx)

@@ -24,8 +24,12 @@ func (d *door) route(w http.ResponseWriter, r *http.Request) {
 		get = d.status
 	case "/metrics":
 		get = d.metrics
+	case "/v1/snapshot.jpg":
+		get = d.snapshot
 	default:
-		d.routeMethod(w, r)
+		if !d.whep(w, r) {
+			d.routeMethod(w, r)
+		}
 		return
 	}
 	if r.Method != http.MethodGet {

@@ -157,7 +157,7 @@ func TestPreflight(t *testing.T) {
 	r.Header.Set("Access-Control-Request-Headers", "authorization,content-type")
 	a := do(t, http.DefaultClient, r)
 	if a.status != 204 || a.header.Get("Access-Control-Allow-Origin") != "https://panel.example" ||
-		!strings.Contains(a.header.Get("Access-Control-Allow-Headers"), "Authorization") || a.header.Get("Access-Control-Allow-Methods") != "GET, POST" {
+		!strings.Contains(a.header.Get("Access-Control-Allow-Headers"), "Authorization") || a.header.Get("Access-Control-Allow-Methods") != "GET, POST, DELETE" {
 		t.Errorf("allowed: %d %v", a.status, a.header)
 	}
 	r.Header.Set("Origin", "https://evil.example")

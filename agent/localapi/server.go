@@ -42,6 +42,8 @@ type Parts struct {
 	Streams *Streams // bound in Table
 	Journal Journal
 	Moments Moments
+	// Pictures are behind /v1/whep/… and /v1/snapshot.jpg.
+	Pictures Pictures
 	// Health says what is wrong with the daemon, nil if nothing is.
 	Health func() error
 	// Metrics is what GET /metrics shows, besides the process's own figures.

@@ -14,6 +14,7 @@ import (
 	"github.com/herald-im/herald/agent"
 	"github.com/herald-im/herald/configs"
 	"github.com/herald-im/herald/logging"
+	"github.com/herald-im/herald/media"
 )
 
 func runCommand(sh *shell) *cobra.Command {
@@ -36,6 +37,7 @@ waits for a program to call im.login.`,
 	f.String("ca", "", "trust the certificates in this `file` with mqtts: the hub's ca.crt")
 	f.String("user", "", "log in as this `account`")
 	f.String("sig", "", "the `file` with the UserSig of the account")
+	f.Bool("fake-media", false, "calls show a test picture and a tone instead of camera and sound")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		load := func() (configs.Agent, error) { return sh.loadAgent(file, cmd.Flags()) }
 		cfg, err := load()
@@ -95,6 +97,10 @@ func (sh *shell) loadAgent(file string, flags *pflag.FlagSet) (configs.Agent, er
 		if flag := flags.Lookup(name); flag.Changed {
 			*to = flag.Value.String()
 		}
+	}
+	if fake, err := flags.GetBool("fake-media"); err == nil && fake {
+		cfg.Media.FrontCamera, cfg.Media.BackCamera = media.Fake, media.Fake
+		cfg.Media.Microphone, cfg.Media.Speaker, cfg.Media.HandsFree = media.Fake, media.Fake, media.Fake
 	}
 	// The file's paths are absolute; a command line's begin here.
 	for _, path := range []*string{&cfg.State.Dir, &cfg.API.Socket, &cfg.Account.SigFile} {

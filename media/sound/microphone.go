@@ -1,7 +1,6 @@
 package sound
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -51,7 +50,7 @@ var ErrNoMicrophone = errors.New("no microphone is configured")
 func NewMicrophone(device CaptureDevice, log *slog.Logger) *Microphone {
 	m := &Microphone{device: device, followers: make(map[int]func(Packet)), ended: make(chan struct{})}
 	close(m.ended)
-	m.owner = owner{log: log, st: Closed}
+	m.owner = begin(log)
 	if device != nil {
 		m.name = device.Name()
 	}
@@ -90,21 +89,12 @@ func (m *Microphone) Follow(f func(Packet)) (stop func()) {
 	}
 }
 
-// Wait waits until the microphone runs or has failed, and says why.
-func (m *Microphone) Wait(ctx context.Context) error {
-	for {
-		switch s, err := m.State(); s {
-		case Running:
-			return nil
-		case Failed:
-			return err
-		}
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+// Drain waits until nothing of it is left, once nobody follows.
+func (m *Microphone) Drain() {
+	m.users.Lock()
+	ended := m.ended
+	m.users.Unlock()
+	<-ended
 }
 
 // open is called with users held.

@@ -1,6 +1,8 @@
 package sound
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -8,11 +10,35 @@ import (
 
 // owner keeps a device open while it is wanted, over its failures.
 type owner struct {
-	log  *slog.Logger
-	mu   sync.Mutex
-	st   State
-	err  error
-	name string
+	log     *slog.Logger
+	mu      sync.Mutex
+	st      State
+	err     error
+	name    string
+	changed chan struct{} // closed and renewed with the state
+}
+
+// begin is how an owner starts: closed.
+func begin(log *slog.Logger) owner { return owner{log: log, st: Closed, changed: make(chan struct{})} }
+
+// Wait waits until the device runs or has failed, and says why.
+func (o *owner) Wait(ctx context.Context) error {
+	for {
+		o.mu.Lock()
+		st, err, changed, name := o.st, o.err, o.changed, o.name
+		o.mu.Unlock()
+		switch st {
+		case Running:
+			return nil
+		case Failed:
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("the sound device %s is not ready: %w", name, ctx.Err())
+		}
+	}
 }
 
 func (o *owner) set(s State, err error) {
@@ -25,6 +51,8 @@ func (o *owner) set(s State, err error) {
 		o.log.Info("a sound device runs", "device", o.name)
 	}
 	o.st, o.err = s, err
+	close(o.changed)
+	o.changed = make(chan struct{})
 }
 
 // State of the device, and if it failed why.

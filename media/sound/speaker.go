@@ -33,7 +33,7 @@ type Speaker struct {
 func NewSpeaker(device PlaybackDevice, log *slog.Logger) *Speaker {
 	s := &Speaker{device: device, ended: make(chan struct{}), block: make([]int16, blockSamples), sum: make([]int32, blockSamples)}
 	close(s.ended)
-	s.owner = owner{log: log, st: Closed}
+	s.owner = begin(log)
 	s.setName(device)
 	return s
 }
@@ -85,6 +85,14 @@ func (s *Speaker) remove(v *Voice) {
 			return
 		}
 	}
+}
+
+// Drain waits until nothing of it is left, once no voice plays.
+func (s *Speaker) Drain() {
+	s.users.Lock()
+	ended := s.ended
+	s.users.Unlock()
+	<-ended
 }
 
 // shut is called with users held.

@@ -24,4 +24,6 @@ type v4l2 string
 
 func (d v4l2) Name() string { return string(d) }
 
-func (d v4l2) Open(context.Context, Format) (Source, error) { return nil, errors.New("no camera was found") }
+func (d v4l2) Open(context.Context, Format) (Source, error) {
+	return nil, errors.New("no camera was found")
+}

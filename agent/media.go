@@ -1,0 +1,174 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+
+	"github.com/herald-im/herald/agent/calling"
+	"github.com/herald-im/herald/configs"
+	"github.com/herald-im/herald/media"
+	"github.com/herald-im/herald/media/peer"
+	"github.com/herald-im/herald/media/video"
+	"github.com/herald-im/herald/protocol"
+)
+
+// mediaConfig is the file's configuration as the room media wants it.
+func mediaConfig(c configs.Agent) media.Config {
+	m := c.Media
+	hub, _ := c.Hub.Broker()
+	return media.Config{
+		FrontCamera: m.FrontCamera, BackCamera: m.BackCamera, Bitrate: m.Bitrate * 1000,
+		Format:     video.Format{Width: m.Width, Height: m.Height, Rate: float64(m.FrameRate)},
+		Microphone: m.Microphone, Speaker: m.Speaker, HandsFree: m.HandsFree,
+		Port: m.Port, Interfaces: m.InterfaceList(), ExcludeInterfaces: m.ExcludedInterfaces(),
+		// A hub on the board itself, and pages on it, may be all that there is.
+		Loopback: c.API.HTTP != "" || onBoard(hub), StateDir: c.State.Dir,
+	}
+}
+
+func onBoard(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
+}
+
+func callingConfig(c configs.Calls) calling.Config {
+	return calling.Config{
+		Deny: c.DeniedUsers(), AutoAnswer: c.AutoAnswerUsers(), AutoCamera: c.AutoAnswerCamera, Ring: c.Ring.D(), RelayOnly: c.RelayOnly,
+	}
+}
+
+// callMedia gives the state machine of calls the room media.
+type callMedia struct{ engine *media.Engine }
+
+func (m callMedia) Begin(ctx context.Context, camera bool) error { return m.engine.Begin(ctx, camera) }
+func (m callMedia) End()                                         { m.engine.End() }
+func (m callMedia) SetCamera(front, on bool) error               { return m.engine.SetCamera(front, on) }
+func (m callMedia) SetMute(muted bool)                           { m.engine.SetMute(muted) }
+func (m callMedia) SetHandsFree(on bool)                         { m.engine.SetHandsFree(on) }
+func (m callMedia) Level() int                                   { return m.engine.Level() }
+func (m callMedia) NetworkChanged(f func())                      { m.engine.NetworkChanged(f) }
+
+// ViewSelf shows the board's own picture.
+func (m callMedia) ViewSelf(ctx context.Context, offer string) (calling.View, error) {
+	answer, v, err := m.engine.View(ctx, offer)
+	if err != nil {
+		return nil, viewError(err)
+	}
+	return view{v, answer}, nil
+}
+
+func (m callMedia) Connect(c calling.Connecting) (calling.Peer, error) {
+	servers := make([]peer.ICEServer, 0, len(c.Servers))
+	for _, s := range c.Servers {
+		servers = append(servers, peer.ICEServer{URLs: s.URLs, Username: s.Username, Password: s.Credential})
+	}
+	l, err := m.engine.Connect(media.Linking{
+		Name: c.User, Video: c.Video, Servers: servers, RelayOnly: c.RelayOnly, Candidate: c.Candidate,
+		State: func(s peer.State) {
+			switch s {
+			case peer.StateConnected:
+				c.State(calling.PeerConnected)
+			case peer.StateDisconnected:
+				c.State(calling.PeerDisconnected)
+			case peer.StateFailed, peer.StateClosed:
+				c.State(calling.PeerFailed)
+			}
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return link{l}, nil
+}
+
+// link is a media.Link as calls want it.
+type link struct{ *media.Link }
+
+func (l link) Stats() calling.PeerStats {
+	s := l.Link.Stats()
+	out := calling.PeerStats{
+		FramesPerSecond: s.FramesPerSecond, RoundTripMs: float64(s.RoundTrip.Microseconds()) / 1000, Level: s.Level,
+		VideoCodec: string(s.Received[peer.Video].Codec),
+	}
+	for _, r := range s.Received {
+		out.PacketsLost += int64(r.Lost)
+	}
+	if s.Path != nil {
+		out.Path = s.Path.LocalType + "/" + s.Path.RemoteType
+	}
+	return out
+}
+
+func (l link) View(ctx context.Context, offer string) (calling.View, error) {
+	answer, v, err := l.Link.View(ctx, offer)
+	if err != nil {
+		return nil, viewError(err)
+	}
+	return view{v, answer}, nil
+}
+
+// view is a picture shown in a page.
+type view struct {
+	*peer.Viewer
+	answer string
+}
+
+func (v view) Answer() string { return v.answer }
+
+// viewError gives what a page did wrong, or the board lacks, its code.
+func viewError(err error) error {
+	switch {
+	case errors.Is(err, peer.ErrBadSDP), errors.Is(err, peer.ErrNoCodec):
+		return protocol.Errorf(protocol.CodeCallInvalidParameter, "%v", err)
+	case errors.Is(err, peer.ErrTooMany):
+		return protocol.Errorf(protocol.CodeNetReqCountLimit, "%v", err)
+	case errors.Is(err, peer.ErrState), errors.Is(err, video.ErrNoCamera):
+		return protocol.Errorf(protocol.CodeCallWrongState, "%v", err)
+	}
+	return err
+}
+
+// getMediaDevices lists cameras, microphones and speakers.
+func (a *Agent) getMediaDevices(context.Context, protocol.Caller, protocol.Empty) (protocol.MediaDevicesResponse, error) {
+	found, err := a.media.Devices()
+	if err != nil {
+		a.log.Debug("not all devices could be looked for", "err", err)
+	}
+	res := protocol.MediaDevicesResponse{List: make([]protocol.MediaDevice, 0, len(found))}
+	for _, d := range found {
+		x := protocol.MediaDevice{Kind: d.Kind, Device: d.Device, Name: d.Name, Use: d.Use, State: d.State, Formats: slices.Clip(d.Formats)}
+		if x.Formats == nil {
+			x.Formats = []string{}
+		}
+		if d.Err != nil {
+			x.Error = d.Err.Error()
+		}
+		res.List = append(res.List, x)
+	}
+	return res, nil
+}
+
+// Snapshot is one picture of the chosen camera as a JPEG.
+func (a *Agent) snapshot(ctx context.Context) ([]byte, error) {
+	b, err := a.media.Snapshot(ctx)
+	switch {
+	case errors.Is(err, video.ErrNoCamera):
+		return nil, protocol.Errorf(protocol.CodeCallWrongState, "%v: set media.front_camera or media.back_camera", err)
+	case err != nil:
+		return nil, protocol.Errorf(protocol.CodeIOOperationFailed, "%v", err)
+	}
+	return b, nil
+}
+
+// openMedia opens what calls need of the board.
+func openMedia(cfg configs.Agent, log *slog.Logger) (*media.Engine, error) {
+	e, err := media.New(mediaConfig(cfg), log)
+	if err != nil {
+		return nil, fmt.Errorf("calls cannot be made ready: %w", err)
+	}
+	return e, nil
+}

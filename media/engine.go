@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -246,6 +247,9 @@ func (e *Engine) End() {
 		give()
 	}
 	e.chooseCamera()
+	if held != nil {
+		debug.FreeOSMemory() // a board idles for days until the next call
+	}
 }
 
 // chooseCamera has the sender take the chosen camera. Outside of calls its picture

@@ -60,8 +60,11 @@ func (sh *shell) follow(ctx context.Context, o client.EventsOptions) error {
 	c := client.Unix(sh.socket)
 	defer c.Close()
 	err := c.Events(ctx, o, func(e client.Event) error {
-		if sh.json {
+		switch {
+		case sh.json:
 			return sh.printEvent(e)
+		case e.Name == protocol.OnUserVoiceVolume.Info().Name:
+			return nil // three a second are for programs
 		}
 		_, err := fmt.Fprintln(sh.out, sh.eventLine(e))
 		return err

@@ -89,7 +89,7 @@ func newRoot(sh *shell) *cobra.Command {
 	}
 	root := &cobra.Command{
 		Use:   "herald",
-		Short: "Messages between boards: the daemon and its command line",
+		Short: "Messages and calls between boards: the daemon and its command line",
 		Long: `Herald lets Linux boards talk to each other and to people through a hub.
 
 "herald run" is the daemon. The other commands call a daemon that runs, over its
@@ -103,7 +103,8 @@ command line is wrong; 3 from "herald status": not logged in or no link.`,
 	root.PersistentFlags().StringVar(&sh.socket, "socket", socket, "the daemon's unix `path`")
 	root.PersistentFlags().BoolVar(&sh.json, "json", false, "print JSON, as the daemon answered")
 	root.InitDefaultHelpFlag() // or "--help --socket PATH" would take PATH for a command
-	root.AddCommand(runCommand(sh), statusCommand(sh), sendCommand(sh), eventsCommand(sh), queueCommand(sh), apiCommand(sh), versionCommand(sh))
+	root.AddCommand(runCommand(sh), statusCommand(sh), sendCommand(sh), eventsCommand(sh), callCommand(sh), acceptCommand(sh), rejectCommand(sh), hangupCommand(sh),
+		devicesCommand(sh), queueCommand(sh), apiCommand(sh), versionCommand(sh))
 	return root
 }
 

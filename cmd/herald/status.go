@@ -26,7 +26,11 @@ daemon could not be asked.`,
 				return err
 			}
 			if !sh.json {
-				sh.columns("", sh.statusRows(&st))
+				rows := sh.statusRows(&st)
+				if text := sh.currentCall(cmd.Context()); text != "" {
+					rows = append(rows, []string{"call", text})
+				}
+				sh.columns("", rows)
 			}
 			if st.LoginStatus != protocol.LoggedIn || st.Link != linkUp {
 				return exitError(exitNotReady)

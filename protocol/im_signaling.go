@@ -249,6 +249,14 @@ func DecodeSignaling(body []byte) (s SignalingStep, concerns []string, err error
 	return s, b.Concerns, nil
 }
 
+// SignalingOf reads a step from a message's custom data; false: it is none.
+func SignalingOf(custom string) (s SignalingStep, ok bool) {
+	if !strings.HasPrefix(custom, "{") || json.Unmarshal([]byte(custom), &s) != nil {
+		return SignalingStep{}, false
+	}
+	return s, s.BusinessID == SignalingBusiness && s.InviteID != "" && s.ActionType != 0
+}
+
 // InvitationEvent is the data of im.onReceiveNewInvitation.
 type InvitationEvent struct {
 	// InviteID of the invitation.

@@ -127,7 +127,7 @@ func describeEvent(e client.Event) (at int64, says string, err error) {
 		})
 	case protocol.OnRecvC2CCustomMessage.Info().Name:
 		return describe(e, func(d protocol.C2CCustomEvent) (int64, string) {
-			return d.Timestamp, between(d.Sender, d.UserID, d.IsSelf) + "  custom " + quoted(d.CustomData)
+			return d.Timestamp, between(d.Sender, d.UserID, d.IsSelf) + "  " + custom(d.CustomData)
 		})
 	case protocol.OnRecvGroupTextMessage.Info().Name:
 		return describe(e, func(d protocol.GroupTextEvent) (int64, string) {
@@ -135,7 +135,7 @@ func describeEvent(e client.Event) (at int64, says string, err error) {
 		})
 	case protocol.OnRecvGroupCustomMessage.Info().Name:
 		return describe(e, func(d protocol.GroupCustomEvent) (int64, string) {
-			return d.Timestamp, inGroup(d.Sender, d.GroupID, d.IsSelf) + "  custom " + quoted(d.CustomData)
+			return d.Timestamp, inGroup(d.Sender, d.GroupID, d.IsSelf) + "  " + custom(d.CustomData)
 		})
 	case protocol.OnMessageStatusChanged.Info().Name:
 		return describe(e, func(d protocol.MessageStatusEvent) (int64, string) {
@@ -183,6 +183,21 @@ func describe[T any](e client.Event, f func(T) (int64, string)) (int64, string, 
 	}
 	at, says := f(data)
 	return at, says, nil
+}
+
+// actions are the words for a step of an invitation.
+var actions = map[protocol.SignalingAction]string{
+	protocol.SignalingInvite: "invite", protocol.SignalingCancel: "cancel", protocol.SignalingAccept: "accept",
+	protocol.SignalingReject: "reject", protocol.SignalingTimeout: "timeout",
+}
+
+// custom says custom data; of a step of an invitation, which has an event of its
+// own, in short.
+func custom(data string) string {
+	if s, ok := protocol.SignalingOf(data); ok && actions[s.ActionType] != "" {
+		return fmt.Sprintf("signaling: %s (%s)", actions[s.ActionType], s.InviteID)
+	}
+	return "custom " + quoted(data)
 }
 
 func between(sender protocol.UserInfo, peer string, self bool) string {

@@ -22,8 +22,9 @@ const (
 	// failedAfter is added to it: then pion gives up. Who places calls decides sooner.
 	failedAfter = 22500 * time.Millisecond
 	keepalive   = time.Second
-	// acceptWait is how long a working pair of candidates is held back in hope of a better one. 0 would mean pion's default.
-	acceptWait = time.Millisecond
+	// acceptWait is how long a working pair of candidates is held back in hope of a better one. 0 would mean pion's default. A
+	// path that answers sooner waits for the next round of checks, 200 ms later: on a wire a millisecond is long.
+	acceptWait = time.Nanosecond
 	// relayWait gives a direct path some time before a relay is taken.
 	relayWait = 100 * time.Millisecond
 	// stunWait bounds the wait for a STUN server's answer.

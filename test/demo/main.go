@@ -54,8 +54,12 @@ func run(ctx context.Context) (err error) {
 	fmt.Printf("  hub     mqtt %-21s http %-21s ready in %v\n", hub.MQTT, hub.HTTP, since(began))
 	d := &demo{sent: make(map[string]time.Time)}
 	var boards []*rig.Board
+	var media []string
+	if !hardware() {
+		media = []string{"--fake-media"}
+	}
 	for _, name := range []string{"door", "indoor"} {
-		b, err := house.AddBoard(ctx, name, name, hub.MQTT)
+		b, err := house.AddBoard(ctx, name, name, hub.MQTT, media...)
 		if err != nil {
 			return err
 		}
@@ -97,6 +101,18 @@ func run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if media != nil {
+		fmt.Print("\nThis machine lacks a camera or sound: the call shows a test picture and plays a tone.")
+	}
+	if err := d.place(ctx, boards[0], boards[1]); err != nil {
+		return err
+	}
+	pictures, err := servePage(boards)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pictures.close()) }()
+	fmt.Printf("\nThe call goes on. Look at it: %s\n", pictures.url())
 	help(bin, boards)
 	<-ctx.Done()
 	fmt.Println("\nending …")
@@ -140,7 +156,7 @@ func (d *demo) follow(ctx context.Context, b *rig.Board) error {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- b.Client().Events(ctx, client.EventsOptions{
-			Listen: []string{"simple"}, Connected: func(string, uint64) { once.Do(func() { close(connected) }) },
+			Listen: []string{"simple", "calling"}, Connected: func(string, uint64) { once.Do(func() { close(connected) }) },
 		}, func(e client.Event) error { d.show(b.User, e); return nil })
 	}()
 	select {
@@ -152,12 +168,19 @@ func (d *demo) follow(ctx context.Context, b *rig.Board) error {
 }
 
 func (d *demo) show(user string, e client.Event) {
+	if strings.HasPrefix(e.Name, "calling.") {
+		d.showCall(user, e)
+		return
+	}
 	var m struct {
 		MsgID, Text, CustomData, GroupID string
 		Sender                           protocol.UserInfo
 	}
 	if json.Unmarshal(e.Data, &m) != nil || m.Sender.UserID == "" {
 		return
+	}
+	if _, call := protocol.SignalingOf(m.CustomData); call {
+		return // its own events tell
 	}
 	now := time.Now()
 	d.mu.Lock()
@@ -228,10 +251,12 @@ Try, in a second terminal, from here:
   export HERALD_SOCKET=%s
   %s send indoor "hello from the door"
   %s status
+  %s hangup
+  %s call indoor --video          (then: %s accept --socket %s)
   %s events --socket %s
   curl --unix-socket %s -d '{"userId":"door","text":"hello"}' http://localhost/v1/im/sendC2CTextMessage
 
 What arrives is shown here. Ctrl-C ends it.
 
-`, door, herald, herald, herald, indoor, indoor)
+`, door, herald, herald, herald, herald, herald, indoor, herald, indoor, indoor)
 }

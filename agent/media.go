@@ -74,8 +74,10 @@ func (m callMedia) Connect(c calling.Connecting) (calling.Peer, error) {
 				c.State(calling.PeerConnected)
 			case peer.StateDisconnected:
 				c.State(calling.PeerDisconnected)
-			case peer.StateFailed, peer.StateClosed:
+			case peer.StateFailed:
 				c.State(calling.PeerFailed)
+			case peer.StateClosed:
+				c.State(calling.PeerClosed)
 			}
 		},
 	})

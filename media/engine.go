@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/pion/webrtc/v4/pkg/media"
 
 	"github.com/herald-im/herald/media/fake"
+	"github.com/herald-im/herald/media/heap"
 	"github.com/herald-im/herald/media/peer"
 	"github.com/herald-im/herald/media/sound"
 	"github.com/herald-im/herald/media/video"
@@ -64,6 +64,7 @@ type Engine struct {
 
 // New opens the UDP port. Devices are opened when they are needed.
 func New(cfg Config, log *slog.Logger) (*Engine, error) {
+	heap.Tune()
 	e := &Engine{cfg: cfg, log: log, cards: new(sound.Cards), isFront: true}
 	var err error
 	e.factory, err = peer.New(peer.Config{
@@ -248,7 +249,7 @@ func (e *Engine) End() {
 	}
 	e.chooseCamera()
 	if held != nil {
-		debug.FreeOSMemory() // a board idles for days until the next call
+		heap.Trim() // a board idles for days until the next call
 	}
 }
 

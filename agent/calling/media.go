@@ -47,6 +47,7 @@ const (
 	PeerConnected PeerState = iota + 1
 	PeerDisconnected
 	PeerFailed
+	PeerClosed // by the other end
 )
 
 // Peer is one end of a connection.

@@ -381,6 +381,10 @@ func (m *Machine) peerState(c *call, x *member, s PeerState) {
 		if x.video {
 			raise(m, protocol.OnUserVideoAvailable, protocol.VideoAvailableEvent{UserID: x.user, IsVideoAvailable: true})
 		}
+	case PeerClosed: // his word that he leaves follows, or he is lost
+		if x.state == connected && x.lost.IsZero() {
+			x.lost, x.tried = time.Now(), time.Now()
+		}
 	case PeerDisconnected, PeerFailed:
 		if x.state != connected {
 			if s == PeerFailed && x.state == joined && time.Since(x.tried) >= m.timing.restart {

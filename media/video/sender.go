@@ -37,7 +37,6 @@ type channel struct {
 	next      int
 	changed   chan struct{} // takes one: look again at camera, bitrate and key frames
 	stop      context.CancelFunc
-	ended     chan struct{}
 
 	wantKey bool
 	lastKey time.Time

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -341,10 +340,4 @@ func TestNothingIsLeft(t *testing.T) {
 	s.Close()
 	until(t, "closed", func() bool { _, open := dev.Opened(); return open == 0 })
 	until(t, "without goroutines", func() bool { return runtime.NumGoroutine() <= before })
-}
-
-func cpu() time.Duration {
-	var r syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r)
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }

@@ -1,3 +1,0 @@
-package rig
-
-import _ "github.com/chromedp/chromedp"

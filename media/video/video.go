@@ -25,7 +25,7 @@ type Format struct {
 	Rate          float64 // pictures a second
 }
 
-// Frame is one picture, 4:2:0 and of even size. Whoever has taken it releases it;
+// Frame is one picture of even size, best 4:2:0: encoders convert others. Whoever has taken it releases it;
 // then its memory is used for another one.
 type Frame struct {
 	Image *image.YCbCr

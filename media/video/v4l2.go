@@ -190,13 +190,8 @@ func fit(least, most, step, want uint32) uint32 {
 	return v
 }
 
-// distance is how far a size is off; too small weighs double.
-func distance(has, want int) int {
-	if has < want {
-		return 2 * (want - has)
-	}
-	return has - want
-}
+// distance is how far a size is off.
+func distance(has, want int) int { return max(has-want, want-has) }
 
 // V4L2 is a camera by its path, or Auto.
 func V4L2(path string) Device { return v4l2(path) }

@@ -157,6 +157,10 @@ func (c *connection) serve(ctx context.Context) error {
 			}
 		case call := <-c.s.calls:
 			err = c.call(call)
+		case <-c.s.moved:
+			if c.link.Homeless() {
+				return errMoved
+			}
 		case s := <-c.s.signals:
 			err = c.signalUp(s)
 		case <-ticker.C:

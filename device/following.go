@@ -97,6 +97,27 @@ func (d *Device) Logout(ctx context.Context, c protocol.Caller, r protocol.Empty
 	return d.logout(ctx, c, r)
 }
 
+// errMoved ends a connection whose address the board has no longer.
+var errMoved = protocol.Errorf(protocol.CodeNetDisconnect, "the board's address has changed")
+
+// NetworkChanged has a connection that is dead by it replaced at once, and an
+// attempt that waits be made.
+func (d *Device) NetworkChanged() {
+	d.mu.Lock()
+	s := d.session
+	d.mu.Unlock()
+	if s == nil {
+		return
+	}
+	select {
+	case s.moved <- struct{}{}:
+	default:
+	}
+	if !s.linkUp() {
+		s.hurry()
+	}
+}
+
 const (
 	maxSignals = 64               // that wait for the session's goroutine
 	signalTime = 10 * time.Second // after which a signal is of no use any more

@@ -124,6 +124,7 @@ func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*s
 		poke:    make(chan struct{}, 1),
 		calls:   make(chan *call),
 		signals: make(chan signalling, maxSignals),
+		moved:   make(chan struct{}, 1),
 		waiters: make(map[uint64]chan protocol.Ack),
 		link:    "down", since: d.clock.seconds(),
 	}

@@ -34,7 +34,8 @@ type session struct {
 	poke    chan struct{} // do not wait any longer for the next attempt
 	calls   chan *call
 	signals chan signalling
-	alive   atomic.Int64 // Device.uptime, in ns, at which the connection's loop last went round; 0: no connection
+	moved   chan struct{} // the board's addresses have changed
+	alive   atomic.Int64  // Device.uptime, in ns, at which the connection's loop last went round; 0: no connection
 
 	// Of run.
 	pardoned     bool          // the hub's last bye was the operator's, see protocol.Bye
@@ -65,7 +66,7 @@ func (s *session) run() {
 			s.setLink("down", nil)
 			return
 		}
-		if err == errRenewed {
+		if err == errRenewed || errors.Is(err, errMoved) {
 			s.setLink("down", nil)
 			continue
 		}
@@ -193,6 +194,8 @@ func (s *session) pause(d time.Duration) bool {
 			return false
 		case c := <-s.calls:
 			c.done(nil, errOffline)
+		case <-s.moved:
+			return true
 		case <-s.signals: // there is no link any more
 		}
 	}

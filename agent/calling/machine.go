@@ -108,7 +108,10 @@ func New(cfg Config, dev *device.Device, media Media, log *slog.Logger) *Machine
 		Linked:    func() { m.posts.add(m.linked) },
 		LoggedOut: func() { m.posts.add(m.loggedOut) },
 	})
-	media.NetworkChanged(func() { m.posts.add(m.networkChanged) })
+	media.NetworkChanged(func() {
+		dev.NetworkChanged()
+		m.posts.add(m.networkChanged)
+	})
 	return m
 }
 

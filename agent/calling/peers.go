@@ -486,8 +486,12 @@ func (m *Machine) networkChanged() {
 		return
 	}
 	for _, x := range c.members {
-		if x.state == connected {
-			m.restart(c, x)
+		if x.state != connected {
+			continue
 		}
+		// Until the new path stands nothing tells that the old one is dead. Some more
+		// time than for one that has fallen silent, since that is not noticed yet.
+		x.lost = time.Now().Add(m.timing.lost / 2)
+		m.restart(c, x)
 	}
 }

@@ -207,6 +207,32 @@ func (c *Conn) Send(f *protocol.Frame) error {
 	return nil
 }
 
+// Homeless tells whether the address that the connection was made from is no
+// longer one of the machine's: nothing will come of it any more, and TCP finds that
+// out much later.
+func (c *Conn) Homeless() bool {
+	c.dialer.mu.Lock()
+	socket := c.dialer.socket
+	c.dialer.mu.Unlock()
+	if socket == nil {
+		return false
+	}
+	from, ok := socket.LocalAddr().(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.Equal(from.IP) {
+			return false
+		}
+	}
+	return true
+}
+
 // Close says goodbye on the MQTT level and returns when the connection's
 // goroutines are gone.
 func (c *Conn) Close() {

@@ -25,8 +25,9 @@ const (
 	// acceptWait is how long a working pair of candidates is held back in hope of a better one. 0 would mean pion's default. A
 	// path that answers sooner waits for the next round of checks, 200 ms later: on a wire a millisecond is long.
 	acceptWait = time.Nanosecond
-	// relayWait gives a direct path some time before a relay is taken.
-	relayWait = 100 * time.Millisecond
+	// relayWait gives a direct path some time before a relay is taken: routers let the second round of checks through, 200 ms
+	// after the first.
+	relayWait = 350 * time.Millisecond
 	// stunWait bounds the wait for a STUN server's answer.
 	stunWait = 3 * time.Second
 	// handshakeRetry is when DTLS first sends a lost flight again; it doubles from there.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -73,7 +74,7 @@ func pictures(ctx context.Context, b *bench) ([]row, error) {
 	}, nil
 }
 
-// processTime is what a process has used, user and system, to the nanosecond; 0 is this one.
+// processTime is what a process has used, user and system, to the nanosecond.
 func processTime(pid int) (time.Duration, error) {
 	var ts unix.Timespec
 	const cpuClockSched = 2 // clock_getcpuclockid(3)
@@ -437,49 +438,56 @@ func (e *eye) track(t *peer.RemoteTrack) {
 	if t.Kind() != peer.Video {
 		return
 	}
-	var packet codecs.H264Packet
-	var unit []byte
-	var next uint16
-	begun, whole := false, true
+	var unit []*rtp.Packet // of one picture, in order: they may come in another one
 	t.Follow(func(p *rtp.Packet) {
-		nal, err := packet.Unmarshal(p.Payload)
-		if err != nil || begun && p.SequenceNumber != next {
-			whole = false
+		if len(unit) > 0 && p.Timestamp != unit[0].Timestamp {
+			if int32(p.Timestamp-unit[0].Timestamp) < 0 {
+				return
+			}
+			unit = unit[:0]
+			if e.wanting() { // that was none to begin with
+				t.RequestKeyframe()
+			}
 		}
-		begun, next = true, p.SequenceNumber+1
-		unit = append(unit, nal...)
-		if !p.Marker {
-			return
+		i, _ := slices.BinarySearchFunc(unit, p, func(a, b *rtp.Packet) int { return int(int16(a.SequenceNumber - b.SequenceNumber)) })
+		if unit = slices.Insert(unit, i, p); isKeyFrame(unit) {
+			e.take(unit)
 		}
-		if e.take(unit, whole) {
-			t.RequestKeyframe()
-		}
-		unit, whole = unit[:0], true
 	})
 }
 
-// take decodes the first key frame that is wanted; true: this is none. A pipe has room for it.
-func (e *eye) take(unit []byte, whole bool) (ask bool) {
+// isKeyFrame tells whether packets are the whole of a key frame, which begins with its parameter sets.
+func isKeyFrame(unit []*rtp.Packet) bool {
+	const sps, stapA = 7, 24 // RFC 6184 §5.2
+	first, last := unit[0], unit[len(unit)-1]
+	kind := first.Payload[0] & 0x1f
+	return (kind == sps || kind == stapA) && last.Marker && int(last.SequenceNumber-first.SequenceNumber) == len(unit)-1
+}
+
+func (e *eye) wanting() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.wants
+}
+
+// take decodes a key frame if one is wanted. A pipe has room for it.
+func (e *eye) take(unit []*rtp.Packet) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.wants {
-		return false
-	}
-	if !whole || !isIDR(unit) {
-		return true
+		return
 	}
 	e.wants = false
 	e.received <- time.Now()
-	_, e.broken = e.in.Write(append(bytes.Clone(unit), delimiter...))
-	return false
-}
-
-// isIDR tells whether an access unit in Annex B form has a slice of an IDR picture.
-func isIDR(unit []byte) bool {
-	for i := 0; i+3 < len(unit); i++ {
-		if unit[i] == 0 && unit[i+1] == 0 && unit[i+2] == 1 && unit[i+3]&0x1f == 5 {
-			return true
+	var data []byte
+	var packet codecs.H264Packet
+	for _, p := range unit {
+		nal, err := packet.Unmarshal(p.Payload)
+		if err != nil {
+			e.broken = err
+			return
 		}
+		data = append(data, nal...)
 	}
-	return false
+	_, e.broken = e.in.Write(append(data, delimiter...))
 }

@@ -21,6 +21,9 @@ type Linking struct {
 	// Candidate and State are called in order, from a goroutine of the link's.
 	Candidate func(line string)
 	State     func(peer.State)
+	// Track is told what arrives before its first packet is handed out, and must not
+	// block. It may be nil.
+	Track func(*peer.RemoteTrack)
 }
 
 // Link is one end of a connection with another terminal: what the board sends goes
@@ -47,7 +50,7 @@ func (e *Engine) Connect(c Linking) (*Link, error) {
 	l := &Link{engine: e, measured: time.Now(), viewers: make(map[*peer.Viewer]struct{})}
 	o := peer.Options{
 		ICEServers: c.Servers, RelayOnly: c.RelayOnly, NoVideo: !c.Video, Audio: e.micOut,
-		Callbacks: peer.Callbacks{Candidate: c.Candidate, State: c.State, Track: func(t *peer.RemoteTrack) { l.track(c.Name, t) }},
+		Callbacks: peer.Callbacks{Candidate: c.Candidate, State: c.State, Track: func(t *peer.RemoteTrack) { l.track(c, t) }},
 	}
 	if c.Video {
 		o.Video = e.tracks
@@ -60,11 +63,14 @@ func (e *Engine) Connect(c Linking) (*Link, error) {
 }
 
 // track plays, or counts, what arrives.
-func (l *Link) track(name string, t *peer.RemoteTrack) {
+func (l *Link) track(c Linking, t *peer.RemoteTrack) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return
+	}
+	if c.Track != nil {
+		c.Track(t)
 	}
 	if t.Kind() == peer.Video {
 		l.video = t
@@ -79,7 +85,7 @@ func (l *Link) track(name string, t *peer.RemoteTrack) {
 	}
 	l.audio = t
 	if l.voice == nil {
-		l.voice = l.engine.speaker.Play(name)
+		l.voice = l.engine.speaker.Play(c.Name)
 	}
 	voice := l.voice
 	l.stops = append(l.stops, t.Follow(func(p *rtp.Packet) { voice.Push(p.SequenceNumber, p.Timestamp, p.Payload) }))

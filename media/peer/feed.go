@@ -89,8 +89,9 @@ type outgoing struct {
 	done  chan struct{}
 
 	mu   sync.Mutex
-	feed *feed // nil until bound
-	stop func()
+	feed *feed  // nil until bound
+	stop func() // of following it; nil before begin
+	over bool
 
 	packets, bytes, frames, dropped atomic.Uint64
 }
@@ -111,7 +112,7 @@ func (o *outgoing) RID() string { return "" }
 // Kind implements webrtc.TrackLocal.
 func (o *outgoing) Kind() webrtc.RTPCodecType { return o.source.kind().pion() }
 
-// Bind implements webrtc.TrackLocal: it picks the codec and begins to send.
+// Bind implements webrtc.TrackLocal: it picks the codec and readies what sends.
 func (o *outgoing) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
 	params := ctx.CodecParameters()
 	var can []Codec
@@ -135,9 +136,18 @@ func (o *outgoing) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters
 		return webrtc.RTPCodecParameters{}, ErrClosed
 	}
 	o.feed = f
-	o.stop = f.Follow(o.take)
 	o.bound(f.codec)
 	return chosen, nil
+}
+
+// begin follows the feed, once there is a connection: a source begins with a key frame, which is not to be lost, as the next
+// one may take its time.
+func (o *outgoing) begin() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.feed != nil && o.stop == nil && !o.over {
+		o.stop = o.feed.Follow(o.take)
+	}
 }
 
 // Unbind implements webrtc.TrackLocal.
@@ -146,7 +156,9 @@ func (o *outgoing) Unbind(webrtc.TrackLocalContext) error {
 	defer o.mu.Unlock()
 	if o.stop != nil {
 		o.stop()
-		o.stop = nil
+	}
+	if o.feed != nil && !o.over {
+		o.over = true
 		close(o.done)
 	}
 	return nil

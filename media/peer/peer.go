@@ -148,8 +148,13 @@ func (p *Peer) noteState() {
 	}
 	p.state = state
 	if state == StateConnected {
-		if o := p.outgoing[Video]; o != nil {
-			p.events.add(func() { p.keyframe(o) })
+		for kind, o := range p.outgoing {
+			p.events.add(func() {
+				o.begin()
+				if kind == Video {
+					p.keyframe(o)
+				}
+			})
 		}
 	}
 	if call := p.options.State; call != nil {
@@ -421,8 +426,9 @@ func (p *Peer) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
 			}
 		}
 	})
-	if call := p.options.Track; call != nil {
-		p.events.add(func() { call(r) })
+	// Whoever is told of the track can follow it from its first packet, which begins a key frame: pion holds them until then.
+	if call := p.options.Track; call != nil && p.events.add(func() { call(r); p.goes(r.read) }) {
+		return
 	}
 	p.goes(r.read)
 }

@@ -38,6 +38,10 @@ var sections = []section{
 	{"enqueue", enqueue},
 	{"idle", idle},
 	{"terminals", terminals},
+	{"firstpicture", firstPicture},
+	{"callmemory", callMemory},
+	{"pictures", pictures},
+	{"signals", signals},
 }
 
 // bench is what the sections share.

@@ -236,8 +236,8 @@ func (m MQTT) TLS() bool {
 func (m MQTT) Exposed() bool { return !m.TLS() && !loopback(m.Listen) }
 
 // TurnListen is where the TURN server listens, "" for nowhere. mayLack says that
-// nobody chose this address and no other machine reaches it, so that a hub may do
-// without: a second one on a machine finds the port taken.
+// nobody chose this address, so that the hub does without where another program has
+// it: a hub without a relay is better than none.
 func (h Hub) TurnListen() (address string, mayLack bool) {
 	switch h.Turn.Listen {
 	case "off":
@@ -247,7 +247,7 @@ func (h Hub) TurnListen() (address string, mayLack bool) {
 		if err != nil {
 			return "", false // not valid, and Validate has said so
 		}
-		return net.JoinHostPort(host, TurnPort), loopback(h.MQTT.Listen)
+		return net.JoinHostPort(host, TurnPort), true
 	}
 	return h.Turn.Listen, false
 }

@@ -51,10 +51,11 @@ func (s *seen) note(user string, moved []protocol.Cursor) {
 func (s *seen) take() map[seenKey]uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rows := s.rows
-	if len(rows) > 0 {
-		s.rows = make(map[seenKey]uint64)
+	if len(s.rows) == 0 {
+		return nil
 	}
+	rows := s.rows
+	s.rows = make(map[seenKey]uint64)
 	return rows
 }
 

@@ -27,6 +27,7 @@ type daemon struct {
 	queued  bool   // what is sent is queued
 	sent    string // what was sent last, and to whom
 	journal *memJournal
+	calls   fakeCalls
 	end     func()
 }
 
@@ -65,6 +66,7 @@ func (d *daemon) start() {
 	protocol.Bind(table, protocol.GetVersion, func(context.Context, protocol.Caller, protocol.Empty) (protocol.VersionResponse, error) {
 		return protocol.VersionResponse{Version: "test"}, nil
 	})
+	d.calls.bind(table, d.journal)
 	s, err := localapi.Open(localapi.Config{Socket: d.sock, MaxStreams: 8}, localapi.Parts{
 		Table: table, Streams: streams, Journal: d.journal, Moments: d.journal,
 		Health: func() error { return nil }, Metrics: metrics.NewSet(), Log: log,

@@ -41,9 +41,8 @@ type call struct {
 	talked  bool      // somebody was in it, besides this board
 
 	answering bool
-	ranOut    bool // its time was over while it was being answered
-	ready     bool // the devices are
-	begun     bool // the devices are being used
+	ranOut    bool          // its time was over while it was being answered
+	begun     chan struct{} // the devices are used; closed once Begin has returned. nil: they are not
 }
 
 // memberState is where another one of the call stands.
@@ -168,19 +167,21 @@ func (m *Machine) begin(c *call) {
 // useDevices readies camera, microphone and speaker; then says what follows, also
 // where the call has ended meanwhile.
 func (m *Machine) useDevices(c *call, then func()) {
-	if c.begun {
+	if c.begun != nil {
 		then()
 		return
 	}
-	c.begun = true
+	begun := make(chan struct{})
+	c.begun = begun
 	m.media.SetMute(m.muted)
 	if err := m.media.SetCamera(m.front, c.camera); err != nil {
 		m.trouble(protocol.CodeCallPermissionDenied, "%v", err)
 	}
+	camera := c.camera
 	m.async(func(ctx context.Context) func() {
-		err := m.media.Begin(ctx, c.camera)
+		err := m.media.Begin(ctx, camera)
+		close(begun)
 		return func() {
-			c.ready = true
 			if err != nil && m.call == c {
 				m.trouble(protocol.CodeCallPermissionDenied, "the call goes on without: %v", err)
 			}
@@ -221,7 +222,8 @@ func (m *Machine) end(reason string, who leaving) {
 		for _, p := range peers {
 			p.Close()
 		}
-		if c.begun {
+		if c.begun != nil {
+			<-c.begun // it must not begin after its end
 			m.media.End()
 		}
 		return nil

@@ -404,3 +404,28 @@ func TestStrangers(t *testing.T) {
 	}
 	h.over(door, indoor, stranger)
 }
+
+// A logout takes back what rings before it goes.
+func TestLogoutWhileRinging(t *testing.T) {
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	door.must("call", `{"userId":"indoor"}`)
+	indoor.event("Invited:door")
+	door.must("logout", ``)
+	indoor.event("CallingCancel:door")
+	h.left(door, indoor)
+}
+
+// However soon a call ends, its devices are given back.
+func TestHangupAtOnce(t *testing.T) {
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	for range 20 {
+		placed := make(chan error, 1)
+		go func() { placed <- door.call("call", `{"userId":"indoor","type":1}`) }()
+		door.until("placing", func() bool { return door.callStatus().State == protocol.CallCalling })
+		_ = door.call("hangup", ``)
+		<-placed
+		h.over(door, indoor)
+	}
+}

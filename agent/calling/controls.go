@@ -80,10 +80,32 @@ func (m *Machine) login(ctx context.Context, c protocol.Caller, r protocol.Calli
 }
 
 func (m *Machine) logout(ctx context.Context, c protocol.Caller, r protocol.Empty) (protocol.Empty, error) {
-	if _, err := m.use(ctx, func() error { m.leave(); return nil }); err != nil {
+	heard := make(chan struct{})
+	if _, err := m.use(ctx, func() error {
+		m.leave()
+		if m.asking == 0 {
+			close(heard)
+		} else {
+			m.settling = append(m.settling, heard)
+		}
+		return nil
+	}); err != nil {
 		return protocol.Empty{}, err
 	}
+	m.settle(ctx, heard)
 	return m.dev.Logout(ctx, c, r)
+}
+
+// settle waits until the hub has heard what it was told, for a bounded time: after
+// the logout nobody tells it any more.
+func (m *Machine) settle(ctx context.Context, heard <-chan struct{}) {
+	timer := time.NewTimer(m.timing.stop)
+	defer timer.Stop()
+	select {
+	case <-heard:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // loggedOut ends the call: nobody can be told any more.

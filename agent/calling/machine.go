@@ -89,7 +89,9 @@ type Machine struct {
 	front     bool
 	answered  []string // invitations that this board has dealt with: they do not ring again
 	ice       iceCache
-	views     views // not of the loop
+	asking    int             // questions that the hub has not answered
+	settling  []chan struct{} // closed when it has answered all
+	views     views           // not of the loop
 }
 
 // New makes a machine for a device, which it follows. Run must follow.
@@ -232,11 +234,21 @@ func (m *Machine) async(work func(ctx context.Context) (then func())) {
 
 // ask runs work, which asks the hub, within the time of one question.
 func (m *Machine) ask(work func(ctx context.Context) error, then func(error)) {
+	m.asking++
 	m.async(func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, m.timing.hub)
 		defer cancel()
 		err := work(ctx)
-		return func() { then(err) }
+		return func() {
+			m.asking--
+			then(err)
+			if m.asking == 0 {
+				for _, heard := range m.settling {
+					close(heard)
+				}
+				m.settling = nil
+			}
+		}
 	})
 }
 

@@ -352,7 +352,8 @@ func TestKilledWhileRinging(t *testing.T) {
 func (b *board) crash() {
 	b.t.Helper()
 	_, _ = get(b.t.Context(), b.Machine, func() (bool, error) {
-		if c := b.Machine.call; c != nil && c.begun {
+		if c := b.Machine.call; c != nil && c.begun != nil {
+			<-c.begun
 			b.media.End()
 		}
 		b.Machine.call = nil

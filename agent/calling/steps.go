@@ -136,10 +136,9 @@ func (m *Machine) glared() {
 	self, _ := m.dev.Identity()
 	theirs := newIncoming(self, g.step, g.data, m.timing.grace)
 	theirs.camera, theirs.began = c.camera && theirs.video, c.began
-	theirs.begun, theirs.ready = c.begun, c.ready
-	c.begun = false // the devices go over
+	theirs.begun, c.begun = c.begun, nil // the devices go over
 	m.call = theirs
-	if theirs.begun {
+	if theirs.begun != nil {
 		if err := m.media.SetCamera(m.front, theirs.camera); err != nil {
 			m.trouble(protocol.CodeCallPermissionDenied, "%v", err)
 		}

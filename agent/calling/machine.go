@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -313,7 +314,7 @@ func raise[T any](m *Machine, e protocol.Event[T], data T) { device.Raise(m.dev,
 
 // trouble raises onError.
 func (m *Machine) trouble(code protocol.Code, format string, args ...any) {
-	e := protocol.Errorf(code, "%s", fmt.Sprintf(format, args...))
+	e := protocol.Errorf(code, "%s", strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; "))
 	m.log.Warn("trouble with a call", "code", e.Code, "err", e.Msg)
 	raise(m, protocol.OnCallingError, *e)
 }

@@ -76,10 +76,11 @@ func (c *Cards) List() ([]Info, error) {
 		}
 		for _, d := range found[:min(len(found), maxDevices)] {
 			i := Info{ID: idText(d.ID), Name: d.Name(), Playback: kind == malgo.Playback, Default: d.IsDefault != 0}
+			if i.ID == "null" {
+				continue // ALSA's, which is no device
+			}
 			if full, err := ctx.DeviceInfo(kind, d.ID, malgo.Shared); err == nil {
-				for _, f := range full.Formats {
-					i.Formats = append(i.Formats, formatText(f))
-				}
+				i.Formats = formatsText(full.Formats)
 			}
 			out = append(out, i)
 		}
@@ -99,18 +100,40 @@ var formatNames = map[malgo.FormatType]string{
 	malgo.FormatU8: "U8", malgo.FormatS16: "S16", malgo.FormatS24: "S24", malgo.FormatS32: "S32", malgo.FormatF32: "F32",
 }
 
-func formatText(f malgo.DataFormat) string {
-	name := formatNames[f.Format]
-	if name == "" {
-		name = "any"
+// formatsText sums up formats, of which a device may have hundreds: each sample
+// format once, with its rates and channels.
+func formatsText(list []malgo.DataFormat) (out []string) {
+	type span struct{ lowRate, highRate, lowChannels, highChannels uint32 }
+	spans := make(map[string]span)
+	for _, f := range list {
+		name := formatNames[f.Format]
+		if name == "" {
+			name = "any"
+		}
+		s, seen := spans[name]
+		if !seen {
+			out = append(out, name)
+			s = span{f.SampleRate, f.SampleRate, f.Channels, f.Channels}
+		}
+		s.lowRate, s.highRate = min(s.lowRate, f.SampleRate), max(s.highRate, f.SampleRate)
+		s.lowChannels, s.highChannels = min(s.lowChannels, f.Channels), max(s.highChannels, f.Channels)
+		spans[name] = s
 	}
-	if f.Channels > 0 {
-		name += fmt.Sprintf(" %d channels", f.Channels)
+	for i, name := range out {
+		s := spans[name]
+		out[i] += between(s.lowRate, s.highRate, "Hz") + between(s.lowChannels, s.highChannels, "channels")
 	}
-	if f.SampleRate > 0 {
-		name += fmt.Sprintf(" %d Hz", f.SampleRate)
+	return out
+}
+
+func between(low, high uint32, unit string) string {
+	switch {
+	case high == 0:
+		return ""
+	case low == high:
+		return fmt.Sprintf(" %d %s", low, unit)
 	}
-	return name
+	return fmt.Sprintf(" %d–%d %s", low, high, unit)
 }
 
 // find gives the id of a device by its id or the start of its name; nil is the

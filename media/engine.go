@@ -59,6 +59,8 @@ type Engine struct {
 	held     []func() // gives back what Begin holds
 	isFront  bool
 	cameraOn bool
+	open     *video.Camera // of the call; nil: none
+	openSlot *video.Slot
 	changed  func()
 }
 
@@ -182,6 +184,7 @@ func (e *Engine) Close() {
 	for _, give := range held {
 		give()
 	}
+	e.chooseCamera()
 	e.sender.Close()
 	e.watching.Wait()
 	e.mic.Drain()
@@ -211,28 +214,15 @@ func (e *Engine) Begin(ctx context.Context, camera bool) error {
 	e.cameraOn = camera
 	e.mu.Unlock()
 	cam := e.chooseCamera()
-	var err error
-	if camera {
-		err = e.holdCamera(ctx, cam)
+	err := errors.Join(e.mic.Wait(ctx), e.speaker.Wait(ctx))
+	switch {
+	case !camera:
+	case cam == nil:
+		err = errors.Join(err, video.ErrNoCamera)
+	default:
+		err = errors.Join(err, cam.Wait(ctx))
 	}
-	return errors.Join(e.mic.Wait(ctx), e.speaker.Wait(ctx), err)
-}
-
-// holdCamera opens the camera ahead of the first who wants its picture.
-func (e *Engine) holdCamera(ctx context.Context, cam *video.Camera) error {
-	if cam == nil {
-		return video.ErrNoCamera
-	}
-	slot := cam.Use()
-	e.mu.Lock()
-	if e.calls == 0 { // ended meanwhile
-		e.mu.Unlock()
-		slot.Close()
-		return nil
-	}
-	e.held = append(e.held, slot.Close)
-	e.mu.Unlock()
-	return cam.Wait(ctx)
+	return err
 }
 
 // End gives back what Begin took.
@@ -254,7 +244,8 @@ func (e *Engine) End() {
 }
 
 // chooseCamera has the sender take the chosen camera. Outside of calls its picture
-// is there for viewers on the board.
+// is there for viewers on the board. In a call that shows it, it is open ahead of
+// the first who wants its picture; in one that does not, it is closed.
 func (e *Engine) chooseCamera() *video.Camera {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -263,6 +254,19 @@ func (e *Engine) chooseCamera() *video.Camera {
 		cam = e.front
 	}
 	e.sender.Select(cam, e.calls == 0 || e.cameraOn)
+	open := cam
+	if e.calls == 0 || !e.cameraOn {
+		open = nil
+	}
+	if open != e.open {
+		before := e.openSlot
+		if e.open, e.openSlot = open, nil; open != nil {
+			e.openSlot = open.Use()
+		}
+		if before != nil {
+			before.Close()
+		}
+	}
 	return cam
 }
 

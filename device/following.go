@@ -64,7 +64,8 @@ func Ask[Req, Res any](ctx context.Context, d *Device, m protocol.Method[Req, Re
 
 // Raise records an event of another room, or shows a transient one. It does not
 // wait for the disk, which takes its time on a board while people talk; events
-// stay in order.
+// stay in order. One that the disk does not take reaches the streams that are open:
+// a full disk must not keep a panel from ringing.
 func Raise[T any](d *Device, e protocol.Event[T], data T) {
 	if e.Info().Transient {
 		raise(d, e, data)
@@ -78,7 +79,8 @@ func Raise[T any](d *Device, e protocol.Event[T], data T) {
 	d.db.Go(func(tx *bbolt.Tx) error { return d.journal.Append(tx, ev) }, func(err error) {
 		d.journal.Committed(err)
 		if err != nil {
-			d.log.Error("an event could not be recorded", "event", ev.Info.Name, "err", err)
+			d.log.Error("an event could not be recorded; only streams that are open get it", "event", ev.Info.Name, "err", err)
+			d.moments.show(ev)
 		}
 	})
 }

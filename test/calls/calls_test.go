@@ -48,16 +48,23 @@ func usageOf(t *testing.T, p *rig.Process) (u usage) {
 func TestCallsInARow(t *testing.T) {
 	h := newHouse(t, "off")
 	door, indoor := h.board("door", ""), h.board("indoor", "")
-	calls, warm := 24, 8
+	calls, warm := 60, 15
 	if testing.Short() {
 		calls, warm = 4, 2
+	}
+	if n, err := strconv.Atoi(os.Getenv("HERALD_CALLS")); err == nil { // for a longer look
+		calls = n
 	}
 	var before [2]usage
 	for i := range calls {
 		if i == warm {
 			before = [2]usage{usageOf(t, &door.Process), usageOf(t, &indoor.Process)}
 		}
-		h.connect(door, indoor)
+		must(door, protocol.PlaceCall, protocol.CallRequest{UserID: "indoor", Type: protocol.CallTypeVideo})
+		indoor.event("Invited")
+		must(indoor, protocol.AcceptCall, protocol.Empty{})
+		door.event("UserEnter")
+		indoor.event("UserEnter")
 		h.hangup([]*board{door, indoor}[i%2], []*board{indoor, door}[i%2])
 	}
 	for i, b := range []*board{door, indoor} {

@@ -7,7 +7,6 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/interceptor/pkg/report"
-	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 )
@@ -74,11 +73,9 @@ const (
 	maxNacksEach = 4 // how often one packet is asked for; more only loads a link that is full
 )
 
-var transportCC = webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC}
-
 // codecTable is what we offer, in our order of liking.
 func codecTable() []webrtc.RTPCodecParameters {
-	video := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}, transportCC}
+	video := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}
 	return []webrtc.RTPCodecParameters{
 		{PayloadType: payloadH264, RTPCodecCapability: webrtc.RTPCodecCapability{
 			MimeType: webrtc.MimeTypeH264, ClockRate: H264.clockRate(), RTCPFeedback: video,
@@ -89,7 +86,7 @@ func codecTable() []webrtc.RTPCodecParameters {
 		}},
 		{PayloadType: payloadOpus, RTPCodecCapability: webrtc.RTPCodecCapability{
 			MimeType: webrtc.MimeTypeOpus, ClockRate: Opus.clockRate(), Channels: 2,
-			SDPFmtpLine: "minptime=10;useinbandfec=1", RTCPFeedback: []webrtc.RTCPFeedback{transportCC},
+			SDPFmtpLine: "minptime=10;useinbandfec=1",
 		}},
 	}
 }
@@ -104,11 +101,9 @@ func engine(log pionLog) (*webrtc.MediaEngine, *interceptor.Registry, error) {
 		}
 	}
 	for _, kind := range []Kind{Audio, Video} {
-		for _, uri := range []string{sdp.TransportCCURI, sdp.SDESMidURI} {
-			ext := webrtc.RTPHeaderExtensionCapability{URI: uri}
-			if err := m.RegisterHeaderExtension(ext, kind.pion()); err != nil {
-				return nil, nil, fmt.Errorf("registering header extension %s: %w", uri, err)
-			}
+		ext := webrtc.RTPHeaderExtensionCapability{URI: sdp.SDESMidURI}
+		if err := m.RegisterHeaderExtension(ext, kind.pion()); err != nil {
+			return nil, nil, fmt.Errorf("registering header extension %s: %w", ext.URI, err)
 		}
 	}
 
@@ -119,16 +114,14 @@ func engine(log pionLog) (*webrtc.MediaEngine, *interceptor.Registry, error) {
 		}
 		return err
 	}
-	// The order matters for what we send: the last one added sees a packet first. So a packet that is sent again gets a
-	// number of its own for transport-wide congestion control.
+	// No transport-wide congestion control: it costs ten packets a second each way and their handling, and nothing here reads
+	// what it tells.
 	for _, err := range []error{
-		add(twcc.NewHeaderExtensionInterceptor()),
 		add(nack.NewResponderInterceptor(nack.ResponderSize(nackHistory), nack.WithResponderLoggerFactory(log))),
 		add(nack.NewGeneratorInterceptor(nack.GeneratorSize(nackHistory), nack.GeneratorMaxNacksPerPacket(maxNacksEach),
 			nack.WithGeneratorLoggerFactory(log))),
 		add(report.NewReceiverInterceptor(report.WithReceiverLoggerFactory(log))),
 		add(report.NewSenderInterceptor(report.WithSenderLoggerFactory(log))),
-		add(twcc.NewSenderInterceptor(twcc.WithLoggerFactory(log))),
 	} {
 		if err != nil {
 			return nil, nil, fmt.Errorf("making the interceptors: %w", err)

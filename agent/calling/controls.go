@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/herald-im/herald/device"
@@ -240,6 +241,13 @@ type iceCache struct {
 	servers  []protocol.ICEServer
 	until    time.Time
 	fetching bool
+}
+
+// relays tells whether there is a TURN server among them (RFC 7065).
+func (c *iceCache) relays() bool {
+	return slices.ContainsFunc(c.servers, func(s protocol.ICEServer) bool {
+		return slices.ContainsFunc(s.URLs, func(u string) bool { return strings.HasPrefix(u, "turn") })
+	})
 }
 
 // fetchServers asks for the servers in time for a connection.

@@ -451,7 +451,11 @@ func (m *Machine) tickMember(c *call, x *member, now time.Time) {
 			m.join(c, x)
 		}
 	case x.state == joined && now.Sub(x.since) >= m.timing.connect:
-		m.trouble(protocol.CodeCallSignalingFailed, "%s cannot be reached: no connection in %v", x.user, m.timing.connect)
+		why := ""
+		if m.cfg.RelayOnly && !m.ice.relays() {
+			why = "; this board may connect by the hub's relay alone (calls.relay_only), and no relay is known"
+		}
+		m.trouble(protocol.CodeCallSignalingFailed, "%s cannot be reached: no connection in %v%s", x.user, m.timing.connect, why)
 		m.signal(c, x, protocol.Peering{Kind: protocol.PeeringLeave, Session: x.session, Reason: "no connection was made in time"})
 		m.drop(x, protocol.EndLost)
 	case !x.lost.IsZero() && now.Sub(x.lost) >= m.timing.lost:

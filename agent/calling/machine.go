@@ -60,10 +60,10 @@ type timing struct {
 }
 
 // A vanished peer ends the call within 10 s: the connection counts as lost 3 s
-// after the last packet (package peer), and 5 s are left to restore it.
+// after the last packet (package peer), and 4.5 s are left to restore it.
 func usualTiming() timing {
 	return timing{
-		tick: 100 * time.Millisecond, connect: 10 * time.Second, lost: 5 * time.Second, resend: time.Second, restart: 2 * time.Second,
+		tick: 100 * time.Millisecond, connect: 10 * time.Second, lost: 4500 * time.Millisecond, resend: time.Second, restart: 2 * time.Second,
 		volume: 300 * time.Millisecond, grace: 5 * time.Second, hub: 10 * time.Second, stop: 3 * time.Second,
 	}
 }

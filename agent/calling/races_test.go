@@ -156,7 +156,8 @@ func TestHangupWhileTheDevicesOpen(t *testing.T) {
 				indoor.state(protocol.CallIdle)
 			}
 			close(indoor.media.hold)
-			if err := <-accepted; err == nil {
+			// The accept may still have been faster than the cancel: then it is undone.
+			if err := <-accepted; err == nil && who == "callee" {
 				t.Error("accepted")
 			}
 			if s := h.settled(door, indoor); s != protocol.CallIdle {

@@ -244,6 +244,7 @@ type pulls struct {
 type pulling struct {
 	log   string
 	after uint64
+	upTo  uint64 // what was wanted then
 	sent  time.Time
 }
 
@@ -302,7 +303,7 @@ func (p *pulls) ask(c *connection) error {
 			continue
 		}
 		p.next++
-		p.asked[p.next] = &pulling{log, at, time.Now()}
+		p.asked[p.next] = &pulling{log, at, upTo, time.Now()}
 		err := c.send(&protocol.Frame{Pull: &protocol.Pull{ID: p.next, Log: log, After: at, Fresh: !ok, Limit: pullLimit}})
 		if err != nil {
 			return err
@@ -321,6 +322,14 @@ func (p *pulls) retry(c *connection, now time.Time) error {
 	return p.ask(c)
 }
 
+// giveUp drops what was wanted when a pull was sent: it does not exist (any more).
+// What has come to be wanted since may have been written after the hub's answer.
+func (p *pulls) giveUp(a *pulling) {
+	if p.wanted[a.log] == a.upTo {
+		delete(p.wanted, a.log)
+	}
+}
+
 // gotRange applies the answer to a pull and asks for what is left.
 func (c *connection) gotRange(r *protocol.Range) error {
 	a := c.pulls.asked[r.ID]
@@ -330,7 +339,7 @@ func (c *connection) gotRange(r *protocol.Range) error {
 	if r.Code != 0 {
 		c.log.Warn("the hub refuses to give a log", "log", r.Log, "code", r.Code, "err", r.Msg)
 		delete(c.pulls.asked, r.ID)
-		delete(c.pulls.wanted, r.Log)
+		c.pulls.giveUp(a)
 		return c.pulls.ask(c)
 	}
 	s := c.s
@@ -338,10 +347,8 @@ func (c *connection) gotRange(r *protocol.Range) error {
 	c.apply([]protocol.LogEntries{{Log: r.Log, Entries: r.Entries}}, func([]hole) error {
 		delete(c.pulls.asked, r.ID)
 		at, _ := s.inbox.Cursor(r.Log)
-		if at >= r.Head || at <= a.after {
-			// Whatever else was wanted does not exist (any more), or comes as
-			// a push; asking again without progress would go on for ever.
-			delete(c.pulls.wanted, r.Log)
+		if at >= r.Head || at <= a.after { // asking again without progress would go on for ever
+			c.pulls.giveUp(a)
 		}
 		return c.pulls.ask(c)
 	})

@@ -80,6 +80,34 @@ func TestHoles(t *testing.T) {
 	}
 }
 
+// TestPushOvertakesRange: an entry that is written after the hub has read a range,
+// and pushed before the range is there, is asked for at once, not at the next beat.
+func TestPushOvertakesRange(t *testing.T) {
+	h := newHub(t)
+	b := start(t, config(t, h.addr))
+	b.mustLogin()
+	first := true
+	h.with(func() {
+		h.drop = func(up bool, f *protocol.Frame) bool {
+			if f.Pull == nil || !first {
+				return false
+			}
+			first = false
+			read := &protocol.Range{ID: f.Pull.ID, Log: talk, Entries: h.logs[talk], Head: 2}
+			body, _ := protocol.Marshal(protocol.Message{Elem: protocol.ElemText, Text: "overtakes"})
+			e := h.entry(talk, "indoor", "id", body)
+			h.to("door", h.terminal, &protocol.Frame{Push: &protocol.Push{Logs: []protocol.LogEntries{{Log: talk, Entries: []protocol.Entry{e}}}}})
+			h.to("door", h.terminal, &protocol.Frame{Range: read})
+			return true
+		}
+	})
+	h.write(talk, "indoor", "0", false)
+	h.write(talk, "indoor", "1", true)
+	if got := b.await(3, byText); got != "0,1,overtakes" {
+		t.Error(got)
+	}
+}
+
 func TestPushBeforeTheWelcome(t *testing.T) {
 	h := newHub(t)
 	b := start(t, config(t, h.addr))

@@ -2,6 +2,7 @@ package calling
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -37,7 +38,6 @@ type call struct {
 	until   time.Time // it rings no longer, whatever the hub says; zero: as long as it is open
 	since   time.Time // connected
 	volume  time.Time // at which volumes were told last
-	reason  string    // for which the last one who was called is not in it
 	talked  bool      // somebody was in it, besides this board
 
 	answering bool
@@ -174,20 +174,34 @@ func (m *Machine) useDevices(c *call, then func()) {
 	begun := make(chan struct{})
 	c.begun = begun
 	m.media.SetMute(m.muted)
-	if err := m.media.SetCamera(m.front, c.camera); err != nil {
-		m.trouble(protocol.CodeCallPermissionDenied, "%v", err)
-	}
+	m.chooseCamera(c)
 	camera := c.camera
 	m.async(func(ctx context.Context) func() {
 		err := m.media.Begin(ctx, camera)
 		close(begun)
 		return func() {
-			if err != nil && m.call == c {
-				m.trouble(protocol.CodeCallPermissionDenied, "the call goes on without: %v", err)
+			if m.call == c {
+				m.goesOnWithout(err)
 			}
 			then()
 		}
 	})
+}
+
+// chooseCamera chooses the camera of a call. Where there is none, the call sends no
+// picture.
+func (m *Machine) chooseCamera(c *call) {
+	if err := m.media.SetCamera(m.front, c.camera); err != nil {
+		c.camera = false
+		m.goesOnWithout(errors.Join(err, m.media.SetCamera(m.front, false)))
+	}
+}
+
+// goesOnWithout tells of devices that cannot be used; nil: none.
+func (m *Machine) goesOnWithout(err error) {
+	if err != nil {
+		m.trouble(protocol.CodeCallPermissionDenied, "the call goes on without: %v", err)
+	}
 }
 
 // end ends the call. Nothing of it is left once what it begins here is done.
@@ -240,17 +254,10 @@ func (m *Machine) end(reason string, who leaving) {
 func (m *Machine) drop(x *member, reason string) {
 	c := m.call
 	c.remove(x)
-	if x.peer != nil {
-		p := x.peer
-		m.async(func(context.Context) func() {
-			p.Close()
-			return nil
-		})
-	}
+	m.disconnect(x)
 	if x.entered {
 		raise(m, protocol.OnUserLeave, protocol.CallUserEvent{UserID: x.user})
 	}
-	c.reason = reason
 	switch {
 	case len(c.members) == 0:
 		if c.talked && reason == protocol.EndLost && c.group == "" {

@@ -278,7 +278,6 @@ func (m *Machine) linked() {
 	if m.destroyed {
 		return
 	}
-	began := time.Now()
 	var res protocol.InvitationsResponse
 	m.ask(func(ctx context.Context) (err error) {
 		res, err = device.Ask(ctx, m.dev, protocol.GetInvitations, protocol.Empty{})
@@ -295,10 +294,7 @@ func (m *Machine) linked() {
 			switch {
 			case !ok:
 			case i.Inviter == self && i.Terminal == terminal:
-				if c := m.call; c == nil || c.began.After(began) || c.key.room != d.Room {
-					if c != nil && c.key.room == d.Room {
-						continue
-					}
+				if c := m.call; c == nil || c.key.room != d.Room { // placed before this board was killed
 					m.cancelInvite(&call{key: callKey{self, d.Room}, video: d.Video}, i.InviteID)
 				}
 			case i.Inviter != self && slices.Contains(i.InviteeList, self):

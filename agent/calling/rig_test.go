@@ -336,6 +336,7 @@ type fakeMedia struct {
 	begun    int
 	hold     chan struct{} // Begin waits for it; nil: it does not
 	fail     error
+	none     bool // there is no camera
 	front    bool
 	camera   bool
 	muted    bool
@@ -375,6 +376,9 @@ func (m *fakeMedia) Connect(c Connecting) (Peer, error) {
 func (m *fakeMedia) SetCamera(front, on bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.none && on {
+		return errNoCamera
+	}
 	m.front, m.camera = front, on
 	return nil
 }

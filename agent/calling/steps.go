@@ -65,10 +65,7 @@ func (m *Machine) incoming(s device.Step, d protocol.CallData) {
 	c = newIncoming(self, s, d, m.timing.grace)
 	m.begin(c)
 	m.fetchServers()
-	users := []string{}
-	if users = append(users, s.InviteeList...); c.group == "" && len(d.UserIDs) > 0 {
-		users = d.UserIDs
-	}
+	users := called(s, d)
 	raise(m, protocol.OnInvited, protocol.InvitedEvent{
 		UserID: s.Inviter, UserIDList: users, Type: c.kind(), GroupID: s.GroupID, IsFromGroup: len(users) > 1 || s.GroupID != "", RoomID: d.Room,
 	})
@@ -83,20 +80,25 @@ func (m *Machine) incoming(s device.Step, d protocol.CallData) {
 	}
 }
 
+// called are those whom a call is to, as far as it says.
+func called(s device.Step, d protocol.CallData) []string {
+	if s.GroupID == "" && len(d.UserIDs) > 0 {
+		return d.UserIDs
+	}
+	return s.InviteeList
+}
+
 // newIncoming is the call that an invitation is to.
 func newIncoming(self string, s device.Step, d protocol.CallData, grace time.Duration) *call {
 	c := &call{
 		key: callKey{s.Inviter, d.Room}, group: s.GroupID, video: d.Video, state: protocol.CallRinging, invite: s.InviteID,
 		members: []*member{{user: s.Inviter, terminal: s.Terminal, state: joined}},
 	}
-	c.several = s.GroupID != "" || len(d.UserIDs) > 1
 	if s.Timeout > 0 {
 		c.until = time.Now().Add(time.Duration(s.Timeout)*time.Second + grace)
 	}
-	others := s.InviteeList
-	if s.GroupID == "" {
-		others = d.UserIDs
-	}
+	others := called(s, d)
+	c.several = s.GroupID != "" || len(others) > 1
 	for _, user := range others[:min(len(others), protocol.MaxRingUsers)] {
 		if user != self && c.member(user) == nil {
 			c.members = append(c.members, &member{user: user})
@@ -139,9 +141,7 @@ func (m *Machine) glared() {
 	theirs.begun, c.begun = c.begun, nil // the devices go over
 	m.call = theirs
 	if theirs.begun != nil {
-		if err := m.media.SetCamera(m.front, theirs.camera); err != nil {
-			m.trouble(protocol.CodeCallPermissionDenied, "%v", err)
-		}
+		m.chooseCamera(theirs)
 	}
 	m.log.Info("both call each other: theirs counts", "inviter", theirs.key.inviter, "room", theirs.key.room)
 	m.accept(func(err error) {
@@ -162,10 +162,10 @@ func (m *Machine) hungUp(s device.Step, d protocol.CallData) {
 	}
 }
 
-// toVoice goes on without pictures, as the other one of the call wishes.
+// toVoice goes on without pictures, as the other one of a call of two wishes.
 func (m *Machine) toVoice(s device.Step, d protocol.CallData) {
 	c := m.call
-	if c == nil || c.member(s.Inviter) == nil || d.Room != 0 && d.Room != c.key.room {
+	if c == nil || c.several || c.member(s.Inviter) == nil || d.Room != 0 && d.Room != c.key.room {
 		return
 	}
 	data := protocol.CallData{Command: protocol.CommandToVoice, Video: true, Room: c.key.room}.Encode()
@@ -173,9 +173,11 @@ func (m *Machine) toVoice(s device.Step, d protocol.CallData) {
 		_, err := device.Ask(ctx, m.dev, protocol.Accept, protocol.InviteStepRequest{InviteID: s.InviteID, Data: data})
 		return err
 	}, func(err error) {
-		if err == nil && m.call == c && c.camera {
-			m.camera(m.front, false)
+		if err != nil || m.call != c {
+			return // it was taken back, or is for another terminal
 		}
+		c.video = false
+		m.goesOnWithout(m.camera(m.front, false))
 	})
 }
 
@@ -319,9 +321,8 @@ func (m *Machine) rejectedBy(s device.Step) {
 	if x == nil || x.state != ringing {
 		return
 	}
-	delete(c.invites, s.InviteID)
-	if c.group != "" && len(c.ringingUsers()) > 1 {
-		c.keep(s.InviteID) // it is still open for others
+	if c.group == "" || len(c.ringingUsers()) == 1 { // else it is still open for others
+		delete(c.invites, s.InviteID)
 	}
 	reason := protocol.EndRejected
 	if d, ok := protocol.DecodeCallData(s.Data); ok && d.IsBusy() {
@@ -332,12 +333,6 @@ func (m *Machine) rejectedBy(s device.Step) {
 	}
 	m.drop(x, reason)
 	m.listChanged()
-}
-
-func (c *call) keep(invite string) {
-	if c.outgoing {
-		c.invites[invite] = ""
-	}
 }
 
 // timedOut: some have not answered.

@@ -271,63 +271,6 @@ func TestControls(t *testing.T) {
 	h.over(door, indoor)
 }
 
-// What is wrong gets its code and a sentence, and changes nothing.
-func TestBadInput(t *testing.T) {
-	h := newHouse(t)
-	door, indoor := h.board("door"), h.board("indoor")
-	for _, x := range []struct {
-		code            protocol.Code
-		method, request string
-	}{
-		{protocol.CodeCallInvalidParameter, "call", `{}`},
-		{protocol.CodeCallInvalidParameter, "call", `{"userId":"in door"}`},
-		{protocol.CodeCallInvalidParameter, "call", `{"userId":"indoor","type":3}`},
-		{protocol.CodeCallInvalidParameter, "call", `{"userId":"indoor","timeout":0}`},
-		{protocol.CodeCallInvalidParameter, "call", `{"userId":"door"}`},
-		{protocol.CodeInvalidParameters, "call", `{"userId":7}`},
-		{protocol.CodeInvalidParameters, "call", `[]`},
-		{protocol.CodeSvrMsgToAccountNotFound, "call", `{"userId":"nobody"}`},
-		{protocol.CodeCallInvalidParameter, "groupCall", `{}`},
-		{protocol.CodeCallInvalidParameter, "groupCall", `{"userIdList":["indoor","indoor"]}`},
-		{protocol.CodeCallInvalidParameter, "groupCall", `{"userIdList":["a","b","c","d"],"type":1}`},
-		{protocol.CodeCallInvalidParameter, "groupCall", `{"userIdList":["a","b","c","d","e","f"]}`},
-		{protocol.CodeCallInvalidParameter, "groupCall", `{"userIdList":["indoor"],"answer":"some"}`},
-		{protocol.CodeCallInvalidParameter, "groupCall", `{"userIdList":["indoor"],"groupId":"\u0001"}`},
-		{protocol.CodeSvrGroupNotFound, "groupCall", `{"userIdList":["indoor"],"groupId":"nowhere"}`},
-		{protocol.CodeCallWrongState, "accept", ``},
-		{protocol.CodeCallWrongState, "reject", ``},
-		{protocol.CodeCallWrongState, "hangup", ``},
-		{protocol.CodeCallInvalidParameter, "startRemoteView", `{"rect":{"x":0}}`},
-		{protocol.CodeCallWrongState, "startRemoteView", `{"userId":"indoor"}`},
-		{protocol.CodeCallInvalidParameter, "startRemoteView", `{"userId":"indoor","rect":{"w":-1}}`},
-		{protocol.CodeCallInvalidParameter, "stopRemoteView", `{}`},
-		{protocol.CodeCallInvalidParameter, "openCamera", `{}`},
-		{protocol.CodeInvalidParameters, "openCamera", `{"isFront":"yes"}`},
-		{protocol.CodeCallInvalidParameter, "switchCamera", `{}`},
-		{protocol.CodeCallInvalidParameter, "setMicMute", `{}`},
-		{protocol.CodeCallInvalidParameter, "setHandsFree", `{}`},
-		{protocol.CodeCallInvalidParameter, "login", `{"userId":"door","userSig":"x"}`},
-		{protocol.CodeInvalidParameters, "login", `{"sdkAppId":1400000001,"userId":"","userSig":"x"}`},
-	} {
-		door.refused(x.code, x.method, x.request)
-	}
-	door.refused(protocol.CodeSvrAccountUserSigMismatchSDKAppID, "login", `{"sdkAppId":7,"userId":"door","userSig":"`+h.sig("door")+`"}`)
-	if s := door.callStatus(); s.State != protocol.CallIdle {
-		t.Errorf("%+v", s)
-	}
-	indoor.quiet("Invited")
-	h.left(door, indoor)
-
-	door.must("call", `{"userId":"indoor"}`)
-	indoor.event("Invited:door")
-	door.refused(protocol.CodeCallWrongState, "call", `{"userId":"indoor"}`)
-	door.refused(protocol.CodeCallWrongState, "accept", ``)
-	door.refused(protocol.CodeCallSceneUnsupported, "openCamera", `{"isFront":true}`)
-	door.refused(protocol.CodeCallSceneUnsupported, "startRemoteView", `{"userId":"indoor"}`)
-	door.refused(protocol.CodeCallInvalidParameter, "startRemoteView", `{"userId":"phone"}`)
-	h.over(door, indoor)
-}
-
 func TestDestroyAndInit(t *testing.T) {
 	h := newHouse(t)
 	door, indoor := h.board("door"), h.board("indoor")

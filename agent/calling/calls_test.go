@@ -2,6 +2,7 @@ package calling
 
 import (
 	"testing"
+	"time"
 
 	"github.com/herald-im/herald/device"
 	"github.com/herald-im/herald/protocol"
@@ -61,6 +62,7 @@ func TestCancel(t *testing.T) {
 
 func TestNoAnswer(t *testing.T) {
 	h := newHouse(t)
+	h.timing.grace = time.Hour // it is the hub that says so
 	door, indoor := h.board("door"), h.board("indoor")
 	door.must("call", `{"userId":"indoor","timeout":1}`)
 	indoor.event("Invited:door")

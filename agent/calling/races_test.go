@@ -44,7 +44,8 @@ func (h *house) settled(a, b *board) protocol.CallState {
 	}
 }
 
-// over ends what there is and checks that nothing is left.
+// over ends what there is and checks that nothing is left. No call has ended only
+// because its time was over: each ends by what somebody does.
 func (h *house) over(boards ...*board) {
 	h.t.Helper()
 	for _, b := range boards {
@@ -57,7 +58,7 @@ func (h *house) over(boards ...*board) {
 	}
 	h.left(boards...)
 	for _, b := range boards {
-		b.look()
+		b.quiet("Error", "CallEnd:lost")
 		b.seen = nil
 	}
 }

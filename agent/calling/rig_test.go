@@ -33,6 +33,8 @@ type house struct {
 	addr string
 	net  *network
 	hub  func() // ends it
+
+	timing timing // of boards that start from now on
 }
 
 func newHouse(t testing.TB) *house {
@@ -50,7 +52,7 @@ func newHouse(t testing.TB) *house {
 			}
 		}
 	})
-	h := &house{t: t, db: filepath.Join(t.TempDir(), "hub.db"), addr: "127.0.0.1:0", net: newNetwork()}
+	h := &house{t: t, db: filepath.Join(t.TempDir(), "hub.db"), addr: "127.0.0.1:0", net: newNetwork(), timing: quick()}
 	st, err := store.OpenAsOwner(t.Context(), h.db)
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +160,7 @@ func (b *board) start(change ...func(*Config)) {
 		f(&cfg)
 	}
 	b.Machine = New(cfg, dev, b.media, slog.New(slog.DiscardHandler))
-	b.timing = quick()
+	b.timing = b.house.timing
 	b.table = protocol.NewTable[protocol.Caller]()
 	b.Bind(b.table)
 	dev.Bind(b.table)

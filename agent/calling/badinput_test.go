@@ -50,7 +50,7 @@ func (b *board) standing() (s standing) {
 		b.t.Fatal(err)
 	}
 	s.invitations = res.Invitations
-	b.look()
+	b.lookAll()
 	s.heard = slices.DeleteFunc(slices.Clone(b.seen), func(e string) bool { return strings.HasPrefix(e, "UserVoiceVolume") })
 	return s
 }

@@ -33,7 +33,7 @@ func TestNoCamera(t *testing.T) {
 	door.must("setMicMute", `{"isMute":true}`)
 	indoor.event("UserAudioAvailable:door:false") // what the connection began with is known by now
 	indoor.quiet("UserVideoAvailable")
-	door.look()
+	door.lookAll()
 	if slices.ContainsFunc(door.seen, func(x string) bool { return strings.HasPrefix(x, "Error") }) {
 		t.Error("told twice: ", door.seen)
 	}

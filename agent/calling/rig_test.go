@@ -107,6 +107,7 @@ type board struct {
 	table *protocol.Table[protocol.Caller]
 	pos   uint64   // of the last event that was looked at
 	seen  []string // events, in short
+	marks int      // of lookAll
 	end   func()
 }
 
@@ -304,7 +305,7 @@ func (b *board) event(want string) {
 // quiet checks that none of these events has come.
 func (b *board) quiet(not ...string) {
 	b.t.Helper()
-	b.look()
+	b.lookAll()
 	for _, x := range b.seen {
 		for _, n := range not {
 			if strings.HasPrefix(x, n) {
@@ -312,6 +313,27 @@ func (b *board) quiet(not ...string) {
 			}
 		}
 	}
+}
+
+// lookAll reads all the events that the machine has raised by now. They are recorded
+// beside its loop, in order: one more tells when they are.
+func (b *board) lookAll() {
+	b.t.Helper()
+	b.marks++
+	mark := fmt.Sprint("mark", b.marks)
+	_, err := get(b.t.Context(), b.Machine, func() (bool, error) {
+		raise(b.Machine, protocol.OnReject, protocol.CallUserEvent{UserID: mark})
+		return true, nil
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	isMark := func(e string) bool { return e == "Reject:"+mark }
+	b.until("recorded", func() bool {
+		b.look()
+		return slices.ContainsFunc(b.seen, isMark)
+	})
+	b.seen = slices.DeleteFunc(b.seen, isMark)
 }
 
 // left checks that nothing of any call is left.

@@ -74,16 +74,16 @@ type board struct {
 }
 
 // board starts one with fake devices; config is more of its configuration file.
-func (h *house) board(user, config string) *board {
+func (h *house) board(user, config string, args ...string) *board {
 	h.t.Helper()
-	b := h.newBoard(user, config)
+	b := h.newBoard(user, config, args...)
 	b.start()
 	return b
 }
 
-func (h *house) newBoard(user, config string) *board {
+func (h *house) newBoard(user, config string, args ...string) *board {
 	h.t.Helper()
-	x, err := h.rig.AddBoard(h.ctx, user, user, h.hub.MQTT, "--fake-media")
+	x, err := h.rig.AddBoard(h.ctx, user, user, h.hub.MQTT, append(args, "--fake-media")...)
 	if err == nil {
 		err = x.Configure("[api]\nsocket_group = \"\"\n" + config)
 	}

@@ -23,7 +23,7 @@ type wrong struct {
 // standing is what a request that is refused must not change.
 type standing struct {
 	call        protocol.CallResponse
-	destroyed   bool
+	machine     string
 	used        int
 	front       bool
 	camera      bool
@@ -38,7 +38,9 @@ func (b *board) standing() (s standing) {
 	b.t.Helper()
 	s.call = b.callStatus()
 	s.call.Seconds = 0
-	s.destroyed, _ = get(b.t.Context(), b.Machine, func() (bool, error) { return b.destroyed, nil })
+	s.machine, _ = get(b.t.Context(), b.Machine, func() (string, error) {
+		return fmt.Sprintf("destroyed %v, front %v, muted %v", b.destroyed, b.front, b.muted), nil
+	})
 	b.media.mu.Lock()
 	s.used, s.front, s.camera, s.muted, s.handsFree = b.media.begun, b.media.front, b.media.camera, b.media.muted, b.media.handFree
 	b.media.mu.Unlock()

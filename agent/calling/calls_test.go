@@ -286,7 +286,8 @@ func TestDestroyAndInit(t *testing.T) {
 	}
 	indoor.refused(protocol.CodeCallNotInitialized, "call", `{"userId":"door"}`)
 	door.must("call", `{"userId":"indoor"}`) // rings nowhere
-	door.state(protocol.CallCalling)
+	indoor.until("told of both", func() bool { return indoor.recorded(protocol.OnReceiveNewInvitation.Info().Name) == 2 })
+	indoor.quiet("Invited")
 	indoor.must("init", ``) // and now it does
 	indoor.event("Invited:door")
 	indoor.must("accept", ``)
@@ -326,6 +327,7 @@ func TestStrangers(t *testing.T) {
 	indoor.must("accept", ``)
 	door.event("UserEnter:indoor")
 	room := door.callStatus().RoomID
+	_, terminal := door.dev.Identity()
 	offer := protocol.Peering{Kind: protocol.PeeringOffer, Inviter: "door", Room: room, Session: 1, Round: 1, SDP: "fake"}
 	for _, p := range []protocol.Peering{offer, {Kind: protocol.PeeringJoin, Inviter: "door", Room: room}, {Kind: protocol.PeeringLeave, Inviter: "door", Room: room}} {
 		if err := stranger.dev.Signal("indoor", "", p); err != nil { // the hub drops it
@@ -334,7 +336,7 @@ func TestStrangers(t *testing.T) {
 		indoor.peering("stranger", "x", p) // and so would the board
 		indoor.peering("door", "other", p) // also another terminal of the other one
 		p.Room++
-		indoor.peering("door", "other", p) // or another call
+		indoor.peering("door", terminal, p) // or another call
 	}
 	indoor.must("setMicMute", `{"isMute":true}`) // what was said before has been heard by now
 	door.event("UserAudioAvailable:indoor:false")
@@ -365,12 +367,22 @@ func TestLogoutWhileRinging(t *testing.T) {
 func TestHangupAtOnce(t *testing.T) {
 	h := newHouse(t)
 	door, indoor := h.board("door"), h.board("indoor")
-	for range 20 {
+	for i := range 20 {
+		hold := make(chan struct{})
+		door.media.mu.Lock()
+		door.media.hold = hold
+		door.media.mu.Unlock()
+		if i%2 == 0 { // every other time they are there before the call ends
+			close(hold)
+		}
 		placed := make(chan error, 1)
 		go func() { placed <- door.call("call", `{"userId":"indoor","type":1}`) }()
 		door.until("placing", func() bool { return door.callStatus().State == protocol.CallCalling })
 		_ = door.call("hangup", ``)
 		<-placed
+		if i%2 == 1 {
+			close(hold)
+		}
 		h.over(door, indoor)
 	}
 }

@@ -315,6 +315,21 @@ func (b *board) quiet(not ...string) {
 	}
 }
 
+// recorded is how many events of a name there are, of calls or others.
+func (b *board) recorded(name string) (n int) {
+	b.t.Helper()
+	events, err := b.dev.Journal().Read(0, 1000)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.Info.Name == name {
+			n++
+		}
+	}
+	return n
+}
+
 // lookAll reads all the events that the machine has raised by now. They are recorded
 // beside its loop, in order: one more tells when they are.
 func (b *board) lookAll() {

@@ -208,6 +208,9 @@ func TestHangupWhileTheDevicesOpen(t *testing.T) {
 				indoor.state(protocol.CallIdle)
 			}
 			close(indoor.media.hold)
+			if who == "callee" {
+				door.event("Reject:indoor") // and not an accept that is undone
+			}
 			// The accept may still have been faster than the cancel: then it is undone.
 			if err := <-accepted; err == nil && who == "callee" {
 				t.Error("accepted")

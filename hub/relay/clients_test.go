@@ -36,7 +36,9 @@ func (r *running) raw(network, user string) *raw {
 
 var udpPlease = stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{17, 0, 0, 0}}
 
-func attr(t stun.AttrType, value ...byte) stun.RawAttribute { return stun.RawAttribute{Type: t, Value: value} }
+func attr(t stun.AttrType, value ...byte) stun.RawAttribute {
+	return stun.RawAttribute{Type: t, Value: value}
+}
 
 // peerAddress is an XOR-PEER-ADDRESS (RFC 8656 §18.3) of IPv4.
 func peerAddress(ip uint32, port uint16) stun.RawAttribute {

@@ -255,6 +255,17 @@ func (s *Server) hangUp() {
 	}
 }
 
+// End closes all that a user has relayed.
+func (s *Server) End(user string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for r := range s.relays {
+		if r.user == user {
+			_ = r.PacketConn.Close() // pion reads from it, and gives it back
+		}
+	}
+}
+
 // Stats tells what the server has done so far.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()

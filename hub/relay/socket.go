@@ -81,9 +81,9 @@ type socket struct {
 // roomFor tells whether a user may have one more.
 func (s *Server) roomFor(user string) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	ok := s.hasRoom(user)
-	if !ok {
+	s.mu.Unlock()
+	if ok = ok && (s.cfg.Blocked == nil || !s.cfg.Blocked(user)); !ok {
 		s.refused.Add(1)
 	}
 	return ok

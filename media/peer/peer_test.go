@@ -258,6 +258,12 @@ func TestNoCodec(t *testing.T) {
 	if _, err := newEnd(t, g, cam.options()).Answer(t.Context(), mode0); !errors.Is(err, ErrNoCodec) {
 		t.Errorf("H264 in packetization mode 0: %v", err)
 	}
+	for old, odd := range map[string]string{"opus/48000/2": "opus/8000/2", "VP8/90000": "VP8/8000"} {
+		_, err := newEnd(t, g, cam.options()).Answer(t.Context(), strings.ReplaceAll(without(offer, H264), old, odd))
+		if !errors.As(err, &no) || len(no.Offered) != 1 || no.Offered[0] != odd {
+			t.Errorf("%s: %v", odd, err)
+		}
+	}
 	answer := must(newEnd(t, g, cam.options()).Answer(t.Context(), offer))
 	foreign = strings.NewReplacer("opus/48000", "G722/8000").Replace(answer)
 	if err := a.Accept(foreign); !errors.Is(err, ErrNoCodec) {

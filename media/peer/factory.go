@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -128,7 +127,7 @@ func (f *Factory) open() error {
 	s.DisableActiveTCP(true)
 	s.SetInterfaceFilter(func(name string) bool { return name == "lo" || f.interfaces.allowed(name) })
 	s.SetIncludeLoopbackCandidate(f.config.IncludeLoopback)
-	s.SetRemoteIPFilter(worthTrying)
+	s.SetRemoteIPFilter(f.interfaces.worthTrying)
 	// Names ending in .local are not resolved: a browser that hides its address so reaches ours, and pion takes the address
 	// that its checks come from.
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
@@ -145,11 +144,6 @@ func (f *Factory) open() error {
 	s.SetSRTCPReplayProtectionWindow(replayWindow)
 	f.api = webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(interceptors), webrtc.WithSettingEngine(s))
 	return nil
-}
-
-// worthTrying refuses remote candidates that make us send to many, or to ourselves by a name for "any".
-func worthTrying(ip net.IP) bool {
-	return !ip.IsUnspecified() && !ip.IsMulticast() && !ip.Equal(net.IPv4bcast)
 }
 
 // Port gives the UDP port.

@@ -47,6 +47,12 @@ func (i interfaces) allowed(name string) bool {
 	return !slices.ContainsFunc(i.exclude, match)
 }
 
+// worthTrying refuses remote candidates that make us send to many, or to programs on this machine. A network's own broadcast
+// address looks like any other; the socket may not send there.
+func (i interfaces) worthTrying(ip net.IP) bool {
+	return !ip.IsUnspecified() && !ip.IsMulticast() && (i.loopback || !ip.IsLoopback())
+}
+
 // usableLinks gives the names of the allowed interfaces that are up and have a carrier, by index.
 func (i interfaces) usableLinks() (map[int]string, error) {
 	all, err := net.Interfaces()

@@ -1,6 +1,13 @@
 package peer
 
-import "testing"
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
 
 func TestAllowedInterfaces(t *testing.T) {
 	byDefault := interfaces{exclude: DefaultExclude}
@@ -33,5 +40,31 @@ func TestPortIsGiven(t *testing.T) {
 	again := newFactory(t, config)
 	if again.Port() != config.Port {
 		t.Errorf("port %d, want %d", again.Port(), config.Port)
+	}
+}
+
+// TestRemoteAddresses: a candidate cannot make us send to many, nor to a machine's own programs unless calls go there.
+func TestRemoteAddresses(t *testing.T) {
+	for text, want := range map[string][2]bool{
+		"192.0.2.1": {true, true}, "2001:db8::1": {true, true}, "127.0.0.1": {false, true}, "::1": {false, true}, "127.9.9.9": {false, true},
+		"0.0.0.0": {}, "::": {}, "224.0.0.251": {}, "ff02::1": {},
+	} {
+		ip := net.ParseIP(text)
+		if got := [2]bool{interfaces{}.worthTrying(ip), interfaces{loopback: true}.worthTrying(ip)}; got != want {
+			t.Errorf("%s: %v, with loopback %v; want %v", text, got[0], got[1], want)
+		}
+	}
+	s, err := listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, to := range []string{"255.255.255.255:9", "127.255.255.255:9", "[::ffff:127.255.255.255]:9"} {
+		if _, err := s.WriteToAddrPort([]byte("x"), netip.MustParseAddrPort(to)); !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.ENETUNREACH) {
+			t.Errorf("sending to %s: %v", to, err)
+		}
+	}
+	if _, err := s.WriteToAddrPort([]byte("x"), netip.MustParseAddrPort("127.0.0.1:9")); err != nil {
+		t.Errorf("sending to one: %v", err)
 	}
 }

@@ -54,7 +54,7 @@ type Factory struct {
 	config     Config
 	log        *slog.Logger
 	interfaces interfaces
-	api        *webrtc.API
+	api        func(*Peer) *webrtc.API
 	socket     *socket
 	mux        *mux
 	wg         sync.WaitGroup // the certificate's maker, and events' goroutines of Peers
@@ -142,7 +142,11 @@ func (f *Factory) open() error {
 	s.SetDTLSInsecureSkipHelloVerify(true)
 	s.SetSRTPReplayProtectionWindow(replayWindow)
 	s.SetSRTCPReplayProtectionWindow(replayWindow)
-	f.api = webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(interceptors), webrtc.WithSettingEngine(s))
+	f.api = func(p *Peer) *webrtc.API {
+		s := s
+		s.BufferFactory = p.streams.buffer
+		return webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(interceptors), webrtc.WithSettingEngine(s))
+	}
 	return nil
 }
 

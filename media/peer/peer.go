@@ -42,6 +42,7 @@ type Peer struct {
 	log     *slog.Logger
 	pc      *webrtc.PeerConnection
 	events  *events
+	streams streams
 
 	negotiation sync.Mutex // held through a step of offer and answer
 	candidates  remoteCandidates
@@ -77,6 +78,7 @@ func (f *Factory) newPeer(ctx context.Context, options Options, viewer bool) (*P
 		factory: f, options: options, viewer: viewer, log: f.log, events: newEvents(), state: StateNew, done: make(chan struct{}),
 		outgoing: map[Kind]*outgoing{}, remote: map[Kind]*RemoteTrack{},
 	}
+	p.streams.tooMany = p.hangUp
 	if err := f.add(p); err != nil {
 		return nil, err
 	}
@@ -84,7 +86,7 @@ func (f *Factory) newPeer(ctx context.Context, options Options, viewer bool) (*P
 	if options.RelayOnly {
 		policy = webrtc.ICETransportPolicyRelay
 	}
-	p.pc, err = f.api.NewPeerConnection(webrtc.Configuration{
+	p.pc, err = f.api(p).NewPeerConnection(webrtc.Configuration{
 		ICEServers: pionServers(options.ICEServers), ICETransportPolicy: policy, Certificates: []webrtc.Certificate{cert},
 		BundlePolicy: webrtc.BundlePolicyMaxBundle, RTCPMuxPolicy: webrtc.RTCPMuxPolicyRequire,
 		// Encrypted RTP header extensions: few know them, and ours tell nothing.
@@ -419,6 +421,17 @@ func (p *Peer) failed(what string, err error) error {
 		return ErrClosed
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// hangUp ends a connection whose far end sends more than any call has.
+func (p *Peer) hangUp() {
+	p.events.add(func() {
+		p.log.Warn("a connection is ended: the far end sends too many streams", "most", maxStreams)
+		if call := p.options.State; call != nil {
+			call(StateClosed)
+		}
+		p.Close()
+	})
 }
 
 // Close ends the connection and tells the far end so. It returns when the goroutines of the Peer are gone, within a second,

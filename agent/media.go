@@ -128,7 +128,7 @@ func viewError(err error) error {
 		return protocol.Errorf(protocol.CodeCallInvalidParameter, "%v", err)
 	case errors.Is(err, peer.ErrTooMany):
 		return protocol.Errorf(protocol.CodeNetReqCountLimit, "%v", err)
-	case errors.Is(err, peer.ErrState), errors.Is(err, video.ErrNoCamera):
+	case errors.Is(err, peer.ErrState), errors.Is(err, peer.ErrClosed), errors.Is(err, video.ErrNoCamera): // closed: the call has ended meanwhile
 		return protocol.Errorf(protocol.CodeCallWrongState, "%v", err)
 	}
 	return err
@@ -157,13 +157,17 @@ func (a *Agent) getMediaDevices(context.Context, protocol.Caller, protocol.Empty
 // Snapshot is one picture of the chosen camera as a JPEG.
 func (a *Agent) snapshot(ctx context.Context) ([]byte, error) {
 	b, err := a.media.Snapshot(ctx)
+	return b, snapshotError(err)
+}
+
+func snapshotError(err error) error {
 	switch {
+	case err == nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled): // whoever asks knows what these mean
+		return err
 	case errors.Is(err, video.ErrNoCamera):
-		return nil, protocol.Errorf(protocol.CodeCallWrongState, "%v: set media.front_camera or media.back_camera", err)
-	case err != nil:
-		return nil, protocol.Errorf(protocol.CodeIOOperationFailed, "%v", err)
+		return protocol.Errorf(protocol.CodeCallWrongState, "%v: set media.front_camera or media.back_camera", err)
 	}
-	return b, nil
+	return protocol.Errorf(protocol.CodeIOOperationFailed, "%v", err)
 }
 
 // openMedia opens what calls need of the board.

@@ -2,10 +2,13 @@ package peer
 
 import (
 	"errors"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
@@ -20,7 +23,10 @@ type browser struct {
 	ssrc    chan uint32 // of video
 }
 
-func newBrowser(t testing.TB, codecs ...Codec) *browser {
+func newBrowser(t testing.TB, codecs ...Codec) *browser { return newBrowserOver(t, nil, codecs...) }
+
+// newBrowserOver makes a browser that sends and receives over mux, if that is not nil.
+func newBrowserOver(t testing.TB, mux ice.UDPMux, codecs ...Codec) *browser {
 	t.Helper()
 	m := &webrtc.MediaEngine{}
 	for _, c := range codecTable() {
@@ -37,6 +43,9 @@ func newBrowser(t testing.TB, codecs ...Codec) *browser {
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetInterfaceFilter(func(name string) bool { return name == "lo" })
 	s.LoggerFactory = pionLog{testConfig(t).Log}
+	if mux != nil {
+		s.SetICEUDPMux(mux)
+	}
 	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		t.Fatal(err)
@@ -180,10 +189,31 @@ func TestViewersOfRemoteMedia(t *testing.T) {
 	}
 }
 
-func TestViewerThatNeverComes(t *testing.T) {
+// cable is a browser's way to the network.
+type cable struct {
+	net.PacketConn
+	cut atomic.Bool
+}
+
+func (c *cable) WriteTo(b []byte, to net.Addr) (int, error) {
+	if c.cut.Load() {
+		return len(b), nil
+	}
+	return c.PacketConn.WriteTo(b, to)
+}
+
+// TestViewersThatVanish: who never comes is given up, and so is who was there and says nothing any more, not even goodbye.
+func TestViewersThatVanish(t *testing.T) {
 	noLeak(t)
 	cam := newCamera(t)
 	f := newFactory(t, testConfig(t))
+	line := &cable{PacketConn: must(net.ListenPacket("udp4", "127.0.0.1:0"))}
+	mux := webrtc.NewICEUDPMux(nil, line)
+	defer mux.Close()
+	there := newBrowserOver(t, mux, H264, Opus)
+	vanishing := there.watch(f, Sources{Video: cam.video})
+	there.awaitVideo(5)
+	line.cut.Store(true)
 	b := newBrowser(t, H264, Opus)
 	offer := b.offer()
 	_, v, err := f.View(t.Context(), offer, Sources{Video: cam.video})
@@ -194,6 +224,12 @@ func TestViewerThatNeverComes(t *testing.T) {
 	receive(t, v.Done(), "the viewer to be given up")
 	if took := time.Since(begun); took < viewerConnects/2 {
 		t.Errorf("given up after %v", took)
+	}
+	receive(t, vanishing.Done(), "the viewer that vanished to be given up")
+	for _, kind := range []*VideoTrack{cam.video.H264, cam.video.VP8} {
+		if n := len(kind.feed.list()); n != 0 {
+			t.Errorf("%d still follow the %s picture", n, kind.Codec())
+		}
 	}
 
 	if _, _, err := f.View(t.Context(), strings.ReplaceAll(offer, "recvonly", "sendrecv"), Sources{Video: cam.video}); !errors.Is(err, ErrBadSDP) {

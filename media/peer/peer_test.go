@@ -72,6 +72,32 @@ func (p *Peer) remoteTrack(kind Kind) *RemoteTrack {
 	return p.remote[kind]
 }
 
+// TestStatsAtAnyTime asks all the while that a connection comes about: the race detector watches.
+func TestStatsAtAnyTime(t *testing.T) {
+	noLeak(t)
+	cam := newCamera(t)
+	a := newEnd(t, newFactory(t, testConfig(t)), cam.options())
+	b := newEnd(t, newFactory(t, testConfig(t)), cam.options())
+	asked, stop := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(asked)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				a.Stats()
+			}
+		}
+	}()
+	connect(t, a, b)
+	close(stop)
+	<-asked
+	if a.Stats().Path == nil {
+		t.Error("no path")
+	}
+}
+
 func TestCandidatesInAnyOrder(t *testing.T) {
 	for _, test := range []struct {
 		name                string

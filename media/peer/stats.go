@@ -32,7 +32,7 @@ type Stats struct {
 func (p *Peer) Stats() Stats {
 	s := Stats{Received: map[Kind]Received{}}
 	p.mu.Lock()
-	closing := p.closing
+	connected := p.state == StateConnected || p.state == StateDisconnected
 	for kind, r := range p.remote {
 		got := Received{Codec: r.codec, Packets: r.packets.Load()}
 		// Packets that came twice count twice, so this may fall short.
@@ -42,10 +42,9 @@ func (p *Peer) Stats() Stats {
 		s.Received[kind] = got
 	}
 	p.mu.Unlock()
-	if closing {
+	if !connected { // there is no path, and pion still writes what we would read
 		return s
 	}
-
 	transport := p.pc.SCTP().Transport().ICETransport()
 	if pair, err := transport.GetSelectedCandidatePair(); err == nil && pair != nil {
 		s.Path = &Path{

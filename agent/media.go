@@ -62,12 +62,8 @@ func (m callMedia) ViewSelf(ctx context.Context, offer string) (calling.View, er
 }
 
 func (m callMedia) Connect(c calling.Connecting) (calling.Peer, error) {
-	servers := make([]peer.ICEServer, 0, len(c.Servers))
-	for _, s := range c.Servers {
-		servers = append(servers, peer.ICEServer{URLs: s.URLs, Username: s.Username, Password: s.Credential})
-	}
 	l, err := m.engine.Connect(media.Linking{
-		Name: c.User, Video: c.Video, Servers: servers, RelayOnly: c.RelayOnly, Candidate: c.Candidate,
+		Name: c.User, Video: c.Video, Servers: iceServers(c.Servers), RelayOnly: c.RelayOnly, Candidate: c.Candidate,
 		State: func(s peer.State) {
 			switch s {
 			case peer.StateConnected:
@@ -87,8 +83,20 @@ func (m callMedia) Connect(c calling.Connecting) (calling.Peer, error) {
 	return link{l}, nil
 }
 
+func iceServers(list []protocol.ICEServer) []peer.ICEServer {
+	servers := make([]peer.ICEServer, 0, len(list))
+	for _, s := range list {
+		servers = append(servers, peer.ICEServer{URLs: s.URLs, Username: s.Username, Password: s.Credential})
+	}
+	return servers
+}
+
 // link is a media.Link as calls want it.
 type link struct{ *media.Link }
+
+func (l link) SetServers(servers []protocol.ICEServer) error {
+	return l.Link.SetServers(iceServers(servers))
+}
 
 func (l link) Stats() calling.PeerStats {
 	s := l.Link.Stats()

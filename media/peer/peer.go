@@ -25,6 +25,13 @@ type Options struct {
 	Callbacks
 }
 
+func (o *Options) policy() webrtc.ICETransportPolicy {
+	if o.RelayOnly {
+		return webrtc.ICETransportPolicyRelay
+	}
+	return webrtc.ICETransportPolicyAll
+}
+
 // Callbacks of a Peer. Each may be nil. They come in order, from one goroutine of the Peer's. None begins after Close has
 // returned; one that is under way then is not waited for, so that it may itself call Close, or wait for who does.
 type Callbacks struct {
@@ -82,12 +89,8 @@ func (f *Factory) newPeer(ctx context.Context, options Options, viewer bool) (*P
 	if err := f.add(p); err != nil {
 		return nil, err
 	}
-	policy := webrtc.ICETransportPolicyAll
-	if options.RelayOnly {
-		policy = webrtc.ICETransportPolicyRelay
-	}
 	p.pc, err = f.api(p).NewPeerConnection(webrtc.Configuration{
-		ICEServers: pionServers(options.ICEServers), ICETransportPolicy: policy, Certificates: []webrtc.Certificate{cert},
+		ICEServers: pionServers(options.ICEServers), ICETransportPolicy: options.policy(), Certificates: []webrtc.Certificate{cert},
 		BundlePolicy: webrtc.BundlePolicyMaxBundle, RTCPMuxPolicy: webrtc.RTCPMuxPolicyRequire,
 		// Encrypted RTP header extensions: few know them, and ours tell nothing.
 		RTPHeaderEncryptionPolicy: webrtc.RTPHeaderEncryptionPolicyDisable,
@@ -180,6 +183,18 @@ func (p *Peer) RestartOffer(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return p.offer(true)
+}
+
+// SetServers replaces the STUN and TURN servers from the next RestartOffer on, or the next Answer to one: the credentials that
+// the connection began with may have run out. Errors: ErrClosed, or what is wrong with a server.
+func (p *Peer) SetServers(servers []ICEServer) error {
+	p.negotiation.Lock()
+	defer p.negotiation.Unlock()
+	err := p.pc.SetConfiguration(webrtc.Configuration{ICEServers: pionServers(servers), ICETransportPolicy: p.options.policy()})
+	if err != nil {
+		return p.failed("changing the servers", err)
+	}
+	return nil
 }
 
 func (p *Peer) offer(restart bool) (string, error) {

@@ -42,7 +42,7 @@ var ErrTooMany = errors.New("peer: too many connections")
 type Config struct {
 	Port              int      // UDP port of all connections; 0 for any free one
 	Interfaces        []string // patterns of the interfaces to use; empty for all that are not excluded
-	ExcludeInterfaces []string // patterns of those not to use; nil for DefaultExclude
+	ExcludeInterfaces []string // patterns of those not to use: nobody reaches a container's bridge, and each costs every call some checks
 	IncludeLoopback   bool     // also offer 127.0.0.1 and ::1
 	CertFile          string   // keeps the DTLS certificate and its key (PEM, 0600); "" for a new one in each process
 	MaxConnections    int      // Peers and Viewers at once; 0 for 64
@@ -73,9 +73,6 @@ type Factory struct {
 func New(config Config) (*Factory, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
-	}
-	if config.ExcludeInterfaces == nil {
-		config.ExcludeInterfaces = DefaultExclude
 	}
 	if config.MaxConnections == 0 {
 		config.MaxConnections = 64

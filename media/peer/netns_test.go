@@ -192,7 +192,7 @@ func TestMachine(t *testing.T) {
 		}
 	}()
 	say := func(do, text string) { out <- order{do, text} }
-	config := Config{Log: slog.New(slog.NewTextHandler(sayer(func(line string) { say("warning", line) }), &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	config := Config{ExcludeInterfaces: []string{"docker*", "veth*"}, Log: slog.New(slog.NewTextHandler(sayer(func(line string) { say("warning", line) }), &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if os.Getenv("PEER_DEBUG") != "" {
 		config.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}

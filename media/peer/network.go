@@ -13,10 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultExclude are the interfaces left out when Config.ExcludeInterfaces is nil: bridges and ends of containers and
-// virtual machines. Nobody outside reaches an address there, and each costs every call some checks.
-var DefaultExclude = []string{"docker*", "veth*", "br-*", "virbr*", "cni*", "flannel*", "cali*", "lxc*", "lxdbr*", "vnet*", "podman*"}
-
 // maxAddresses bounds the host candidates of a connection: IPv6 privacy addresses can pile up.
 const maxAddresses = 16
 

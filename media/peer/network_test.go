@@ -10,15 +10,20 @@ import (
 )
 
 func TestAllowedInterfaces(t *testing.T) {
-	byDefault := interfaces{exclude: DefaultExclude}
-	only := interfaces{allow: []string{"wlan*", "docker1"}, exclude: DefaultExclude}
+	containers := []string{"docker*", "veth*", "br-*", "virbr*", "cni*"}
+	without := interfaces{exclude: containers}
+	only := interfaces{allow: []string{"wlan*", "docker1"}, exclude: containers}
 	for name, want := range map[string][2]bool{
 		"eth0": {true, false}, "wlan0": {true, true}, "docker0": {false, false}, "docker1": {false, true}, "veth12ab": {false, false},
 		"br-0123456789ab": {false, false}, "br0": {true, false}, "virbr0": {false, false}, "cni0": {false, false}, "wg0": {true, false},
 	} {
-		if got := [2]bool{byDefault.allowed(name), only.allowed(name)}; got != want {
-			t.Errorf("%s: by default %v, by the list %v; want %v", name, got[0], got[1], want)
+		if got := [2]bool{without.allowed(name), only.allowed(name)}; got != want {
+			t.Errorf("%s: without the excluded %v, by the list %v; want %v", name, got[0], got[1], want)
 		}
+	}
+	// Who excludes none gets them all.
+	if f := newFactory(t, Config{}); !f.interfaces.allowed("br-lan") {
+		t.Error("an interface is excluded that nobody named")
 	}
 	config := testConfig(t)
 	config.Interfaces = []string{"eth["}

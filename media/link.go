@@ -91,8 +91,7 @@ func (l *Link) track(c Linking, t *peer.RemoteTrack) {
 	l.stops = append(l.stops, t.Follow(func(p *rtp.Packet) { voice.Push(p.SequenceNumber, p.Timestamp, p.Payload) }))
 }
 
-// Offer, Answer, Accept, AddCandidate and Restart are the steps of the connection;
-// see package peer.
+// Offer begins the connection; see package peer for its steps.
 func (l *Link) Offer(ctx context.Context) (string, error) { return l.peer.Offer(ctx) }
 
 // Answer answers an offer, or a later one that restarts ICE.
@@ -108,6 +107,9 @@ func (l *Link) AddCandidate(line string) error { return l.peer.AddCandidate(line
 
 // Restart makes an offer that restarts ICE.
 func (l *Link) Restart(ctx context.Context) (string, error) { return l.peer.RestartOffer(ctx) }
+
+// SetServers replaces the STUN and TURN servers from the next description on that restarts ICE.
+func (l *Link) SetServers(servers []peer.ICEServer) error { return l.peer.SetServers(servers) }
 
 // LinkStats is how well a connection goes.
 type LinkStats struct {

@@ -130,6 +130,7 @@ func (h *house) boardOff(user string, _ ...func(*Config)) *board {
 func quick() timing {
 	t := usualTiming()
 	t.tick, t.resend, t.restart, t.lost, t.connect, t.grace = 10*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond, time.Second, 5*time.Second, 2*time.Second
+	t.servers = 50 * time.Millisecond
 	return t
 }
 
@@ -412,6 +413,8 @@ type fakePeer struct {
 	sdp    string
 	other  *fakePeer
 	closed bool
+
+	servers []protocol.ICEServer // that it was given last
 }
 
 // say calls back, in order, on a goroutine of the peer.
@@ -471,7 +474,14 @@ func (p *fakePeer) Accept(answer string) error {
 }
 
 func (p *fakePeer) AddCandidate(string) error { return nil }
-func (p *fakePeer) Stats() PeerStats          { return PeerStats{Level: 9, Path: "host/host"} }
+
+func (p *fakePeer) SetServers(servers []protocol.ICEServer) error {
+	p.net.mu.Lock()
+	defer p.net.mu.Unlock()
+	p.servers = servers
+	return nil
+}
+func (p *fakePeer) Stats() PeerStats { return PeerStats{Level: 9, Path: "host/host"} }
 
 func (p *fakePeer) View(context.Context, string) (View, error) {
 	return nil, fmt.Errorf("nothing to see")

@@ -169,6 +169,8 @@ type calleeLink struct{ *media.Link }
 
 func (l calleeLink) Stats() calling.PeerStats { return calling.PeerStats{} }
 
+func (l calleeLink) SetServers([]protocol.ICEServer) error { return nil }
+
 func (l calleeLink) View(context.Context, string) (calling.View, error) {
 	return nil, errors.ErrUnsupported
 }

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/herald-im/herald/device"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -44,8 +47,19 @@ func (h *house) settled(a, b *board) protocol.CallState {
 	}
 }
 
-// over ends what there is and checks that nothing is left.
+// over ends what there is and checks that nothing is left. No call has ended only
+// because its time was over: each ends by what somebody does.
 func (h *house) over(boards ...*board) {
+	h.t.Helper()
+	h.idle(boards...)
+	for _, b := range boards {
+		b.quiet("Error", "CallEnd:lost")
+		b.seen = nil
+	}
+}
+
+// idle ends what there is, and waits until nothing is left of it.
+func (h *house) idle(boards ...*board) {
 	h.t.Helper()
 	for _, b := range boards {
 		if b.callStatus().State != protocol.CallIdle {
@@ -57,40 +71,78 @@ func (h *house) over(boards ...*board) {
 	}
 	h.left(boards...)
 	for _, b := range boards {
-		b.look()
-		b.seen = nil
+		b.lookAll()
 	}
 }
 
-// race does two things at once in a call that rings, many times.
-func race(t *testing.T, ring string, a, b func(door, indoor *board)) map[protocol.CallState]int {
+// overOnce is over, of boards each of which has been in one call since. The hub knows
+// of none any more.
+func (h *house) overOnce(boards ...*board) {
+	h.t.Helper()
+	h.idle(boards...)
+	for _, b := range boards {
+		if n := strings.Count(strings.Join(b.seen, " "), "CallEnd:"); n != 1 {
+			h.t.Errorf("%s: one call has ended %d times: %v", b.user, n, b.seen)
+		}
+		res, err := device.Ask(h.t.Context(), b.dev, protocol.GetInvitations, protocol.Empty{})
+		if err != nil || len(res.Invitations) > 0 {
+			h.t.Errorf("%s: it rings at the hub: %+v, %v", b.user, res.Invitations, err)
+		}
+	}
+	h.over(boards...)
+}
+
+// race does two things at once in a call that rings, many times, and tells how often
+// it ended how. Both are done, or refused with one of some codes.
+func race(t *testing.T, a, b func(door, indoor *board) error, done func(a, b error, s protocol.CallState) bool) {
 	h := newHouse(t)
 	door, indoor := h.board("door"), h.board("indoor")
 	ends := make(map[protocol.CallState]int)
 	for range rounds {
-		door.must("call", ring)
+		door.must("call", `{"userId":"indoor"}`)
 		indoor.state(protocol.CallRinging)
-		both(func() { a(door, indoor) }, func() { b(door, indoor) })
-		ends[h.settled(door, indoor)]++
-		h.over(door, indoor)
+		var errA, errB error
+		both(func() { errA = a(door, indoor) }, func() { errB = b(door, indoor) })
+		s := h.settled(door, indoor)
+		if !done(errA, errB, s) {
+			t.Errorf("%v, %v, and then %s", errA, errB, s)
+		}
+		ends[s]++
+		h.overOnce(door, indoor)
 	}
 	t.Log(ends)
-	return ends
 }
 
-func accept(_, indoor *board) { _ = indoor.call("accept", ``) }
-func reject(_, indoor *board) { _ = indoor.call("reject", ``) }
-func hangup(door, _ *board)   { _ = door.call("hangup", ``) }
+func accept(_, indoor *board) error { return indoor.call("accept", ``) }
+func reject(_, indoor *board) error { return indoor.call("reject", ``) }
+func hangup(door, _ *board) error   { return door.call("hangup", ``) }
+
+// tooLate tells whether something was refused because of what was faster.
+func tooLate(err error) bool {
+	return err != nil && slices.Contains([]protocol.Code{protocol.CodeCallWrongState, protocol.CodeUserCanceled, protocol.CodeSignalingInvalidInviteID}, protocol.AsError(err).Code)
+}
 
 func TestAcceptAgainstCancel(t *testing.T) {
-	if ends := race(t, `{"userId":"indoor"}`, accept, hangup); ends[protocol.CallConnected] > 0 {
-		t.Error("connected although the caller has hung up")
-	}
+	race(t, accept, hangup, func(accepted, hungUp error, s protocol.CallState) bool {
+		return (accepted == nil || tooLate(accepted)) && hungUp == nil && s == protocol.CallIdle
+	})
 }
 
-func TestRejectAgainstCancel(t *testing.T) { race(t, `{"userId":"indoor"}`, reject, hangup) }
+func TestRejectAgainstCancel(t *testing.T) {
+	race(t, reject, hangup, func(rejected, hungUp error, s protocol.CallState) bool {
+		return (rejected == nil || tooLate(rejected)) && (hungUp == nil || tooLate(hungUp)) && (rejected == nil || hungUp == nil) && s == protocol.CallIdle
+	})
+}
 
-func TestAcceptAgainstReject(t *testing.T) { race(t, `{"userId":"indoor"}`, accept, reject) }
+// One of the two is done, and the other one is refused.
+func TestAcceptAgainstReject(t *testing.T) {
+	race(t, accept, reject, func(accepted, rejected error, s protocol.CallState) bool {
+		if s == protocol.CallConnected {
+			return accepted == nil && tooLate(rejected)
+		}
+		return tooLate(accepted) && rejected == nil
+	})
+}
 
 func TestHangupAgainstHangup(t *testing.T) {
 	h := newHouse(t)
@@ -104,7 +156,7 @@ func TestHangupAgainstHangup(t *testing.T) {
 		if s := h.settled(door, indoor); s != protocol.CallIdle {
 			t.Fatal(s)
 		}
-		h.over(door, indoor)
+		h.overOnce(door, indoor)
 	}
 }
 
@@ -118,7 +170,7 @@ func TestHangupWhileConnecting(t *testing.T) {
 		indoor.state(protocol.CallRinging)
 		accepted := make(chan struct{})
 		go func() {
-			accept(door, indoor)
+			_ = accept(door, indoor)
 			close(accepted)
 		}()
 		who.until("past ringing", func() bool {
@@ -130,7 +182,7 @@ func TestHangupWhileConnecting(t *testing.T) {
 		if s := h.settled(door, indoor); s != protocol.CallIdle {
 			t.Fatal(s)
 		}
-		h.over(door, indoor)
+		h.overOnce(door, indoor)
 	}
 }
 
@@ -184,7 +236,7 @@ func TestAcceptAgainstTimeout(t *testing.T) {
 			t.Errorf("accepted: %v, and then %s", err, s)
 		}
 		ends[s]++
-		h.over(door, indoor)
+		h.overOnce(door, indoor)
 	}
 	t.Log(ends)
 }
@@ -207,7 +259,7 @@ func TestBothCall(t *testing.T) {
 		if a, b := door.callStatus(), indoor.callStatus(); a.RoomID != b.RoomID || a.Inviter != b.Inviter {
 			t.Fatalf("%+v, %+v", a, b)
 		}
-		h.over(door, indoor)
+		h.overOnce(door, indoor)
 	}
 }
 
@@ -219,13 +271,13 @@ func TestAcceptOnTwoTerminals(t *testing.T) {
 		door.must("call", `{"userId":"indoor"}`)
 		kitchen.state(protocol.CallRinging)
 		hall.state(protocol.CallRinging)
-		both(func() { accept(nil, kitchen) }, func() { accept(nil, hall) })
+		both(func() { _ = accept(nil, kitchen) }, func() { _ = accept(nil, hall) })
 		door.state(protocol.CallConnected)
 		door.until("settled", func() bool {
 			a, b := kitchen.callStatus().State, hall.callStatus().State
 			return a == protocol.CallConnected && b == protocol.CallIdle || a == protocol.CallIdle && b == protocol.CallConnected
 		})
-		h.over(door, kitchen, hall)
+		h.overOnce(door, kitchen, hall)
 	}
 }
 

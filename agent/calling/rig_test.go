@@ -33,11 +33,26 @@ type house struct {
 	addr string
 	net  *network
 	hub  func() // ends it
+
+	timing timing // of boards that start from now on
 }
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	h := &house{t: t, db: filepath.Join(t.TempDir(), "hub.db"), addr: "127.0.0.1:0", net: newNetwork()}
+	before := len(stacks())
+	t.Cleanup(func() { // when all has ended
+		for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+			now := stacks()
+			if len(now) <= before {
+				return
+			}
+			if time.Now().After(end) {
+				t.Errorf("%d goroutines, and there were %d before:\n%s", len(now), before, strings.Join(now, "\n\n"))
+				return
+			}
+		}
+	})
+	h := &house{t: t, db: filepath.Join(t.TempDir(), "hub.db"), addr: "127.0.0.1:0", net: newNetwork(), timing: quick()}
 	st, err := store.OpenAsOwner(t.Context(), h.db)
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +107,7 @@ type board struct {
 	table *protocol.Table[protocol.Caller]
 	pos   uint64   // of the last event that was looked at
 	seen  []string // events, in short
+	marks int      // of lookAll
 	end   func()
 }
 
@@ -146,9 +162,10 @@ func (b *board) start(change ...func(*Config)) {
 		f(&cfg)
 	}
 	b.Machine = New(cfg, dev, b.media, slog.New(slog.DiscardHandler))
-	b.timing = quick()
+	b.timing = b.house.timing
 	b.table = protocol.NewTable[protocol.Caller]()
 	b.Bind(b.table)
+	dev.Bind(b.table)
 	ctx, cancel := context.WithCancel(context.Background())
 	machineCtx, endMachine := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -289,7 +306,7 @@ func (b *board) event(want string) {
 // quiet checks that none of these events has come.
 func (b *board) quiet(not ...string) {
 	b.t.Helper()
-	b.look()
+	b.lookAll()
 	for _, x := range b.seen {
 		for _, n := range not {
 			if strings.HasPrefix(x, n) {
@@ -299,206 +316,40 @@ func (b *board) quiet(not ...string) {
 	}
 }
 
-// network is what the fake media connect over.
-type network struct {
-	mu     sync.Mutex
-	boards int
-	next   int
-	peers  map[string]*fakePeer // by SDP
-	cut    bool
-	open   int // peers that are not closed
-}
-
-func newNetwork() *network { return &network{peers: make(map[string]*fakePeer)} }
-
-// setCut cuts the network, or mends it. Peers notice.
-func (n *network) setCut(cut bool) {
-	n.mu.Lock()
-	n.cut = cut
-	var all []*fakePeer
-	for _, p := range n.peers {
-		if p.other != nil && !p.closed {
-			all = append(all, p)
+// recorded is how many events of a name there are, of calls or others.
+func (b *board) recorded(name string) (n int) {
+	b.t.Helper()
+	events, err := b.dev.Journal().Read(0, 1000)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.Info.Name == name {
+			n++
 		}
 	}
-	n.mu.Unlock()
-	if cut {
-		for _, p := range all {
-			p.say(PeerDisconnected)
-		}
-	}
+	return n
 }
 
-// fakeMedia stands in for camera, microphone, speaker and pion.
-type fakeMedia struct {
-	net *network
-
-	mu       sync.Mutex
-	begun    int
-	hold     chan struct{} // Begin waits for it; nil: it does not
-	fail     error
-	none     bool // there is no camera
-	front    bool
-	camera   bool
-	muted    bool
-	handFree bool
-}
-
-func (m *fakeMedia) Begin(context.Context, bool) error {
-	m.mu.Lock()
-	m.begun++
-	hold, err := m.hold, m.fail
-	m.mu.Unlock()
-	if hold != nil {
-		<-hold
-	}
-	return err
-}
-
-func (m *fakeMedia) End() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.begun--
-}
-
-func (m *fakeMedia) used() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.begun
-}
-
-func (m *fakeMedia) Connect(c Connecting) (Peer, error) {
-	m.net.mu.Lock()
-	defer m.net.mu.Unlock()
-	m.net.open++
-	return &fakePeer{net: m.net, c: c, calls: make(chan PeerState, 64), done: make(chan struct{})}, nil
-}
-
-func (m *fakeMedia) SetCamera(front, on bool) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.none && on {
-		return errNoCamera
-	}
-	m.front, m.camera = front, on
-	return nil
-}
-
-func (m *fakeMedia) SetMute(muted bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.muted = muted
-}
-
-func (m *fakeMedia) SetHandsFree(on bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.handFree = on
-}
-
-func (m *fakeMedia) ViewSelf(context.Context, string) (View, error) {
-	return nil, fmt.Errorf("nothing to see")
-}
-
-func (m *fakeMedia) Level() int            { return 7 }
-func (m *fakeMedia) NetworkChanged(func()) {}
-
-// fakePeer connects with the peer whose SDP it is given.
-type fakePeer struct {
-	net    *network
-	c      Connecting
-	calls  chan PeerState
-	done   chan struct{}
-	once   sync.Once
-	sdp    string
-	other  *fakePeer
-	closed bool
-
-	servers []protocol.ICEServer // that it was given last
-}
-
-// say calls back, in order, on a goroutine of the peer.
-func (p *fakePeer) say(s PeerState) {
-	p.once.Do(func() {
-		go func() {
-			defer close(p.done)
-			for s := range p.calls {
-				p.c.State(s)
-			}
-		}()
+// lookAll reads all the events that the machine has raised by now. They are recorded
+// beside its loop, in order: one more tells when they are.
+func (b *board) lookAll() {
+	b.t.Helper()
+	b.marks++
+	mark := fmt.Sprint("mark", b.marks)
+	_, err := get(b.t.Context(), b.Machine, func() (bool, error) {
+		raise(b.Machine, protocol.OnReject, protocol.CallUserEvent{UserID: mark})
+		return true, nil
 	})
-	p.net.mu.Lock()
-	defer p.net.mu.Unlock()
-	if !p.closed {
-		p.calls <- s
+	if err != nil {
+		b.t.Fatal(err)
 	}
-}
-
-func (p *fakePeer) describe() string {
-	p.net.mu.Lock()
-	defer p.net.mu.Unlock()
-	p.net.next++
-	p.sdp = fmt.Sprintf("fake %d", p.net.next)
-	p.net.peers[p.sdp] = p
-	return p.sdp
-}
-
-func (p *fakePeer) Offer(context.Context) (string, error) { return p.describe(), nil }
-
-func (p *fakePeer) Restart(context.Context) (string, error) { return p.describe(), nil }
-
-func (p *fakePeer) Answer(_ context.Context, offer string) (string, error) {
-	p.net.mu.Lock()
-	p.other = p.net.peers[offer]
-	p.net.mu.Unlock()
-	if p.other == nil {
-		return "", fmt.Errorf("no such offer")
-	}
-	p.c.Candidate("candidate of " + p.c.User)
-	return p.describe(), nil
-}
-
-func (p *fakePeer) Accept(answer string) error {
-	p.net.mu.Lock()
-	p.other = p.net.peers[answer]
-	cut := p.net.cut
-	p.net.mu.Unlock()
-	if p.other == nil {
-		return fmt.Errorf("no such answer")
-	}
-	if !cut {
-		p.say(PeerConnected)
-		p.other.say(PeerConnected)
-	}
-	return nil
-}
-
-func (p *fakePeer) AddCandidate(string) error { return nil }
-
-func (p *fakePeer) SetServers(servers []protocol.ICEServer) error {
-	p.net.mu.Lock()
-	defer p.net.mu.Unlock()
-	p.servers = servers
-	return nil
-}
-func (p *fakePeer) Stats() PeerStats { return PeerStats{Level: 9, Path: "host/host"} }
-
-func (p *fakePeer) View(context.Context, string) (View, error) {
-	return nil, fmt.Errorf("nothing to see")
-}
-
-func (p *fakePeer) Close() {
-	p.net.mu.Lock()
-	if p.closed {
-		p.net.mu.Unlock()
-		return
-	}
-	p.closed = true
-	p.net.open--
-	close(p.calls)
-	p.net.mu.Unlock()
-	p.once.Do(func() { close(p.done) })
-	<-p.done
+	isMark := func(e string) bool { return e == "Reject:"+mark }
+	b.until("recorded", func() bool {
+		b.look()
+		return slices.ContainsFunc(b.seen, isMark)
+	})
+	b.seen = slices.DeleteFunc(b.seen, isMark)
 }
 
 // left checks that nothing of any call is left.
@@ -518,6 +369,13 @@ func (h *house) left(boards ...*board) {
 			h.t.Fatalf("%d peers are open", open)
 		}
 	}
+}
+
+// stacks are those of all goroutines but one that figures have for good.
+func stacks() []string {
+	buf := make([]byte, 1<<20)
+	all := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+	return slices.DeleteFunc(all, func(s string) bool { return strings.Contains(s, "/metrics.summariesSwapCron") })
 }
 
 // goroutines is how many there are once those that are about to end have ended.

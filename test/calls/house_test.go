@@ -5,8 +5,6 @@ package calls
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -22,19 +20,7 @@ const patience = time.Minute
 
 var bin string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "herald-bin")
-	if err == nil {
-		bin, err = rig.BinDir(dir)
-	}
-	if err != nil {
-		println(err.Error())
-		os.Exit(1)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { rig.Main(m, &bin) }
 
 // house is a hub and its boards, whose troubles end a test.
 type house struct {
@@ -47,33 +33,31 @@ type house struct {
 // newHouse starts a hub; turn is the address of its relay, or "off".
 func newHouse(t *testing.T, turn string) *house {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "calls") // short: sockets lie in it
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	h := &house{t: t, ctx: t.Context(), rig: &rig.House{Dir: dir, Bin: bin}}
-	if h.hub, err = h.rig.AddHub("", ""); err != nil {
-		t.Fatal(err)
-	}
-	config := filepath.Join(dir, "hub.toml")
-	if err := os.WriteFile(config, []byte("[turn]\nlisten = \""+turn+"\"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h.hub.Args = append(h.hub.Args, "--config", config)
-	if err := h.hub.Start(h.ctx); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.stop(&h.hub.Process) })
+	h := emptyHouse(t)
+	h.startHub("[turn]\nlisten = \"" + turn + "\"\n")
 	return h
 }
 
-func (h *house) stop(p *rig.Process) {
-	if err := p.Stop(); err != nil {
-		h.t.Errorf("%s: %v", p.Name, err)
+// emptyHouse prepares a hub that does not run.
+func emptyHouse(t *testing.T) *house {
+	t.Helper()
+	h := &house{t: t, ctx: t.Context(), rig: rig.TestHouse(t, bin)}
+	var err error
+	if h.hub, err = h.rig.AddHub("", ""); err != nil {
+		t.Fatal(err)
 	}
-	if h.t.Failed() {
-		h.t.Logf("%s wrote:\n%s", p.Name, p.Output())
+	return h
+}
+
+func (h *house) startHub(config string) {
+	h.t.Helper()
+	err := h.hub.Configure(config)
+	if err == nil {
+		h.hub.StopAfter(h.t)
+		err = h.hub.Start(h.ctx)
+	}
+	if err != nil {
+		h.t.Fatal(err)
 	}
 }
 
@@ -90,19 +74,24 @@ type board struct {
 }
 
 // board starts one with fake devices; config is more of its configuration file.
-func (h *house) board(user, config string) *board {
+func (h *house) board(user, config string, args ...string) *board {
 	h.t.Helper()
-	x, err := h.rig.AddBoard(h.ctx, user, user, h.hub.MQTT, "--fake-media")
+	b := h.newBoard(user, config, args...)
+	b.start()
+	return b
+}
+
+func (h *house) newBoard(user, config string, args ...string) *board {
+	h.t.Helper()
+	x, err := h.rig.AddBoard(h.ctx, user, user, h.hub.MQTT, append(args, "--fake-media")...)
 	if err == nil {
 		err = x.Configure("[api]\nsocket_group = \"\"\n" + config)
 	}
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	b := &board{Board: x, h: h, changed: make(chan struct{})}
-	b.start()
-	h.t.Cleanup(func() { h.stop(&b.Process) })
-	return b
+	x.StopAfter(h.t)
+	return &board{Board: x, h: h, changed: make(chan struct{})}
 }
 
 func (b *board) start() {
@@ -110,23 +99,28 @@ func (b *board) start() {
 	if err := b.Start(b.h.ctx); err != nil {
 		b.h.t.Fatal(err)
 	}
-	connected := make(chan struct{})
-	var once sync.Once
-	if b.following { // it goes on by itself after a restart
-		close(connected)
-	} else {
+	if !b.following { // it goes on by itself after a restart
 		b.following = true
+		connected := make(chan struct{})
+		var once sync.Once
 		go b.follow(func() { once.Do(func() { close(connected) }) })
+		select {
+		case <-connected:
+		case <-time.After(patience):
+			b.h.t.Fatalf("%s: no events", b.User)
+		}
 	}
-	select {
-	case <-connected:
-	case <-time.After(patience):
-		b.h.t.Fatalf("%s: no events", b.User)
+	b.link("up")
+}
+
+// link waits until the link to the hub is so.
+func (b *board) link(state string) {
+	b.h.t.Helper()
+	ctx, cancel := context.WithTimeout(b.h.ctx, patience)
+	defer cancel()
+	if err := b.AwaitLink(ctx, state); err != nil {
+		b.h.t.Fatal(err)
 	}
-	b.until("linked", func() bool {
-		s, err := client.Call(b.h.ctx, b.Client(), protocol.GetStatus, protocol.Empty{})
-		return err == nil && s.Link == "up"
-	})
 }
 
 // follow keeps the events of calls.
@@ -236,6 +230,30 @@ func (b *board) pictures(n int) {
 		}
 		return seen == n
 	})
+}
+
+// picturesAfter waits until each of two boards in a call gets pictures, all of them
+// counted after now: the figure of the second under way may have pictures of before
+// in it, and the one that follows has none.
+func (h *house) picturesAfter(a, b *board) {
+	h.t.Helper()
+	var last [2]float64
+	var figures [2]int // that came since, and the one before
+	for i, x := range []*board{a, b} {
+		x.until("seeing new pictures", func() bool {
+			for i, x := range []*board{a, b} { // both go on while one is waited for
+				c := x.call()
+				if len(c.Users) != 1 {
+					h.t.Fatalf("%s: the call is %+v", x.User, c)
+				}
+				if now := c.Users[0].FramesPerSecond; figures[i] == 0 || now != last[i] {
+					last[i] = now
+					figures[i]++
+				}
+			}
+			return figures[i] > 2 && last[i] > 0
+		})
+	}
 }
 
 func (h *house) hangup(a, b *board) {

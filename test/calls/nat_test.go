@@ -4,21 +4,16 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/herald-im/herald/protocol"
-	"github.com/herald-im/herald/test/rig"
 )
 
 // town is a public network with a hub, and homes on it, each a network of its own
 // behind a router that translates addresses. All of it is in network namespaces.
 type town struct {
 	*house
-	prefix   string
-	operator string // the hub's program, for the operator's commands
+	prefix string
 }
 
 // sh runs a command; it fails the test.
@@ -30,10 +25,15 @@ func (n *town) sh(line string) {
 	}
 }
 
+// inside is what runs a program in a namespace.
+func (n *town) inside(space string) []string {
+	return []string{"ip", "netns", "exec", n.prefix + space}
+}
+
 // in runs a command in a namespace.
 func (n *town) in(space, line string) {
 	n.t.Helper()
-	n.sh("ip netns exec " + n.prefix + space + " " + line)
+	n.sh(strings.Join(n.inside(space), " ") + " " + line)
 }
 
 func (n *town) space(name string) {
@@ -54,7 +54,8 @@ func (n *town) wire(a, aName, b, bName string) {
 // nft loads rules into a namespace.
 func (n *town) nft(space, rules string) {
 	n.t.Helper()
-	cmd := exec.Command("ip", "netns", "exec", n.prefix+space, "nft", "-f", "-")
+	line := append(n.inside(space), "nft", "-f", "-")
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stdin = strings.NewReader(rules)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		n.t.Fatalf("nft: %v: %s", err, out)
@@ -74,13 +75,7 @@ func newTown(t *testing.T) *town {
 			t.Skipf("%s is needed: scripts/deps test installs it", tool)
 		}
 	}
-	n := &town{prefix: fmt.Sprintf("hc%d-", os.Getpid()%100000)}
-	n.house = &house{t: t, ctx: t.Context()}
-	dir, err := os.MkdirTemp("", "calls")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	n := &town{house: emptyHouse(t), prefix: fmt.Sprintf("hc%d-", os.Getpid()%100000)}
 	if out, err := exec.Command("ip", "netns", "add", n.prefix+"try").CombinedOutput(); err != nil {
 		t.Skipf("no network namespaces here: %v: %s", err, out)
 	}
@@ -90,31 +85,11 @@ func newTown(t *testing.T) *town {
 	n.in("pub", "ip addr add "+hubAddr+"/24 dev br0")
 	n.in("pub", "ip link set br0 up")
 
-	n.rig = &rig.House{Dir: dir, Bin: bin}
-	if n.hub, err = n.rig.AddHub("", ""); err != nil {
-		t.Fatal(err)
-	}
-	config := filepath.Join(dir, "hub.toml")
-	if err := os.WriteFile(config, []byte("[mqtt]\nplain = true\n[turn]\nlisten = \""+hubAddr+":3478\"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	n.hub.MQTT = hubAddr + ":1883"
-	n.hub.Args = []string{"run", "--data", n.hub.Data, "--mqtt", n.hub.MQTT, "--http", "127.0.0.1:8080", "--config", config}
-	// The operator's commands work on its data, from anywhere.
-	program := n.hub.Process.Path
-	n.inside(&n.hub.Process, "pub")
-	if err := n.hub.Start(n.ctx); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { n.stop(&n.hub.Process) })
-	n.operator = program
+	n.hub.Args = []string{"run", "--data", n.hub.Data, "--mqtt", n.hub.MQTT, "--http", "127.0.0.1:8080"}
+	n.hub.Under = n.inside("pub")
+	n.startHub("[mqtt]\nplain = true\n[turn]\nlisten = \"" + hubAddr + ":3478\"\n")
 	return n
-}
-
-// inside has a program run in a namespace.
-func (n *town) inside(p *rig.Process, space string) {
-	p.Args = append([]string{"netns", "exec", n.prefix + space, p.Path}, p.Args...)
-	p.Path = "ip"
 }
 
 // home adds a home with a board in it. nat is how its router translates.
@@ -146,18 +121,9 @@ table ip filter {
 // boardIn starts a board in a namespace.
 func (n *town) boardIn(space, user string) *board {
 	n.t.Helper()
-	n.hub.Process.Path, n.hub.Process.Args = n.operator, nil // for the UserSig
-	x, err := n.rig.AddBoard(n.ctx, user, user, n.hub.MQTT, "--fake-media")
-	if err == nil {
-		err = x.Configure("[api]\nsocket_group = \"\"\n")
-	}
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	n.inside(&x.Process, space)
-	b := &board{Board: x, h: n.house, changed: make(chan struct{})}
+	b := n.newBoard(user, "")
+	b.Under = n.inside(space)
 	b.start()
-	n.t.Cleanup(func() { n.stop(&b.Process) })
 	return b
 }
 
@@ -213,13 +179,7 @@ func TestAddressChanges(t *testing.T) {
 	n.in("h1", "ip addr del 10.78.1.2/24 dev eth0") // and with it its routes
 	n.in("h1", "ip addr add 10.78.1.77/24 dev eth0")
 	n.in("h1", "ip route add default via 10.78.1.1")
-	door.until("linked again", func() bool { return door.call().State == protocol.CallConnected })
-	frames := time.Now()
 	// The old path is dead; pictures that come are of a new one.
-	for time.Since(frames) < 4*time.Second {
-		time.Sleep(100 * time.Millisecond)
-	}
-	door.pictures(1)
-	indoor.pictures(1)
+	n.picturesAfter(door, indoor)
 	n.hangup(door, indoor)
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ type stranger struct {
 	user, terminal string
 	boot           uint64
 	conn           mqtt.Client
+	overheard      atomic.Int64 // frames with messages or signals
 }
 
 func (h *house) stranger(user string) *stranger {
@@ -38,11 +40,15 @@ func (h *house) stranger(user string) *stranger {
 	s.conn = mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + h.hub.MQTT).SetProtocolVersion(4).
 		SetClientID(protocol.ClientID(s.app, user, s.terminal)).SetUsername(protocol.Username(s.app, user)).SetPassword(sig).
 		SetAutoReconnect(false).SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
-		if f, err := protocol.DecodeFrame(m.Payload()); err == nil && f.Welcome != nil {
+		f, err := protocol.DecodeFrame(m.Payload())
+		switch {
+		case err == nil && f.Welcome != nil:
 			select {
 			case welcome <- struct{}{}:
 			default:
 			}
+		case err != nil || f.Signal != nil || f.Push != nil:
+			s.overheard.Add(1)
 		}
 	}))
 	s.wait(s.conn.Connect())
@@ -110,12 +116,21 @@ func (b *board) heard() (out []string) {
 	return out
 }
 
-// Whoever is not in a call cannot speak in it, although he has an account and knows
-// the call's name; nor can he go past the hub.
+// Whoever is not in a call cannot speak in it and hears nothing of it, although he has
+// an account and knows the call's name; nor can he go past the hub.
 func TestStrangerInCall(t *testing.T) {
 	h := newHouse(t, "off")
 	door, indoor := h.board("door", ""), h.board("indoor", "")
 	s := h.stranger("mallory")
+	for _, filter := range []string{"#", protocol.TopicTo(s.app, "indoor"), strings.Replace(protocol.TopicTo(s.app, "indoor"), "indoor", "+", 1)} {
+		token := s.conn.Subscribe(filter, 1, nil)
+		if !token.WaitTimeout(patience) {
+			t.Fatalf("no answer to a subscription to %s", filter)
+		}
+		if granted := token.(*mqtt.SubscribeToken).Result()[filter]; granted != 0x80 {
+			t.Errorf("a subscription to %s is granted: %d", filter, granted)
+		}
+	}
 	h.connect(door, indoor)
 	call := door.call()
 	var before [2]int
@@ -163,8 +178,8 @@ func TestStrangerInCall(t *testing.T) {
 	}
 	s.conn.Publish(protocol.TopicTo(s.app, "indoor"), 1, false, frame).WaitTimeout(time.Second)
 
+	h.picturesAfter(door, indoor)
 	for i, b := range []*board{door, indoor} {
-		b.pictures(1)
 		if c := b.call(); c.State != protocol.CallConnected || c.RoomID != call.RoomID || len(c.Users) != 1 || c.Users[0].UserID == "mallory" {
 			t.Errorf("%s: %+v", b.User, c)
 		}
@@ -173,4 +188,7 @@ func TestStrangerInCall(t *testing.T) {
 		}
 	}
 	h.hangup(door, indoor)
+	if n := s.overheard.Load(); n != 0 {
+		t.Errorf("%d frames came to a stranger", n)
+	}
 }

@@ -3,52 +3,13 @@ package chaos
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/herald-im/herald/protocol"
 	"github.com/herald-im/herald/protocol/client"
+	"github.com/herald-im/herald/test/rig"
 )
-
-// smallDisk mounts a file system of a few MiB.
-func smallDisk(t *testing.T, mib int) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "d")
-	must(t, err)
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", mib)); err != nil {
-		_ = os.Remove(dir)
-		if os.Getenv("CI") == "true" && os.Geteuid() == 0 {
-			t.Fatalf("a small file system cannot be mounted: %v", err)
-		}
-		t.Skipf("a small file system cannot be mounted (this needs root): %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-		_ = os.Remove(dir)
-	})
-	return dir
-}
-
-// eat fills a file system up to the last byte and returns what frees it again.
-func eat(t *testing.T, dir string) (free func()) {
-	t.Helper()
-	path := filepath.Join(dir, "eaten")
-	f, err := os.Create(path)
-	must(t, err)
-	for size := 1 << 20; size > 0; {
-		if _, err := f.Write(make([]byte, size)); errors.Is(err, syscall.ENOSPC) {
-			size /= 2
-		} else {
-			must(t, err)
-		}
-	}
-	must(t, f.Close())
-	return func() { must(t, os.Remove(path)) }
-}
 
 // code is the code of an API error; 0 for none.
 func code(t *testing.T, err error) protocol.Code {
@@ -66,7 +27,7 @@ func code(t *testing.T, err error) protocol.Code {
 // TestBoardDiskFull: a board whose disk fills up refuses sends with a code,
 // loses nothing that it accepted, and goes on when there is room.
 func TestBoardDiskFull(t *testing.T) {
-	disk := smallDisk(t, 16)
+	disk := rig.SmallDisk(t, 16)
 	h := newHouse(t, "")
 	door, indoor := h.idle("door", "door", "--state", filepath.Join(disk, "state")), h.actor("indoor")
 	door.start()
@@ -90,7 +51,7 @@ func TestBoardDiskFull(t *testing.T) {
 			t.Fatalf("a send on an empty disk is refused with %d", c)
 		}
 	}
-	free := eat(t, disk)
+	free := rig.Fill(t, disk)
 	if c := send(); c != protocol.CodeDatabaseFailure {
 		t.Errorf("a send on a full disk got code %d, not %d", c, protocol.CodeDatabaseFailure)
 	}
@@ -119,7 +80,7 @@ func TestBoardDiskFull(t *testing.T) {
 // TestBoardFillsItsDisk: what a board queues by itself does not use the room
 // that it needs to deliver it.
 func TestBoardFillsItsDisk(t *testing.T) {
-	disk := smallDisk(t, 12)
+	disk := rig.SmallDisk(t, 12)
 	h := newHouse(t, "")
 	door, indoor := h.idle("door", "door", "--state", filepath.Join(disk, "state")), h.actor("indoor")
 	h.hub.Kill()
@@ -154,11 +115,11 @@ func TestBoardFillsItsDisk(t *testing.T) {
 // TestHubDiskFull: while the hub's disk is full messages wait at the boards,
 // and go out when there is room.
 func TestHubDiskFull(t *testing.T) {
-	disk := smallDisk(t, 16)
+	disk := rig.SmallDisk(t, 16)
 	h := newHouseAt(t, "", filepath.Join(disk, "hub"))
 	door, indoor := h.actor("door"), h.actor("indoor")
 	door.send("indoor", "before")
-	free := eat(t, disk)
+	free := rig.Fill(t, disk)
 	if !door.send("indoor", "while the hub's disk is full").Queued {
 		t.Error("a message that the hub cannot store is reported as sent")
 	}
@@ -166,7 +127,7 @@ func TestHubDiskFull(t *testing.T) {
 	free()
 	h.startHub()
 	indoor.await("both", func(ev []event) bool { return len(texts(ev)) == 2 })
-	free = eat(t, disk)
+	free = rig.Fill(t, disk)
 	door.send("indoor", "full again")
 	free()
 	indoor.await("the third, without a restart", func(ev []event) bool { return len(texts(ev)) == 3 })

@@ -32,20 +32,7 @@ var (
 	databases storetest.Databases
 )
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "herald-bin")
-	if err == nil {
-		bin, err = rig.BinDir(dir)
-	}
-	if err != nil {
-		println(err.Error())
-		os.Exit(1)
-	}
-	code := m.Run()
-	databases.Stop()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { rig.Main(m, &bin, databases.Stop) }
 
 // house is a rig.House whose troubles end a test.
 type house struct {

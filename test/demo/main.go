@@ -78,7 +78,7 @@ func run(ctx context.Context) (err error) {
 		boards = append(boards, b)
 	}
 	for _, b := range boards {
-		if err := awaitLink(ctx, b); err != nil {
+		if err := b.AwaitLink(ctx, "up"); err != nil {
 			return err
 		}
 	}
@@ -214,23 +214,6 @@ func (d *demo) arrived(ctx context.Context, n int) error {
 		d.mu.Unlock()
 		select {
 		case <-more:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func awaitLink(ctx context.Context, b *rig.Board) error {
-	for {
-		st, err := client.Call(ctx, b.Client(), protocol.GetStatus, protocol.Empty{})
-		if err != nil {
-			return err
-		}
-		if st.Link == "up" {
-			return nil
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/herald-im/herald/protocol"
 	"github.com/herald-im/herald/protocol/client"
 )
 
@@ -72,6 +74,16 @@ func (h *House) AddHub(db, data string) (*Hub, error) {
 	return hub, nil
 }
 
+// Configure has the hub read a configuration file with the given content.
+func (h *Hub) Configure(toml string) error {
+	path := filepath.Join(h.Data, "hub.toml")
+	if err := os.WriteFile(path, []byte(toml), 0o600); err != nil {
+		return err
+	}
+	h.Args = append(h.Args, "--config", path)
+	return nil
+}
+
 // Command runs `herald-hub COMMAND …` on the hub's data.
 func (h *Hub) Command(ctx context.Context, args ...string) (string, error) {
 	args = append(args, "--data", h.Data)
@@ -120,6 +132,21 @@ func (b *Board) Configure(toml string) error {
 	}
 	b.Args = append(b.Args, "--config", path)
 	return nil
+}
+
+// AwaitLink waits until the board's link to its hub is "up" or "down".
+func (b *Board) AwaitLink(ctx context.Context, state string) error {
+	for {
+		st, err := client.Call(ctx, b.Client(), protocol.GetStatus, protocol.Empty{})
+		if err != nil || st.Link == state {
+			return err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("the link of %s is %s, and not %s: %w", b.User, st.Link, state, ctx.Err())
+		}
+	}
 }
 
 // Client talks to the board's local API. It is the same each time, as its

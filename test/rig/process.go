@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,17 +26,20 @@ const startWait = 60 * time.Second
 
 // Process is one program that was started, may be killed and started again.
 type Process struct {
-	Name string
-	Path string
-	Args []string
-	Env  []string  // in addition to ours
-	Log  io.Writer // its stderr and stdout; nil: kept, see Output
+	Name  string
+	Path  string
+	Args  []string
+	Under []string  // a command that it is run by, as "ip netns exec NAME"; may be none
+	Env   []string  // in addition to ours
+	Log   io.Writer // its stderr and stdout; nil: kept, see Output
 
-	mu   sync.Mutex
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-	err  error
-	out  tail
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	done   chan struct{} // closed when it has ended
+	err    error
+	ready  bool
+	killed bool
+	out    tail
 }
 
 // Start starts the program and returns once it has told systemd's way
@@ -60,6 +64,9 @@ func (p *Process) Start(ctx context.Context) error {
 	go func() { ready <- awaitReady(notify) }()
 	select {
 	case err := <-ready:
+		p.mu.Lock()
+		p.ready = err == nil
+		p.mu.Unlock()
 		return err
 	case <-p.done:
 		return fmt.Errorf("%s ended before it was ready: %w\n%s", p.Name, p.err, p.Output())
@@ -90,7 +97,8 @@ func (p *Process) spawn(notify string) error {
 	if p.cmd != nil {
 		return fmt.Errorf("%s runs already", p.Name)
 	}
-	cmd := exec.Command(p.Path, p.Args...)
+	line := slices.Concat(p.Under, []string{p.Path}, p.Args)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+notify), p.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // nothing is left behind by a test that dies
 	var w io.Writer = &p.out
@@ -102,7 +110,7 @@ func (p *Process) spawn(notify string) error {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	done := make(chan struct{})
-	p.cmd, p.done = cmd, done
+	p.cmd, p.done, p.err, p.ready, p.killed = cmd, done, nil, false, false
 	go func() {
 		err := cmd.Wait()
 		p.mu.Lock()
@@ -114,17 +122,25 @@ func (p *Process) spawn(notify string) error {
 }
 
 // Kill ends the program as a power cut does (SIGKILL) and waits until it is gone.
-func (p *Process) Kill() { _ = p.signal(syscall.SIGKILL, nil) }
+func (p *Process) Kill() {
+	p.mu.Lock()
+	p.killed = true
+	p.mu.Unlock()
+	_ = p.signal(syscall.SIGKILL, nil)
+}
 
 // Stop asks the program to end and waits. A program that takes over 20 s is
-// killed, which is an error.
+// killed, which is an error, and so is one that has failed by itself.
 func (p *Process) Stop() error { return p.signal(syscall.SIGTERM, time.After(20*time.Second)) }
 
 func (p *Process) signal(sig syscall.Signal, limit <-chan time.Time) error {
 	p.mu.Lock()
-	cmd, done := p.cmd, p.done
+	cmd, done, err, alone := p.cmd, p.done, p.err, p.ready && !p.killed
 	p.mu.Unlock()
 	if cmd == nil {
+		if alone && err != nil {
+			return fmt.Errorf("%s ended by itself: %w\n%s", p.Name, err, p.Output())
+		}
 		return nil
 	}
 	_ = cmd.Process.Signal(sig)

@@ -1,0 +1,59 @@
+package rig
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// SmallDisk mounts a file system of a few MiB for a test, which is skipped where
+// that is not allowed.
+func SmallDisk(t testing.TB, mib int) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", mib)); err != nil {
+		_ = os.Remove(dir)
+		if os.Getenv("CI") == "true" && os.Geteuid() == 0 {
+			t.Fatalf("a small file system cannot be mounted: %v", err)
+		}
+		t.Skipf("a small file system cannot be mounted (this needs root): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+		_ = os.Remove(dir)
+	})
+	return dir
+}
+
+// Fill fills a file system up to the last byte and returns what frees it again.
+func Fill(t testing.TB, dir string) (free func()) {
+	t.Helper()
+	path := filepath.Join(dir, "eaten")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size := 1 << 20; size > 0; {
+		if _, err := f.Write(make([]byte, size)); errors.Is(err, syscall.ENOSPC) {
+			size /= 2
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -67,7 +67,7 @@ func (m callMedia) Connect(c calling.Connecting) (calling.Peer, error) {
 		servers = append(servers, peer.ICEServer{URLs: s.URLs, Username: s.Username, Password: s.Credential})
 	}
 	l, err := m.engine.Connect(media.Linking{
-		Name: c.User, Video: c.Video, Servers: servers, RelayOnly: c.RelayOnly, Candidate: c.Candidate,
+		Video: c.Video, Servers: servers, RelayOnly: c.RelayOnly, Candidate: c.Candidate,
 		State: func(s peer.State) {
 			switch s {
 			case peer.StateConnected:

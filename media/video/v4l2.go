@@ -1,7 +1,6 @@
 package video
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -108,6 +107,22 @@ func Cameras() ([]Info, error) {
 	return out, nil
 }
 
+// PathOf is the path of the camera among those found that a configuration means by
+// device: Auto, a path, or a link to one such as those in /dev/v4l/by-id. One that was
+// not found goes by its own name.
+func PathOf(found []Info, device string) string {
+	if device == Auto {
+		if len(found) > 0 {
+			return found[0].Path
+		}
+		return device
+	}
+	if real, err := filepath.EvalSymlinks(device); err == nil && slices.ContainsFunc(found, func(i Info) bool { return i.Path == real }) {
+		return real
+	}
+	return device
+}
+
 // describe lists formats that can be read.
 func describe(w driver) (out []string) {
 	has := w.GetSupportedFormats()
@@ -200,7 +215,7 @@ type v4l2 string
 
 func (d v4l2) Name() string { return string(d) }
 
-func (d v4l2) Open(_ context.Context, want Format) (Source, error) {
+func (d v4l2) Open(want Format) (Source, error) {
 	path := string(d)
 	if path == Auto {
 		found, err := Cameras()
@@ -210,7 +225,7 @@ func (d v4l2) Open(_ context.Context, want Format) (Source, error) {
 		if len(found) == 0 {
 			return nil, errors.New("no camera was found")
 		}
-		path = found[0].Path
+		path = PathOf(found, path)
 	}
 	w, err := openDriver(path)
 	if err != nil {

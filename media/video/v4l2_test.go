@@ -1,9 +1,10 @@
 package video
 
 import (
-	"context"
 	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -142,7 +143,7 @@ func TestCapture(t *testing.T) {
 	for _, f := range []string{"YU12", "NV12", "YUYV"} {
 		d := &fakeDriver{sizes: map[string][]webcam.FrameSize{f: {size(640, 480)}}, short: true}
 		with(t, d)
-		s, err := V4L2("/dev/video0").Open(context.Background(), Format{640, 480, 30})
+		s, err := V4L2("/dev/video0").Open(Format{640, 480, 30})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +176,7 @@ func TestCapture(t *testing.T) {
 func TestCloseWhileSilent(t *testing.T) {
 	d := &fakeDriver{sizes: map[string][]webcam.FrameSize{"YUYV": {size(640, 480)}}, silent: true}
 	with(t, d)
-	s, err := V4L2("/dev/video0").Open(context.Background(), Format{640, 480, 30})
+	s, err := V4L2("/dev/video0").Open(Format{640, 480, 30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,12 +193,30 @@ func TestCloseWhileSilent(t *testing.T) {
 	}
 }
 
+func TestPathOf(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "door")
+	if err := os.Symlink("/dev/null", link); err != nil {
+		t.Fatal(err)
+	}
+	found := []Info{{Path: "/dev/zero"}, {Path: "/dev/null"}}
+	for device, want := range map[string]string{
+		Auto: "/dev/zero", link: "/dev/null", "/dev/null": "/dev/null", "/dev/full": "/dev/full", "/dev/none": "/dev/none",
+	} {
+		if got := PathOf(found, device); got != want {
+			t.Errorf("%s is %s, want %s", device, got, want)
+		}
+	}
+	if got := PathOf(nil, Auto); got != Auto {
+		t.Error(got)
+	}
+}
+
 func TestNoCamera(t *testing.T) {
 	with(t, &fakeDriver{})
-	if _, err := V4L2("/dev/video7").Open(context.Background(), Format{640, 480, 30}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := V4L2("/dev/video7").Open(Format{640, 480, 30}); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
-	if s, err := V4L2(Auto).Open(context.Background(), Format{640, 480, 30}); err == nil {
+	if s, err := V4L2(Auto).Open(Format{640, 480, 30}); err == nil {
 		_ = s.Close()
 	}
 }

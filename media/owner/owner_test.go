@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,27 +15,49 @@ var errBroken = errors.New("broken")
 
 // device counts how many have it open, and fails as it is told.
 type device struct {
+	slow time.Duration // until it is closed
+
+	mu         sync.Mutex
 	open, most int
 	fail       error
 	opened     []time.Duration // since the beginning
-	slow       time.Duration   // until it is closed
+}
+
+// begin opens it.
+func (d *device) begin(since time.Duration) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.opened = append(d.opened, since); d.fail == nil {
+		d.open++
+		d.most = max(d.most, d.open)
+	}
+	return d.fail
+}
+
+func (d *device) end() { d.mu.Lock(); defer d.mu.Unlock(); d.open-- }
+
+// breaks has it fail from now on; nil: no more.
+func (d *device) breaks(err error) { d.mu.Lock(); defer d.mu.Unlock(); d.fail = err }
+
+// times is when it was opened, and how many have it open and had it at most.
+func (d *device) times() (opened []time.Duration, open, most int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.opened), d.open, d.most
 }
 
 func (d *device) owner(t *testing.T) *Owner {
 	began := time.Now()
 	return New("device", slog.New(slog.DiscardHandler), func(turn *Turn) {
 		turn.Keep(func(running func(...any)) error {
-			d.opened = append(d.opened, time.Since(began))
-			if d.fail != nil {
-				return d.fail
+			if err := d.begin(time.Since(began)); err != nil {
+				return err
 			}
-			d.open++
-			d.most = max(d.most, d.open)
+			defer d.end()
 			running()
 			<-turn.Over()
 			time.Sleep(d.slow)
 			running() // too late: it must not say so of those who came after
-			d.open--
 			return errBroken
 		})
 	})
@@ -53,8 +76,11 @@ func TestOpenWhileUsed(t *testing.T) {
 		if s := state(o); s != Opening {
 			t.Error(s)
 		}
-		if err := o.Wait(t.Context()); err != nil || d.open != 1 {
-			t.Error(err, d.open)
+		if err := o.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, open, _ := d.times(); open != 1 {
+			t.Errorf("%d are open", open)
 		}
 		a()
 		a() // counts once
@@ -62,8 +88,11 @@ func TestOpenWhileUsed(t *testing.T) {
 			t.Error(s)
 		}
 		b()
-		if err := o.Drain(t.Context()); err != nil || state(o) != Closed || d.open != 0 {
-			t.Error(err, state(o), d.open)
+		if err := o.Drain(t.Context()); err != nil || state(o) != Closed {
+			t.Error(err, state(o))
+		}
+		if _, open, _ := d.times(); open != 0 {
+			t.Errorf("%d are open", open)
 		}
 	})
 }
@@ -78,7 +107,12 @@ func TestTurnsDoNotMix(t *testing.T) {
 		synctest.Wait()
 		release()
 		release = o.Hold()
-		defer func() { release(); synctest.Wait() }()
+		defer func() {
+			release()
+			if err := o.Drain(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}()
 		o.Renew()
 		time.Sleep(d.slow - time.Millisecond)
 		synctest.Wait()
@@ -93,10 +127,12 @@ func TestTurnsDoNotMix(t *testing.T) {
 		if err := o.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
-		if err := o.Wait(t.Context()); err != nil || d.most != 1 {
-			t.Errorf("%v, and %d were open at once", err, d.most)
+		if err := o.Wait(t.Context()); err != nil {
+			t.Error(err)
 		}
-		d.slow = 0
+		if _, _, most := d.times(); most != 1 {
+			t.Errorf("%d were open at once", most)
+		}
 	})
 }
 
@@ -110,10 +146,10 @@ func TestFailsAndIsTriedAgain(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		want := []time.Duration{0, 500 * time.Millisecond, 1500 * time.Millisecond, 3500 * time.Millisecond, 7500 * time.Millisecond, 15500 * time.Millisecond, 23500 * time.Millisecond}
-		if !slices.Equal(d.opened, want) {
-			t.Errorf("opened after %v, want %v", d.opened, want)
+		if opened, _, _ := d.times(); !slices.Equal(opened, want) {
+			t.Errorf("opened after %v, want %v", opened, want)
 		}
-		d.fail = nil
+		d.breaks(nil)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if s, err := o.State(); s != Running || err != nil {
@@ -121,7 +157,7 @@ func TestFailsAndIsTriedAgain(t *testing.T) {
 		}
 		release()
 		synctest.Wait()
-		d.fail = errBroken
+		d.breaks(errBroken)
 		release = o.Hold()
 		synctest.Wait()
 		release() // while it is left alone

@@ -20,8 +20,8 @@ type Linking struct {
 	// Candidate and State are called in order, from a goroutine of the link's.
 	Candidate func(line string)
 	State     func(peer.State)
-	// Track is told what arrives before its first packet is handed out, and must not
-	// block. It may be nil.
+	// Track is told what arrives before its first packet is handed out. It must not
+	// block, nor use the Link. It may be nil.
 	Track func(*peer.RemoteTrack)
 }
 

@@ -3,7 +3,6 @@ package video
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"image/jpeg"
 	"log/slog"
@@ -257,7 +256,7 @@ func (ch *channel) again() {
 }
 
 // Snapshot is one picture of the chosen camera as a JPEG. The camera is opened for
-// it if nothing else uses it.
+// it if nothing else uses it. Errors: ErrNoCamera, why the camera failed, ctx's.
 func (s *Sender) Snapshot(ctx context.Context) ([]byte, error) {
 	camera, _ := s.Selected()
 	if camera == nil {
@@ -275,7 +274,7 @@ func (s *Sender) Snapshot(ctx context.Context) ([]byte, error) {
 	defer f.Release()
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, f.Image, &jpeg.Options{Quality: 85}); err != nil {
-		return nil, errors.Join(errors.New("make a JPEG"), err)
+		return nil, fmt.Errorf("make a JPEG: %w", err)
 	}
 	return b.Bytes(), nil
 }

@@ -62,12 +62,8 @@ func (m callMedia) ViewSelf(ctx context.Context, offer string) (calling.View, er
 }
 
 func (m callMedia) Connect(c calling.Connecting) (calling.Peer, error) {
-	servers := make([]peer.ICEServer, 0, len(c.Servers))
-	for _, s := range c.Servers {
-		servers = append(servers, peer.ICEServer{URLs: s.URLs, Username: s.Username, Password: s.Credential})
-	}
 	l, err := m.engine.Connect(media.Linking{
-		Name: c.User, Video: c.Video, Servers: servers, RelayOnly: c.RelayOnly, Candidate: c.Candidate,
+		Video: c.Video, Servers: iceServers(c.Servers), RelayOnly: c.RelayOnly, Candidate: c.Candidate,
 		State: func(s peer.State) {
 			switch s {
 			case peer.StateConnected:
@@ -87,8 +83,20 @@ func (m callMedia) Connect(c calling.Connecting) (calling.Peer, error) {
 	return link{l}, nil
 }
 
+func iceServers(list []protocol.ICEServer) []peer.ICEServer {
+	servers := make([]peer.ICEServer, 0, len(list))
+	for _, s := range list {
+		servers = append(servers, peer.ICEServer{URLs: s.URLs, Username: s.Username, Password: s.Credential})
+	}
+	return servers
+}
+
 // link is a media.Link as calls want it.
 type link struct{ *media.Link }
+
+func (l link) SetServers(servers []protocol.ICEServer) error {
+	return l.Link.SetServers(iceServers(servers))
+}
 
 func (l link) Stats() calling.PeerStats {
 	s := l.Link.Stats()
@@ -128,7 +136,7 @@ func viewError(err error) error {
 		return protocol.Errorf(protocol.CodeCallInvalidParameter, "%v", err)
 	case errors.Is(err, peer.ErrTooMany):
 		return protocol.Errorf(protocol.CodeNetReqCountLimit, "%v", err)
-	case errors.Is(err, peer.ErrState), errors.Is(err, video.ErrNoCamera):
+	case errors.Is(err, peer.ErrState), errors.Is(err, peer.ErrClosed), errors.Is(err, video.ErrNoCamera): // closed: the call has ended meanwhile
 		return protocol.Errorf(protocol.CodeCallWrongState, "%v", err)
 	}
 	return err
@@ -157,13 +165,17 @@ func (a *Agent) getMediaDevices(context.Context, protocol.Caller, protocol.Empty
 // Snapshot is one picture of the chosen camera as a JPEG.
 func (a *Agent) snapshot(ctx context.Context) ([]byte, error) {
 	b, err := a.media.Snapshot(ctx)
+	return b, snapshotError(err)
+}
+
+func snapshotError(err error) error {
 	switch {
+	case err == nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled): // whoever asks knows what these mean
+		return err
 	case errors.Is(err, video.ErrNoCamera):
-		return nil, protocol.Errorf(protocol.CodeCallWrongState, "%v: set media.front_camera or media.back_camera", err)
-	case err != nil:
-		return nil, protocol.Errorf(protocol.CodeIOOperationFailed, "%v", err)
+		return protocol.Errorf(protocol.CodeCallWrongState, "%v: set media.front_camera or media.back_camera", err)
 	}
-	return b, nil
+	return protocol.Errorf(protocol.CodeIOOperationFailed, "%v", err)
 }
 
 // openMedia opens what calls need of the board.

@@ -52,6 +52,9 @@ func (h *Hub) carryOut(o store.Order) {
 		h.dismiss(protocol.Bye{Code: protocol.CodeLoginKickedOffByOther, Msg: "the operator ended the session", Operator: true}, h.table.end(o.User, all))
 	case store.OrderBlock:
 		h.dismiss(protocol.Bye{Code: protocol.CodeSvrAccountBlacklist, Msg: "the account " + o.User + " is blocked"}, h.table.end(o.User, all))
+		if h.relay != nil {
+			h.relay.End(o.User)
+		}
 	case store.OrderKey:
 		h.dismiss(protocol.Bye{Code: protocol.CodeSvrAccountInvalidUserSig, Msg: "the key that made the UserSig is no longer in force: get a new UserSig"},
 			h.table.end("", func(l *login) bool { return l.keyID == o.Arg || l.keyID == "" }))

@@ -36,8 +36,9 @@ type callName struct {
 	room    uint32
 }
 
-// callBook knows who may signal whom: those who are concerned by invitations to
-// one call. The database knows it too; this saves asking it for each signal.
+// callBook knows who may signal whom: the inviter of one call, and those who have
+// accepted or may still. The database knows it too; this saves asking it for each
+// signal.
 type callBook struct {
 	mu    sync.Mutex
 	calls map[callName]knownCall

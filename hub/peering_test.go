@@ -68,6 +68,110 @@ func (x *term) unsignalled(why string) {
 	x.frames = nil
 }
 
+// Who is out of a call has no more to say in it, at once and after a restart: who
+// refused, was too late, or is not called any more. Who is in it has, and who may
+// still come.
+func TestWhoMaySignal(t *testing.T) {
+	databases.Each(t, func(t *testing.T, location string) {
+		c := &clock{at: time.Now()}
+		set := func(cfg *Config) { cfg.Now = c.now }
+		r := newRig(t, location, set)
+		door := r.online("door", "t")
+		users := []string{"in", "rings", "refuses", "cancelled", "late", "again"}
+		invites, terms := map[string]string{}, map[string]*term{}
+		call := func(user string, timeout int) {
+			t.Helper()
+			var res protocol.InviteResponse
+			if code := door.call("im.invite", protocol.InviteRequest{Invitee: user, Data: videoCall(7), Timeout: &timeout}, &res); code != 0 {
+				t.Fatal(code)
+			}
+			invites[user] = res.InviteID
+		}
+		come := func() {
+			for _, user := range users {
+				terms[user] = r.online(user, "t")
+			}
+		}
+		may := func(user string) bool {
+			t.Helper()
+			door.signalTo(user, "", peering("door", 7))
+			terms[user].mu.Lock()
+			defer terms[user].mu.Unlock()
+			for _, f := range terms[user].frames {
+				if f.Signal != nil {
+					terms[user].frames = nil
+					return true
+				}
+			}
+			return false
+		}
+		come()
+		for _, user := range users {
+			call(user, map[string]int{"late": 60}[user])
+			if !may(user) {
+				t.Errorf("%s, who is called, may not be signalled", user)
+			}
+		}
+		terms["in"].wants(t, "im.accept", step(invites["in"], "x"), 0)
+		terms["refuses"].wants(t, "im.reject", step(invites["refuses"], "x"), 0)
+		may("in") // keeps the people of the call in memory
+		terms["again"].wants(t, "im.reject", step(invites["again"], "x"), 0)
+		if may("again") {
+			t.Error("who has refused may be signalled")
+		}
+		may("in")
+		door.wants(t, "im.cancel", step(invites["cancelled"], "x"), 0)
+		if may("cancelled") {
+			t.Error("who is not called any more may be signalled")
+		}
+		call("again", 0)
+		c.pass(time.Minute)
+		r.lookAtTimeouts()
+		for deadline := time.Now().Add(patience); may("late"); c.pass(time.Second) { // the timer has a goroutine of its own
+			if time.Now().After(deadline) {
+				t.Fatal("who was too late may be signalled")
+			}
+		}
+		for _, when := range []string{"at once", "after a restart"} {
+			for _, user := range users {
+				want := user == "in" || user == "rings" || user == "again"
+				if got := may(user); got != want {
+					t.Errorf("%s, %s may be signalled: %v", when, user, got)
+				}
+				terms[user].signalTo("door", "", peering("door", 7))
+				door.mu.Lock()
+				got := slices.ContainsFunc(door.frames, func(f *protocol.Frame) bool { return f.Signal != nil && f.Signal.From == user })
+				door.frames = nil
+				door.mu.Unlock()
+				if got != want {
+					t.Errorf("%s, %s may signal: %v", when, user, got)
+				}
+			}
+			r.stop()
+			r = newRig(t, location, set)
+			door = r.online("door", "t")
+			come()
+		}
+	})
+}
+
+// A doorbell that gives all its calls one room calls more people in a month than are
+// kept for a call: it is the last ones that count.
+func TestOneRoomForAllCalls(t *testing.T) {
+	c := &clock{at: time.Now()}
+	r := newRig(t, sqlite(t), func(cfg *Config) { cfg.Now = c.now })
+	door := r.online("door", "t")
+	for i := range maxPeopleOfCall + 1 {
+		user := r.online(fmt.Sprintf("a%03d", i), "t")
+		c.pass(time.Minute)
+		user.wants(t, "im.accept", step(door.rings(user.login.user, videoCall(1)), "x"), 0)
+		if i == maxPeopleOfCall {
+			door.signalTo(user.login.user, "", peering("door", 1))
+			user.signalled()
+		}
+	}
+}
+
 // Whoever is invited to a call may signal the others of it, also those who have an
 // invitation of their own, and nobody else.
 func TestSignals(t *testing.T) {
@@ -174,7 +278,8 @@ func TestSignalsExpire(t *testing.T) {
 	}
 }
 
-// The invitation itself says for how long: a day after its end all is over.
+// The invitation itself says for how long: calls last for days, and a month after its
+// end all is over.
 func TestSignalsAfterTheCall(t *testing.T) {
 	databases.Each(t, func(t *testing.T, location string) {
 		c := &clock{at: time.Now()}
@@ -194,7 +299,7 @@ func TestSignalsAfterTheCall(t *testing.T) {
 		indoor.signalled()
 		c.pass(time.Minute + knowCallsFor)
 		door.signalTo("indoor", "", peering("door", 7))
-		indoor.unsignalled("a day after the call")
+		indoor.unsignalled("a month after the call")
 	})
 }
 

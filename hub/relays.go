@@ -50,7 +50,7 @@ func (h *Hub) openRelay(log *slog.Logger) (err error) {
 	}
 	h.relay, err = relay.New(relay.Config{
 		Listen: t.Listen, Address: t.Address, MinPort: t.MinPort, MaxPort: t.MaxPort, Allocations: t.Allocations, PerUser: t.PerUser,
-		Secret: h.relaySecret, Now: h.cfg.Now,
+		Secret: h.relaySecret, Blocked: h.relayBlocked, Now: h.cfg.Now,
 	}, log)
 	switch {
 	case err == nil:
@@ -143,7 +143,7 @@ type relayKeys struct {
 
 const (
 	relayKeysFor = 5 * time.Second // how long a new or removed key may be unknown to the relay
-	relayKeysIn  = time.Second     // strangers' packets wait for that, too
+	relayReadsIn = time.Second     // what the relay asks of the database; strangers' packets wait for that, too
 )
 
 // relaySecret is the relay's: it asks for each request that is signed.
@@ -152,7 +152,7 @@ func (h *Hub) relaySecret(expires time.Time) ([]byte, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if now := time.Now(); now.Sub(r.at) > relayKeysFor {
-		ctx, cancel := context.WithTimeout(h.life, relayKeysIn)
+		ctx, cancel := context.WithTimeout(h.life, relayReadsIn)
 		defer cancel()
 		r.at = now
 		if keys, err := h.store.Keys(ctx, h.app); err == nil {
@@ -162,4 +162,19 @@ func (h *Hub) relaySecret(expires time.Time) ([]byte, bool) {
 		}
 	}
 	return h.secretOf(r.keys, expires)
+}
+
+// relayBlocked is the relay's: it asks for each allocation of those whose password
+// is good. Passwords outlive a block.
+func (h *Hub) relayBlocked(user string) bool {
+	ctx, cancel := context.WithTimeout(h.life, relayReadsIn)
+	defer cancel()
+	u, err := h.store.User(ctx, h.app, user)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		if h.life.Err() == nil {
+			h.complain(slog.LevelWarn, "an account cannot be read: the relay serves it as its password is good", "user", user, "err", err)
+		}
+		return false
+	}
+	return err != nil || u.Blocked
 }

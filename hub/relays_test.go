@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -40,11 +41,21 @@ func (x *term) iceServers() (stun, username, credential string) {
 // allocates tries what device.getIceServers gave.
 func (s *served) allocates(username, credential string) error {
 	s.t.Helper()
+	relayed, err := s.relayed(username, credential)
+	if err == nil {
+		err = relayed.Close()
+	}
+	return err
+}
+
+// relayed is an allocation, until the test ends.
+func (s *served) relayed(username, credential string) (net.PacketConn, error) {
+	s.t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer conn.Close()
+	s.t.Cleanup(func() { _ = conn.Close() })
 	quiet := logging.NewDefaultLoggerFactory()
 	quiet.DefaultLogLevel = logging.LogLevelDisabled
 	c, err := turn.NewClient(&turn.ClientConfig{
@@ -53,15 +64,54 @@ func (s *served) allocates(username, credential string) error {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer c.Close()
+	s.t.Cleanup(c.Close)
 	if err := c.Listen(); err != nil {
 		s.t.Fatal(err)
 	}
-	relayed, err := c.Allocate()
-	if err == nil {
-		err = relayed.Close()
+	return c.Allocate()
+}
+
+// A block ends what is relayed for an account at once, and its password is good for
+// nothing more although its time is not over.
+func TestBlockEndsRelay(t *testing.T) {
+	s := serve(t, sqlite(t), withTurn)
+	_, username, credential := s.online("door", "t").iceServers()
+	_, other, otherCredential := s.online("indoor", "t").iceServers()
+	for range 2 {
+		if _, err := s.relayed(username, credential); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return err
+	if _, err := s.relayed(other, otherCredential); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.hub.write(func(ctx context.Context, tx *store.Tx) error {
+		return errors.Join(tx.SetBlocked(ctx, s.app, "door", true, time.Now()),
+			tx.AddOrder(ctx, store.Order{App: s.app, Kind: store.OrderBlock, User: "door"}, time.Now()))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(patience)
+	for s.hub.relay.Stats().Allocations != 1 {
+		if time.Now().After(deadline) {
+			t.Fatalf("after the block: %+v", s.hub.relay.Stats())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := s.allocates(username, credential); err == nil {
+		t.Error("the relay serves an account that is blocked")
+	}
+	if err := s.allocates(other, otherCredential); err != nil {
+		t.Errorf("another account suffers: %v", err)
+	}
+	if err := s.hub.write(func(ctx context.Context, tx *store.Tx) error {
+		return tx.SetBlocked(ctx, s.app, "door", false, time.Now())
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.allocates(username, credential); err != nil {
+		t.Errorf("let in again: %v", err)
+	}
 }
 
 // What a board was given is good for the relay, also after a restart of the hub and

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,8 +21,10 @@ import (
 // one refused, and is an entry of the conversation, so that all terminals of all
 // who are concerned see the same steps in the same order.
 
-// keepInvites is how long an invitation can be asked for after its end.
-const keepInvites = 24 * time.Hour
+// keepInvites is how long an invitation can be asked for after its end. Those who
+// have accepted it may signal one another as long: nobody tells the hub how long a
+// call lasts, and one whose network changes has to find a new path on its last day too.
+const keepInvites = 30 * 24 * time.Hour
 
 // step writes a step of an invitation into its log and returns the entry's seq.
 // invitees are all of them, list is whom the step is about. The Caller of a
@@ -86,10 +89,15 @@ func (h *Hub) begin(ctx context.Context, c Caller, i store.Invite, timeout *int,
 	if i.Until > 0 {
 		c.res.done = append(c.res.done, h.lookAtTimeouts)
 	}
+	h.peopleChange(c, i)
+	return protocol.InviteResponse{InviteID: i.ID}, nil
+}
+
+// peopleChange has the next signal of a call see who has come to it, or is out of it.
+func (h *Hub) peopleChange(c Caller, i store.Invite) {
 	if i.Room > 0 {
 		c.res.done = append(c.res.done, func() { h.book.forget(callName{i.Inviter, i.Room}) })
 	}
-	return protocol.InviteResponse{InviteID: i.ID}, nil
 }
 
 func (h *Hub) invite(ctx context.Context, c Caller, req protocol.InviteRequest) (res protocol.InviteResponse, err error) {
@@ -191,6 +199,7 @@ func (h *Hub) endForAll(ctx context.Context, c Caller, i store.Invite, action pr
 	if err := c.tx.Answer(ctx, c.App, i.ID, "", action, c.now); err != nil {
 		return err
 	}
+	h.peopleChange(c, i)
 	_, err = h.step(ctx, c, i, all, action, open, data)
 	return err
 }
@@ -211,6 +220,9 @@ func (h *Hub) answer(ctx context.Context, c Caller, req protocol.InviteStepReque
 	if err := c.tx.Answer(ctx, c.App, i.ID, c.User, action, c.now); err != nil {
 		return err
 	}
+	if action != protocol.SignalingAccept {
+		h.peopleChange(c, i)
+	}
 	_, err = h.step(ctx, c, i, invitees, action, []string{c.User}, req.Data)
 	return err
 }
@@ -230,7 +242,7 @@ func (h *Hub) open(ctx context.Context, c Caller, id string) (i store.Invite, us
 	at := slices.IndexFunc(invitees, func(x store.Invitee) bool { return x.User == c.User })
 	switch {
 	case at < 0:
-		h.log.Info("an invitation was answered by somebody who is not invited", "user", c.User, "terminal", c.Terminal, "inviter", i.Inviter)
+		h.complain(slog.LevelInfo, "an invitation was answered by somebody who is not invited", "user", c.User, "terminal", c.Terminal, "inviter", i.Inviter)
 		return i, nil, protocol.Errorf(protocol.CodeSignalingNoPermission, "inviteId: %s is not invited by %s", c.User, i.ID)
 	case invitees[at].Answer != 0:
 		return i, nil, protocol.Errorf(protocol.CodeSignalingInvalidInviteID, "inviteId: %s has answered the invitation %s already", c.User, i.ID)

@@ -1,6 +1,9 @@
 package media
 
 import (
+	"errors"
+
+	"github.com/herald-im/herald/media/owner"
 	"github.com/herald-im/herald/media/sound"
 	"github.com/herald-im/herald/media/video"
 )
@@ -8,10 +11,10 @@ import (
 // Device is a camera, microphone or speaker that was found or is used.
 type Device struct {
 	Kind    string // "camera", "microphone" or "speaker"
-	Device  string // what the configuration calls it by
+	Device  string // what the configuration may call it by
 	Name    string
 	Use     string // "front", "back", "microphone", "speaker", "handsfree"; empty: none
-	State   string // of one that is used
+	State   string // of one that is used: an owner.State
 	Err     error  // why it failed
 	Formats []string
 }
@@ -25,41 +28,47 @@ func (e *Engine) Devices() (out []Device, err error) {
 	}
 	cards, soundErr := e.cards.List()
 	for _, c := range cards {
-		kind := "microphone"
-		if c.Playback {
-			kind = "speaker"
-		}
-		out = append(out, Device{Kind: kind, Device: c.ID, Name: c.Name, Formats: c.Formats})
+		out = append(out, Device{Kind: soundKind(c.Playback), Device: c.ID, Name: c.Name, Formats: c.Formats})
 	}
-	if err == nil {
-		err = soundErr
-	}
-	use := func(kind, device, use string, state string, err error) {
+	use := func(kind, device, use string, state owner.State, err error) {
 		if device == "" {
 			return
 		}
 		for i := range out {
 			if d := &out[i]; d.Kind == kind && d.Device == device && d.Use == "" {
-				d.Use, d.State, d.Err = use, state, err
+				d.Use, d.State, d.Err = use, string(state), err
 				return
 			}
 		}
-		out = append(out, Device{Kind: kind, Device: device, Use: use, State: state, Err: err})
+		out = append(out, Device{Kind: kind, Device: device, Use: use, State: string(state), Err: err})
 	}
 	for _, c := range []struct {
 		camera      *video.Camera
 		device, use string
 	}{{e.front, e.cfg.FrontCamera, "front"}, {e.back, e.cfg.BackCamera, "back"}} {
 		if c.camera != nil {
-			s, err := c.camera.State()
-			use("camera", c.device, c.use, string(s), err)
+			state, err := c.camera.State()
+			use("camera", video.PathOf(cameras, c.device), c.use, state, err)
 		}
 	}
-	s, stateErr := e.mic.State()
-	use("microphone", e.cfg.Microphone, "microphone", string(s), stateErr)
-	s, stateErr = e.speaker.State()
-	loud := sound.Closed
-	use("speaker", e.cfg.Speaker, "speaker", string(s), stateErr)
-	use("speaker", e.cfg.HandsFree, "handsfree", string(loud), nil)
-	return out, err
+	state, stateErr := e.mic.State()
+	use("microphone", sound.IDOf(cards, false, e.cfg.Microphone), "microphone", state, stateErr)
+	for _, s := range []struct {
+		device    sound.PlaybackDevice
+		name, use string
+	}{{e.ear, e.cfg.Speaker, "speaker"}, {e.loud, e.cfg.HandsFree, "handsfree"}} {
+		state, stateErr := owner.Closed, error(nil)
+		if e.speaker.Selected() == s.device {
+			state, stateErr = e.speaker.State()
+		}
+		use("speaker", sound.IDOf(cards, true, s.name), s.use, state, stateErr)
+	}
+	return out, errors.Join(err, soundErr)
+}
+
+func soundKind(playback bool) string {
+	if playback {
+		return "speaker"
+	}
+	return "microphone"
 }

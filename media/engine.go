@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,20 +56,22 @@ type Engine struct {
 	watching sync.WaitGroup
 	unwatch  context.CancelFunc
 
-	mu       sync.Mutex
-	calls    int
-	held     []func() // gives back what Begin holds
-	isFront  bool
-	cameraOn bool
-	open     *video.Camera // of the call; nil: none
-	openSlot *video.Slot
-	changed  func()
+	mu         sync.Mutex
+	closed     bool
+	calls      int
+	held       []func() // gives back what Begin holds
+	isFront    bool
+	cameraOn   bool
+	open       *video.Camera // that is held for the call; nil: none
+	giveCamera func()        // gives it back
+	changed    func()
+	links      map[*Link]struct{}
 }
 
 // New opens the UDP port. Devices are opened when they are needed.
 func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	heap.Tune()
-	e := &Engine{cfg: cfg, log: log, cards: new(sound.Cards), isFront: true}
+	e := &Engine{cfg: cfg, log: log, cards: new(sound.Cards), isFront: true, links: make(map[*Link]struct{})}
 	var err error
 	e.factory, err = peer.New(peer.Config{
 		Port: cfg.Port, Interfaces: cfg.Interfaces, ExcludeInterfaces: cfg.ExcludeInterfaces, IncludeLoopback: cfg.Loopback,
@@ -76,7 +80,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the port for calls (media.port): %w", err)
 	}
-	e.front, e.back = e.camera(cfg.FrontCamera, "front"), e.camera(cfg.BackCamera, "back")
+	e.front, e.back = e.newCamera(cfg.FrontCamera, "front"), e.newCamera(cfg.BackCamera, "back")
 	e.sender = video.NewSender(cfg.Bitrate, log)
 	if err := e.makeTracks(); err != nil {
 		e.factory.Close()
@@ -96,7 +100,15 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	return e, nil
 }
 
-func (e *Engine) camera(name, use string) *video.Camera {
+// camera is one of the two; nil: there is none.
+func (e *Engine) camera(front bool) *video.Camera {
+	if front {
+		return e.front
+	}
+	return e.back
+}
+
+func (e *Engine) newCamera(name, use string) *video.Camera {
 	switch name {
 	case "":
 		return nil
@@ -137,7 +149,7 @@ func (e *Engine) makeTracks() error {
 		var track *peer.VideoTrack
 		follow := following(func() func() {
 			return e.sender.Follow(video.Codec(codec), func(u video.AccessUnit) {
-				track.WriteSample(media.Sample{Data: u.Data, Duration: u.Duration, Timestamp: u.At})
+				track.WriteSample(media.Sample{Data: u.Data, Duration: u.Since})
 			})
 		})
 		track, err := peer.NewVideoTrack(codec, peer.Hooks{
@@ -150,7 +162,7 @@ func (e *Engine) makeTracks() error {
 	}
 	e.micOut = peer.NewAudioTrack(peer.Hooks{Watched: following(func() func() {
 		return e.mic.Follow(func(p sound.Packet) {
-			e.micOut.WriteSample(media.Sample{Data: p.Data, Duration: p.Duration, Timestamp: p.At})
+			e.micOut.WriteSample(media.Sample{Data: p.Data, Duration: p.Duration})
 		})
 	})})
 	return nil
@@ -173,28 +185,46 @@ func following(follow func() (stop func())) func(followers int) {
 	}
 }
 
-// Close ends all connections and gives all devices back.
+// closeWait is how long Close waits for drivers that do not let go.
+const closeWait = 5 * time.Second
+
+// Close ends all connections and gives all devices back. It waits for drivers, but no
+// longer than 5 s.
 func (e *Engine) Close() {
 	e.unwatch()
-	e.factory.Close()
 	e.mu.Lock()
-	held := e.held
+	e.closed = true
+	held, links := e.held, slices.Collect(maps.Keys(e.links))
 	e.held, e.calls = nil, 0
 	e.mu.Unlock()
+	for _, l := range links {
+		l.Close()
+	}
+	e.factory.Close()
 	for _, give := range held {
 		give()
 	}
 	e.chooseCamera()
 	e.sender.Close()
 	e.watching.Wait()
-	e.mic.Drain()
-	e.speaker.Drain()
-	e.cards.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	err := errors.Join(e.mic.Drain(ctx), e.speaker.Drain(ctx))
+	if err == nil {
+		e.cards.Close() // not while a driver may still use it
+	}
+	for _, c := range []*video.Camera{e.front, e.back} {
+		if c != nil {
+			err = errors.Join(err, c.Drain(ctx))
+		}
+	}
+	if err != nil {
+		e.log.Warn("a device is left to its driver", "err", err)
+	}
 }
 
-// Ready waits until connections can be made: the first start of a board makes a
-// certificate, which takes a moment.
-func (e *Engine) Ready(ctx context.Context) error { return e.factory.Ready(ctx) }
+// errClosed is returned by an Engine that was closed.
+var errClosed = errors.New("the media engine is closed")
 
 // readyWait is how long a device may take until a call goes on without it.
 const readyWait = 5 * time.Second
@@ -205,11 +235,13 @@ func (e *Engine) Begin(ctx context.Context, camera bool) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
 	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return errClosed
+	}
 	e.calls++
 	if e.calls == 1 {
-		stop := e.mic.Follow(func(sound.Packet) {})
-		v := e.speaker.Play("")
-		e.held = append(e.held, stop, v.Close)
+		e.held = append(e.held, e.mic.Hold(), e.speaker.Hold())
 	}
 	e.cameraOn = camera
 	e.mu.Unlock()
@@ -249,22 +281,19 @@ func (e *Engine) End() {
 func (e *Engine) chooseCamera() *video.Camera {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	cam := e.back
-	if e.isFront {
-		cam = e.front
-	}
+	cam := e.camera(e.isFront)
 	e.sender.Select(cam, e.calls == 0 || e.cameraOn)
 	open := cam
 	if e.calls == 0 || !e.cameraOn {
 		open = nil
 	}
 	if open != e.open {
-		before := e.openSlot
-		if e.open, e.openSlot = open, nil; open != nil {
-			e.openSlot = open.Use()
+		before := e.giveCamera
+		if e.open, e.giveCamera = open, nil; open != nil {
+			e.giveCamera = open.Hold()
 		}
 		if before != nil {
-			before.Close()
+			before()
 		}
 	}
 	return cam
@@ -272,7 +301,7 @@ func (e *Engine) chooseCamera() *video.Camera {
 
 // SetCamera chooses a camera, and whether a call shows it.
 func (e *Engine) SetCamera(front, on bool) error {
-	if cam := map[bool]*video.Camera{true: e.front, false: e.back}[front]; cam == nil && on {
+	if e.camera(front) == nil && on {
 		name := "media.back_camera"
 		if front {
 			name = "media.front_camera"

@@ -2,10 +2,15 @@ package media
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/herald-im/herald/media/owner"
 	"github.com/herald-im/herald/media/peer"
 	"github.com/herald-im/herald/media/sound"
 	"github.com/herald-im/herald/media/video"
@@ -35,7 +40,7 @@ func fakes(t *testing.T) *Engine {
 	return e
 }
 
-func cameraState(c *video.Camera) video.State { s, _ := c.State(); return s }
+func cameraState(c *video.Camera) owner.State { s, _ := c.State(); return s }
 
 // A camera is open only while a call shows it.
 func TestCameraOfACall(t *testing.T) {
@@ -43,38 +48,37 @@ func TestCameraOfACall(t *testing.T) {
 	if err := e.Begin(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	if cameraState(e.front) != video.Running {
+	if cameraState(e.front) != owner.Running {
 		t.Error("the call's camera is not open")
 	}
 	if err := e.SetCamera(false, true); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "switched", func() bool { return cameraState(e.front) == video.Closed && cameraState(e.back) == video.Running })
+	until(t, "switched", func() bool { return cameraState(e.front) == owner.Closed && cameraState(e.back) == owner.Running })
 	if err := e.SetCamera(false, false); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "closed", func() bool { return cameraState(e.back) == video.Closed })
+	until(t, "closed", func() bool { return cameraState(e.back) == owner.Closed })
 	if err := e.SetCamera(true, true); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "open again", func() bool { return cameraState(e.front) == video.Running })
+	until(t, "open again", func() bool { return cameraState(e.front) == owner.Running })
 	e.End()
 	until(t, "given back", func() bool {
 		mic, _ := e.mic.State()
 		speaker, _ := e.speaker.State()
-		return cameraState(e.front) == video.Closed && mic == sound.Closed && speaker == sound.Closed
+		return cameraState(e.front) == owner.Closed && mic == owner.Closed && speaker == owner.Closed
 	})
 }
 
-// Two engines connect, see and hear each other.
-func TestLink(t *testing.T) {
-	a, b := fakes(t), fakes(t)
+// connect makes a connection between two engines, and waits for it.
+func connect(t *testing.T, a, b *Engine) (left, right *Link) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	var left, right *Link
 	state := make(chan peer.State, 64)
-	connect := func(e *Engine, other **Link) *Link {
-		l, err := e.Connect(Linking{Name: "x", Video: true, Candidate: func(line string) {
+	end := func(e *Engine, other **Link) *Link {
+		l, err := e.Connect(Linking{Video: true, Candidate: func(line string) {
 			if line != "" {
 				_ = (*other).AddCandidate(line)
 			}
@@ -84,7 +88,7 @@ func TestLink(t *testing.T) {
 		}
 		return l
 	}
-	left, right = connect(a, &right), connect(b, &left)
+	left, right = end(a, &right), end(b, &left)
 	offer, err := left.Offer(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -106,6 +110,13 @@ func TestLink(t *testing.T) {
 			t.Fatal("not connected")
 		}
 	}
+	return left, right
+}
+
+// Two engines connect, see and hear each other.
+func TestLink(t *testing.T) {
+	a, b := fakes(t), fakes(t)
+	left, right := connect(t, a, b)
 	for _, l := range []*Link{left, right} {
 		until(t, "seen and heard", func() bool {
 			s := l.Stats()
@@ -114,7 +125,65 @@ func TestLink(t *testing.T) {
 	}
 	left.Close()
 	right.Close()
-	until(t, "closed", func() bool { return cameraState(a.front) == video.Closed && cameraState(b.front) == video.Closed })
+	until(t, "closed", func() bool { return cameraState(a.front) == owner.Closed && cameraState(b.front) == owner.Closed })
+}
+
+// Whoever closes an engine need not close its connections before.
+func TestCloseWithLinks(t *testing.T) {
+	before := runtime.NumGoroutine()
+	a, b := fakes(t), fakes(t)
+	left, _ := connect(t, a, b)
+	until(t, "heard", func() bool { return left.Stats().Level > 20 })
+	if err := a.Begin(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	a.Close()
+	b.Close()
+	until(t, "without goroutines", func() bool { return runtime.NumGoroutine() <= before })
+	if _, err := a.Connect(Linking{}); err == nil {
+		t.Error("a connection of an engine that is closed")
+	}
+	if err := a.Begin(t.Context(), false); err == nil {
+		t.Error("a call of an engine that is closed")
+	}
+	left.Close()
+}
+
+// Each device's state is its own.
+func TestDevices(t *testing.T) {
+	e := fakes(t)
+	states := func() string {
+		t.Helper()
+		list, err := e.Devices()
+		if err != nil && !errors.Is(err, sound.ErrNoSound) {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		for _, d := range list {
+			if d.Use != "" {
+				fmt.Fprintf(&b, "%s %s %s, ", d.Device, d.Use, d.State)
+			}
+		}
+		return b.String()
+	}
+	const closed = "fake front closed, fake back closed, fake microphone closed, fake speaker closed, fake handsfree closed, "
+	if got := states(); got != closed {
+		t.Error(got)
+	}
+	if err := e.Begin(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if got := states(); got != "fake front running, fake back closed, fake microphone running, fake speaker running, fake handsfree closed, " {
+		t.Error(got)
+	}
+	e.SetHandsFree(true)
+	until(t, "hands-free", func() bool {
+		return states() == "fake front running, fake back closed, fake microphone running, fake speaker closed, fake handsfree running, "
+	})
+	e.End()
+	if got := states(); got != closed {
+		t.Error(got)
+	}
 }
 
 func TestDevicesThatAreNotThere(t *testing.T) {
@@ -133,7 +202,10 @@ func TestDevicesThatAreNotThere(t *testing.T) {
 	if _, _, err := e.View(t.Context(), "v=0"); err == nil {
 		t.Error("a picture without a camera")
 	}
-	if list, err := e.Devices(); err != nil && len(list) > 0 {
-		t.Log(list, err)
+	list, _ := e.Devices()
+	for _, d := range list {
+		if d.Use != "" {
+			t.Errorf("%+v is used", d)
+		}
 	}
 }

@@ -14,15 +14,14 @@ import (
 
 // Linking is how to make a Link.
 type Linking struct {
-	Name      string // of the other side, for the log
-	Video     bool   // also pictures
+	Video     bool // also pictures
 	Servers   []peer.ICEServer
 	RelayOnly bool
 	// Candidate and State are called in order, from a goroutine of the link's.
 	Candidate func(line string)
 	State     func(peer.State)
-	// Track is told what arrives before its first packet is handed out, and must not
-	// block. It may be nil.
+	// Track is told what arrives before its first packet is handed out. It must not
+	// block, nor use the Link. It may be nil.
 	Track func(*peer.RemoteTrack)
 }
 
@@ -59,6 +58,16 @@ func (e *Engine) Connect(c Linking) (*Link, error) {
 	if l.peer, err = e.factory.NewPeer(o); err != nil {
 		return nil, err
 	}
+	e.mu.Lock()
+	closed := e.closed
+	if !closed {
+		e.links[l] = struct{}{}
+	}
+	e.mu.Unlock()
+	if closed {
+		l.Close()
+		return nil, errClosed
+	}
 	return l, nil
 }
 
@@ -83,16 +92,12 @@ func (l *Link) track(c Linking, t *peer.RemoteTrack) {
 		}))
 		return
 	}
-	l.audio = t
-	if l.voice == nil {
-		l.voice = l.engine.speaker.Play(c.Name)
-	}
-	voice := l.voice
+	voice := l.engine.speaker.Play()
+	l.audio, l.voice = t, voice
 	l.stops = append(l.stops, t.Follow(func(p *rtp.Packet) { voice.Push(p.SequenceNumber, p.Timestamp, p.Payload) }))
 }
 
-// Offer, Answer, Accept, AddCandidate and Restart are the steps of the connection;
-// see package peer.
+// Offer begins the connection; see package peer for its steps.
 func (l *Link) Offer(ctx context.Context) (string, error) { return l.peer.Offer(ctx) }
 
 // Answer answers an offer, or a later one that restarts ICE.
@@ -108,6 +113,9 @@ func (l *Link) AddCandidate(line string) error { return l.peer.AddCandidate(line
 
 // Restart makes an offer that restarts ICE.
 func (l *Link) Restart(ctx context.Context) (string, error) { return l.peer.RestartOffer(ctx) }
+
+// SetServers replaces the STUN and TURN servers from the next description on that restarts ICE.
+func (l *Link) SetServers(servers []peer.ICEServer) error { return l.peer.SetServers(servers) }
 
 // LinkStats is how well a connection goes.
 type LinkStats struct {
@@ -170,8 +178,11 @@ func (l *Link) View(ctx context.Context, offer string) (answer string, v *peer.V
 	return answer, v, nil
 }
 
-// Close ends the connection and its viewers.
+// Close ends the connection and its viewers. It may be called again.
 func (l *Link) Close() {
+	l.engine.mu.Lock()
+	delete(l.engine.links, l)
+	l.engine.mu.Unlock()
 	l.mu.Lock()
 	l.closed = true
 	stops, viewers, voice := l.stops, l.viewers, l.voice

@@ -110,7 +110,10 @@ func (m *Machine) settle(ctx context.Context, heard <-chan struct{}) {
 }
 
 // loggedOut ends the call: nobody can be told any more.
-func (m *Machine) loggedOut() { m.end(protocol.EndError, leaveNone) }
+func (m *Machine) loggedOut() {
+	m.end(protocol.EndError, leaveNone)
+	m.ice = iceCache{fetching: m.ice.fetching} // the next account has credentials of its own
+}
 
 func (m *Machine) startRemoteView(ctx context.Context, _ protocol.Caller, r protocol.RemoteViewRequest) (protocol.ViewResponse, error) {
 	_, err := m.use(ctx, func() error {
@@ -135,10 +138,11 @@ func (m *Machine) shown(user string) (*member, error) {
 }
 
 func (m *Machine) stopRemoteView(ctx context.Context, _ protocol.Caller, r protocol.StopRemoteViewRequest) (protocol.Empty, error) {
-	return m.use(ctx, func() error {
+	none, err := m.use(ctx, func() error { return nil })
+	if err == nil { // not on the loop: it may take a second for each
 		m.views.endOf(r.UserID)
-		return nil
-	})
+	}
+	return none, err
 }
 
 func (m *Machine) openCamera(ctx context.Context, _ protocol.Caller, r protocol.OpenCameraRequest) (protocol.ViewResponse, error) {
@@ -239,7 +243,8 @@ func (m *Machine) status() protocol.CallResponse {
 // iceCache holds the hub's STUN and TURN servers while their credentials are good.
 type iceCache struct {
 	servers  []protocol.ICEServer
-	until    time.Time
+	until    time.Time // half of their time is over: others are asked for before they are used again
+	asked    time.Time
 	fetching bool
 }
 
@@ -255,7 +260,7 @@ func (m *Machine) fetchServers() {
 	if m.ice.fetching || time.Now().Before(m.ice.until) {
 		return
 	}
-	m.ice.fetching = true
+	m.ice.fetching, m.ice.asked = true, time.Now()
 	var res protocol.ICEServersResponse
 	m.ask(func(ctx context.Context) (err error) {
 		res, err = device.Ask(ctx, m.dev, protocol.GetICEServers, protocol.Empty{})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+
+	"github.com/herald-im/herald/protocol"
 )
 
 // network is what the fake media connect over.
@@ -121,6 +123,8 @@ type fakePeer struct {
 	sdp    string
 	other  *fakePeer
 	closed bool
+
+	servers []protocol.ICEServer // that it was given last
 }
 
 // say calls back, in order, on a goroutine of the peer.
@@ -180,7 +184,15 @@ func (p *fakePeer) Accept(answer string) error {
 }
 
 func (p *fakePeer) AddCandidate(string) error { return nil }
-func (p *fakePeer) Stats() PeerStats          { return PeerStats{Level: 9, Path: "host/host"} }
+
+func (p *fakePeer) SetServers(servers []protocol.ICEServer) error {
+	p.net.mu.Lock()
+	defer p.net.mu.Unlock()
+	p.servers = servers
+	return nil
+}
+
+func (p *fakePeer) Stats() PeerStats { return PeerStats{Level: 9, Path: "host/host"} }
 
 func (p *fakePeer) View(context.Context, string) (View, error) {
 	return nil, fmt.Errorf("nothing to see")

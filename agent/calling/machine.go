@@ -56,6 +56,7 @@ type timing struct {
 	volume  time.Duration // between two onUserVoiceVolume
 	grace   time.Duration // beyond the time of an invitation until it is over without the hub's word
 	hub     time.Duration // for one question to the hub
+	servers time.Duration // between two questions for new STUN and TURN servers during a call
 	stop    time.Duration // for all that is under way when the daemon ends
 }
 
@@ -64,7 +65,7 @@ type timing struct {
 func usualTiming() timing {
 	return timing{
 		tick: 100 * time.Millisecond, connect: 10 * time.Second, lost: 4500 * time.Millisecond, resend: time.Second, restart: 2 * time.Second,
-		volume: 300 * time.Millisecond, grace: 5 * time.Second, hub: 10 * time.Second, stop: 3 * time.Second,
+		volume: 300 * time.Millisecond, grace: 5 * time.Second, hub: 10 * time.Second, servers: time.Minute, stop: 3 * time.Second,
 	}
 }
 

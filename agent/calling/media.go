@@ -56,6 +56,8 @@ type Peer interface {
 	Answer(ctx context.Context, offer string) (sdp string, err error)
 	Accept(answer string) error
 	AddCandidate(line string) error
+	// SetServers replaces Connecting.Servers for the next Restart, or Answer to one.
+	SetServers(servers []protocol.ICEServer) error
 	// Restart makes an offer that has both look for new paths (ICE restart).
 	Restart(ctx context.Context) (sdp string, err error)
 	Stats() PeerStats

@@ -111,7 +111,7 @@ func (m *Machine) restart(c *call, x *member) {
 
 // describe has a description made of this end, and says it.
 func (m *Machine) describe(c *call, x *member, make func(context.Context, Peer) (string, error)) {
-	p, closed := x.peer, x.closed
+	p, closed, servers := x.peer, x.closed, m.ice.servers
 	x.busy, x.sdp, x.closed = true, "", nil
 	m.async(func(ctx context.Context) func() {
 		if closed != nil {
@@ -119,7 +119,11 @@ func (m *Machine) describe(c *call, x *member, make func(context.Context, Peer) 
 		}
 		ctx, cancel := context.WithTimeout(ctx, m.timing.connect)
 		defer cancel()
-		sdp, err := make(ctx, p)
+		var sdp string
+		err := p.SetServers(servers)
+		if err == nil {
+			sdp, err = make(ctx, p)
+		}
 		return func() {
 			if m.call != c || x.peer != p {
 				return
@@ -408,6 +412,9 @@ func (m *Machine) tick(now time.Time) {
 	}
 	if m.tickRinging(c, now) {
 		return
+	}
+	if now.Sub(m.ice.asked) >= m.timing.servers { // a call outlasts their credentials
+		m.fetchServers()
 	}
 	for _, x := range slices.Clone(c.members) {
 		if m.call != c {

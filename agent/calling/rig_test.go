@@ -146,6 +146,7 @@ func (h *house) boardOff(user string, _ ...func(*Config)) *board {
 func quick() timing {
 	t := usualTiming()
 	t.tick, t.resend, t.restart, t.lost, t.connect, t.grace = 10*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond, time.Second, 5*time.Second, 2*time.Second
+	t.servers = 50 * time.Millisecond
 	return t
 }
 

@@ -19,11 +19,11 @@ type views struct {
 
 type openView struct {
 	user string
-	View
+	View // nil: it is being made
 }
 
-// add keeps a view until it ends; false: there are too many.
-func (v *views) add(user string, w View) (id string, ok bool) {
+// place keeps a place for a view; false: there are too many.
+func (v *views) place(user string) (id string, ok bool) {
 	id = rand.Text()
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -33,8 +33,19 @@ func (v *views) add(user string, w View) (id string, ok bool) {
 	if v.open == nil {
 		v.open = make(map[string]openView)
 	}
-	v.open[id] = openView{user, w}
+	v.open[id] = openView{user: user}
 	return id, true
+}
+
+// put keeps a view in its place until it ends; false: it has ended while it was made.
+func (v *views) put(id, user string, w View) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	_, ok := v.open[id]
+	if ok {
+		v.open[id] = openView{user, w}
+	}
+	return ok
 }
 
 // end ends a view of a user; false: there is none of that id.
@@ -46,7 +57,7 @@ func (v *views) end(user, id string) bool {
 		delete(v.open, id)
 	}
 	v.mu.Unlock()
-	if ok {
+	if w.View != nil && ok {
 		w.Close()
 	}
 	return ok
@@ -57,9 +68,11 @@ func (v *views) endOf(user string) {
 	v.mu.Lock()
 	var ended []View
 	for id, w := range v.open {
-		if w.user == user {
+		if w.user != user {
+			continue
+		}
+		if delete(v.open, id); w.View != nil {
 			ended = append(ended, w)
-			delete(v.open, id)
 		}
 	}
 	v.mu.Unlock()
@@ -91,16 +104,21 @@ func (m *Machine) ViewSelf(ctx context.Context, offer string) (id, answer string
 	return m.show(ctx, "", func(ctx context.Context) (View, error) { return m.media.ViewSelf(ctx, offer) })
 }
 
-// show keeps a view that make makes until it ends.
+// show keeps a view that make makes until it ends. Its place is taken first: each view that is made uses up a connection,
+// and calls need some too.
 func (m *Machine) show(ctx context.Context, user string, make func(context.Context) (View, error)) (id, answer string, err error) {
+	id, ok := m.views.place(user)
+	if !ok {
+		return "", "", protocol.Errorf(protocol.CodeNetReqCountLimit, "%d pictures are shown already", maxViews)
+	}
 	w, err := make(ctx)
 	if err != nil {
+		m.views.end(user, id)
 		return "", "", err
 	}
-	id, ok := m.views.add(user, w)
-	if !ok {
+	if !m.views.put(id, user, w) {
 		w.Close()
-		return "", "", protocol.Errorf(protocol.CodeNetReqCountLimit, "%d pictures are shown already", maxViews)
+		return "", "", protocol.Errorf(protocol.CodeCallWrongState, "the view was ended while it was made")
 	}
 	m.async(func(ctx context.Context) func() {
 		select {

@@ -119,7 +119,7 @@ func (d *door) pictureFailed(w http.ResponseWriter, r *http.Request, err error) 
 	if errors.Is(err, context.DeadlineExceeded) {
 		e = protocol.Errorf(protocol.CodeRequestTimeout, "%s: the camera gave no picture in %v", r.URL.Path, pictureTime)
 	}
-	if e.Code == protocol.CodeInternalError {
+	if e.Code == protocol.CodeInternalError && r.Context().Err() == nil { // else who asked has gone, which is no fault
 		d.log.Error("a picture could not be shown", "path", r.URL.Path, "err", err)
 	}
 	d.refuse(w, 0, e)

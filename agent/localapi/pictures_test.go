@@ -2,8 +2,10 @@ package localapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,12 +14,19 @@ import (
 )
 
 // fakePictures shows what it was asked for.
-type fakePictures struct{ ended []string }
+type fakePictures struct {
+	ended   []string
+	waiting chan struct{}
+}
 
-func (p *fakePictures) View(_ context.Context, user, offer string) (id, answer string, err error) {
+func (p *fakePictures) View(ctx context.Context, user, offer string) (id, answer string, err error) {
 	switch {
 	case offer == "bad":
 		return "", "", protocol.Errorf(protocol.CodeCallInvalidParameter, "no such codec")
+	case offer == "waits":
+		p.waiting <- struct{}{}
+		<-ctx.Done()
+		return "", "", fmt.Errorf("making a view: %w", ctx.Err())
 	case offer == "broken":
 		return "", "", fmt.Errorf("a secret of the inside")
 	}
@@ -91,5 +100,28 @@ func TestPictures(t *testing.T) {
 		if res.StatusCode != x.status || !strings.Contains(body, `"code"`) {
 			t.Errorf("%s %s %q: %d %s", x.method, x.path, x.body, res.StatusCode, body)
 		}
+	}
+}
+
+// A page that goes away while its view is made is no fault of the daemon's, and not logged as one.
+func TestPageGoesAway(t *testing.T) {
+	g := start(t, nil)
+	var logged strings.Builder
+	g.server.log = slog.New(slog.NewTextHandler(&logged, nil))
+	pictures := &fakePictures{waiting: make(chan struct{})}
+	g.server.Pictures = pictures
+	ctx, leave := context.WithCancel(t.Context())
+	r := request(t, http.MethodPost, "http://localhost/v1/whep/self", "waits").WithContext(ctx)
+	r.Header.Set("Content-Type", sdpType)
+	go func() {
+		<-pictures.waiting
+		leave()
+	}()
+	if _, err := g.client().Do(r); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	g.end() // waits for all that is under way
+	if strings.Contains(logged.String(), "level=ERROR") {
+		t.Error(logged.String())
 	}
 }

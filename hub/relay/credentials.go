@@ -15,8 +15,9 @@ import (
 )
 
 // grace is how long a user name that has expired still serves an allocation that
-// was made with it: a call may last longer than what it began with.
-const grace = 24 * time.Hour
+// was made with it: a call may last longer than what it began with. Who shall have
+// it no longer is ended by End.
+const grace = 30 * 24 * time.Hour
 
 // Credentials makes a user name that expires and its password, in the form of
 // draft-uberti-behave-turn-rest. expires counts in whole seconds.

@@ -86,19 +86,6 @@ func (s *Server) enter(c net.Conn) *conn {
 	return in
 }
 
-// settled notes that the client at an address has got an allocation, or has none
-// any more.
-func (s *Server) settled(from net.Addr, has bool) {
-	if _, tcp := from.(*net.TCPAddr); !tcp {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c := s.conns[from.String()]; c != nil {
-		c.has.Store(has)
-	}
-}
-
 // conn is a client that came by TCP. One goroutine of pion's reads it, and closes
 // it last of all.
 type conn struct {
@@ -144,7 +131,9 @@ func (c *conn) Close() error {
 		_ = c.Conn.Close()
 		c.s.mu.Lock()
 		defer c.s.mu.Unlock()
-		delete(c.s.conns, c.name)
+		if c.s.conns[c.name] == c { // its address may have come again already
+			delete(c.s.conns, c.name)
+		}
 		if c.s.byHost[c.host]--; c.s.byHost[c.host] == 0 {
 			delete(c.s.byHost, c.host)
 		}

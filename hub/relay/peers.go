@@ -67,9 +67,9 @@ var (
 
 // mayPeer is pion's: whether a client may have an address as its peer. Which of
 // its ports, the socket decides.
-func (s *Server) mayPeer(_ net.Addr, ip net.IP) bool {
+func (s *Server) mayPeer(from net.Addr, ip net.IP) bool {
 	a, ok := netip.AddrFromSlice(ip)
-	return ok && s.mayReach(a)
+	return ok && s.mayReach(a) && s.hasPlace(from, a)
 }
 
 // mayReach keeps clients from what only this machine, or its link, can reach.

@@ -37,7 +37,10 @@ type Config struct {
 	// Secret is what the passwords of user names that expire then are made with;
 	// false: none is good.
 	Secret func(expires time.Time) ([]byte, bool)
-	Now    func() time.Time // nil: time.Now
+	// Blocked tells whether a user gets no allocation although his password is good;
+	// it is asked only of those who have proved theirs. nil: nobody is.
+	Blocked func(user string) bool
+	Now     func() time.Time // nil: time.Now
 }
 
 // Server is an open server. Run serves.
@@ -52,14 +55,15 @@ type Server struct {
 	moves  bool // neither is said: they are the machine's outbound addresses
 	own    ownAddresses
 
-	mu     sync.Mutex
-	closed bool
-	users  map[string]int
-	taken  int // of Allocations, by users
-	relays map[*socket]struct{}
-	conns  map[string]*conn // by the client's address
-	byHost map[netip.Addr]int
-	left   sync.WaitGroup // sockets and connections that pion has not given back
+	mu      sync.Mutex
+	closed  bool
+	users   map[string]int
+	taken   int // of Allocations, by users
+	relays  map[*socket]struct{}
+	clients map[string]*client // by addressOf; those with an allocation
+	conns   map[string]*conn   // by the client's address
+	byHost  map[netip.Addr]int
+	left    sync.WaitGroup // sockets and connections that pion has not given back
 
 	refused, in, out atomic.Uint64
 }
@@ -84,7 +88,7 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: log.With("room", "relay"),
-		users: make(map[string]int), relays: make(map[*socket]struct{}),
+		users: make(map[string]int), relays: make(map[*socket]struct{}), clients: make(map[string]*client),
 		conns: make(map[string]*conn), byHost: make(map[netip.Addr]int),
 	}
 	var err error
@@ -216,10 +220,7 @@ func (s *Server) Run(ctx context.Context) error {
 		Realm:             Realm,
 		AuthHandler:       s.authenticate,
 		QuotaHandler:      func(user, _ string, _ net.Addr) bool { return s.roomFor(user) },
-		EventHandler: turn.EventHandler{
-			OnAllocationCreated: func(from, _ net.Addr, _, _, _ string, _ net.Addr, _ int) { s.settled(from, true) },
-			OnAllocationDeleted: func(from, _ net.Addr, _, _, _ string) { s.settled(from, false) },
-		},
+		EventHandler:      s.events(),
 	})
 	if err != nil {
 		s.left.Done()
@@ -251,6 +252,17 @@ func (s *Server) hangUp() {
 	}
 	for r := range s.relays {
 		_ = r.PacketConn.Close()
+	}
+}
+
+// End closes all that a user has relayed.
+func (s *Server) End(user string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for r := range s.relays {
+		if r.user == user {
+			_ = r.PacketConn.Close() // pion reads from it, and gives it back
+		}
 	}
 }
 

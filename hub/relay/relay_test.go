@@ -242,7 +242,7 @@ func TestCredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 	mu.Lock()
-	clock = now.Add(2 * time.Hour)
+	clock = now.Add(grace)
 	mu.Unlock()
 	if err := c.CreatePermission(&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4711}); err != nil {
 		t.Errorf("a call that outlasts its credentials: %v", err)

@@ -11,11 +11,11 @@ import (
 )
 
 var (
-	errFull     = errors.New("the relay has no more room for this user")
-	errFamily   = errors.New("the relay has no address of this family")
-	errNoPort   = errors.New("no port is free for a relayed socket")
-	errOnlyUDP  = errors.New("only UDP is relayed")
-	errNotAPort = errors.New("not one of the relay's ports")
+	errFull    = errors.New("the relay has no more room for this user")
+	errFamily  = errors.New("the relay has no address of this family")
+	errNoPort  = errors.New("no port is free for a relayed socket")
+	errOnlyUDP = errors.New("only UDP is relayed")
+	errNoPairs = errors.New("ports are not given in pairs")
 )
 
 // sockets makes relayed sockets for pion.
@@ -31,6 +31,11 @@ func (sockets) AllocateConn(turn.AllocateConnConfig) (net.Conn, error) { return 
 
 func (g sockets) AllocatePacketConn(c turn.AllocateListenerConfig) (net.PacketConn, net.Addr, error) {
 	s, at := g.s, g.s.homeOf(c.Network)
+	// pion tries for EVEN-PORT in nobody's name and before it asks how much a user has, and keeps each pair's second port
+	// for 30 s in a list without bound. WebRTC sends all over one port.
+	if c.UserID == "" {
+		return nil, nil, errNoPairs
+	}
 	if !at.announce.IsValid() {
 		return nil, nil, errFamily
 	}
@@ -40,7 +45,7 @@ func (g sockets) AllocatePacketConn(c turn.AllocateListenerConfig) (net.PacketCo
 		return nil, nil, errFull
 	}
 	var err error
-	if r.PacketConn, err = s.listenAt(at.bind, c); err != nil {
+	if r.PacketConn, err = s.listenAt(at.bind, c.Network); err != nil {
 		s.giveBack(r)
 		return nil, nil, err
 	}
@@ -51,20 +56,14 @@ func (g sockets) AllocatePacketConn(c turn.AllocateListenerConfig) (net.PacketCo
 	return r, net.UDPAddrFromAddrPort(netip.AddrPortFrom(at.announce, port)), nil
 }
 
-// listenAt opens a socket on a random port of the relay's, or the one asked for.
-func (s *Server) listenAt(a netip.Addr, c turn.AllocateListenerConfig) (net.PacketConn, error) {
+// listenAt opens a socket on a random port of the relay's.
+func (s *Server) listenAt(a netip.Addr, network string) (net.PacketConn, error) {
 	low, n := int(s.cfg.MinPort), int(s.cfg.MaxPort)-int(s.cfg.MinPort)+1
-	if p := c.RequestedPort; p != 0 { // the second of a pair
-		if p < low || p >= low+n {
-			return nil, errNotAPort
-		}
-		low, n = p, 1
-	}
 	const tries = 64
 	first := rand.IntN(n)
 	for i := range min(tries, n) {
 		port := uint16(low + (first+i)%n)
-		if conn, err := net.ListenPacket(c.Network, netip.AddrPortFrom(a, port).String()); err == nil {
+		if conn, err := net.ListenPacket(network, netip.AddrPortFrom(a, port).String()); err == nil {
 			return conn, nil
 		}
 	}
@@ -82,9 +81,9 @@ type socket struct {
 // roomFor tells whether a user may have one more.
 func (s *Server) roomFor(user string) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	ok := s.hasRoom(user)
-	if !ok {
+	s.mu.Unlock()
+	if ok = ok && (s.cfg.Blocked == nil || !s.cfg.Blocked(user)); !ok {
 		s.refused.Add(1)
 	}
 	return ok

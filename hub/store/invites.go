@@ -101,17 +101,18 @@ func (t *Tx) Answer(ctx context.Context, app protocol.AppID, id, user string, an
 	return nil
 }
 
-// PeopleOfCall lists whom the invitations to a call concern: the inviter and all
-// invitees, in any order. None: there is no such call, or all of it ended before a
-// time.
+// PeopleOfCall lists who is in a call or may still come: the inviter, and the
+// invitees who have accepted or not answered, at most limit of them, those invited
+// last first. None: there is no such call, or all of it ended before a time.
 func (v View) PeopleOfCall(ctx context.Context, app protocol.AppID, inviter string, room uint32, limit int, before time.Time) ([]string, error) {
 	if room == 0 {
 		return nil, nil // of all that are no calls
 	}
 	out, err := collect(ctx, v.q, func(row scanner) (user string, err error) { return user, row.Scan(&user) },
-		`SELECT DISTINCT e.user_id FROM invites i JOIN invitees e ON e.app = i.app AND e.invite_id = i.id
-WHERE i.app = $1 AND i.inviter = $2 AND i.room = $3 AND i.room > 0 AND (i.ended_ms = 0 OR i.ended_ms >= $4) LIMIT $5`,
-		int64(app), inviter, int64(room), before.UnixMilli(), limit)
+		`SELECT e.user_id FROM invites i JOIN invitees e ON e.app = i.app AND e.invite_id = i.id
+WHERE i.app = $1 AND i.inviter = $2 AND i.room = $3 AND i.room > 0 AND (i.ended_ms = 0 OR i.ended_ms >= $4) AND e.answer IN (0, $5)
+GROUP BY e.user_id ORDER BY MAX(i.made_ms) DESC, e.user_id LIMIT $6`,
+		int64(app), inviter, int64(room), before.UnixMilli(), int64(protocol.SignalingAccept), limit)
 	if err != nil {
 		return nil, fmt.Errorf("read who is called: %w", err)
 	}

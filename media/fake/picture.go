@@ -1,7 +1,6 @@
 package fake
 
 import (
-	"context"
 	"errors"
 	"image"
 	"sync"
@@ -46,11 +45,11 @@ func (c *Camera) Name() string { return "fake " + c.name }
 // Vanish has the capture that runs fail, as when a plug is pulled.
 func (c *Camera) Vanish() { c.vanish <- struct{}{} }
 
-// Opened is how often it was opened, and Open how many captures run.
+// Opened is how often it was opened, and how many captures are open.
 func (c *Camera) Opened() (times, open int64) { return c.opened.Load(), c.open.Load() }
 
 // Open begins to draw.
-func (c *Camera) Open(_ context.Context, want video.Format) (video.Source, error) {
+func (c *Camera) Open(want video.Format) (video.Source, error) {
 	if c.Fail != nil {
 		if err := c.Fail(); err != nil {
 			return nil, err

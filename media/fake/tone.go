@@ -46,10 +46,9 @@ func startClock(f func() bool) *clock {
 }
 
 // Close ends it; f is not called any more when it returns.
-func (c *clock) Close() error {
+func (c *clock) Close() {
 	c.once.Do(func() { close(c.stop) })
 	<-c.done
-	return nil
 }
 
 // breakable is a device that tests can break.
@@ -96,12 +95,11 @@ type counted struct {
 	b *breakable
 }
 
-func (c *counted) Close() error {
-	err := c.clock.Close()
+func (c *counted) Close() {
+	c.clock.Close()
 	c.b.mu.Lock()
 	defer c.b.mu.Unlock()
 	c.b.open--
-	return err
 }
 
 // ErrUnplugged is what tests break devices with.

@@ -57,7 +57,7 @@ func TestCloseFromCallbacks(t *testing.T) {
 	noLeak(t)
 	cam := newCamera(t)
 	f, g := newFactory(t, testConfig(t)), newFactory(t, testConfig(t))
-	for _, which := range []string{"candidate", "state", "track", "codec", "keyframe"} {
+	for _, which := range []string{"candidate", "state", "track"} {
 		t.Run(which, func(t *testing.T) {
 			noLeak(t)
 			b := newEnd(t, g, cam.options())
@@ -80,10 +80,8 @@ func TestCloseFromCallbacks(t *testing.T) {
 						_ = b.AddCandidate(line)
 					}
 				},
-				State:           func(State) { closeIt("state") },
-				Track:           func(*RemoteTrack) { closeIt("track") },
-				VideoCodec:      func(Codec) { closeIt("codec") },
-				KeyframeRequest: func() { closeIt("keyframe") },
+				State: func(State) { closeIt("state") },
+				Track: func(*RemoteTrack) { closeIt("track") },
 			}
 			a = must(f.NewPeer(options))
 			t.Cleanup(a.Close)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -42,9 +41,8 @@ var ErrTooMany = errors.New("peer: too many connections")
 // Config of a Factory.
 type Config struct {
 	Port              int      // UDP port of all connections; 0 for any free one
-	TCPPort           int      // TCP port for ends that UDP does not reach (RFC 6544); 0 for none
 	Interfaces        []string // patterns of the interfaces to use; empty for all that are not excluded
-	ExcludeInterfaces []string // patterns of those not to use; nil for DefaultExclude
+	ExcludeInterfaces []string // patterns of those not to use: nobody reaches a container's bridge, and each costs every call some checks
 	IncludeLoopback   bool     // also offer 127.0.0.1 and ::1
 	CertFile          string   // keeps the DTLS certificate and its key (PEM, 0600); "" for a new one in each process
 	MaxConnections    int      // Peers and Viewers at once; 0 for 64
@@ -56,10 +54,9 @@ type Factory struct {
 	config     Config
 	log        *slog.Logger
 	interfaces interfaces
-	api        *webrtc.API
+	api        func(*Peer) *webrtc.API
 	socket     *socket
 	mux        *mux
-	tcp        ice.TCPMux
 	wg         sync.WaitGroup // the certificate's maker, and events' goroutines of Peers
 
 	certReady chan struct{} // closed when cert or certErr is there
@@ -76,9 +73,6 @@ type Factory struct {
 func New(config Config) (*Factory, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
-	}
-	if config.ExcludeInterfaces == nil {
-		config.ExcludeInterfaces = DefaultExclude
 	}
 	if config.MaxConnections == 0 {
 		config.MaxConnections = 64
@@ -122,14 +116,6 @@ func (f *Factory) open() error {
 	var s webrtc.SettingEngine
 	s.LoggerFactory = pion
 	s.SetICEUDPMux(f.mux)
-	if f.config.TCPPort != 0 {
-		l, err := net.ListenTCP("tcp", &net.TCPAddr{Port: f.config.TCPPort})
-		if err != nil {
-			return fmt.Errorf("opening TCP port %d for calls: %w", f.config.TCPPort, err)
-		}
-		f.tcp = webrtc.NewICETCPMux(pion.NewLogger("tcpmux"), l, 64)
-		s.SetICETCPMux(f.tcp)
-	}
 	s.SetNet(network{std})
 	// TCP is in the list for relays that are reached over it. We never connect to a remote candidate over TCP.
 	s.SetNetworkTypes([]webrtc.NetworkType{
@@ -138,7 +124,7 @@ func (f *Factory) open() error {
 	s.DisableActiveTCP(true)
 	s.SetInterfaceFilter(func(name string) bool { return name == "lo" || f.interfaces.allowed(name) })
 	s.SetIncludeLoopbackCandidate(f.config.IncludeLoopback)
-	s.SetRemoteIPFilter(worthTrying)
+	s.SetRemoteIPFilter(f.interfaces.worthTrying)
 	// Names ending in .local are not resolved: a browser that hides its address so reaches ours, and pion takes the address
 	// that its checks come from.
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
@@ -153,13 +139,12 @@ func (f *Factory) open() error {
 	s.SetDTLSInsecureSkipHelloVerify(true)
 	s.SetSRTPReplayProtectionWindow(replayWindow)
 	s.SetSRTCPReplayProtectionWindow(replayWindow)
-	f.api = webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(interceptors), webrtc.WithSettingEngine(s))
+	f.api = func(p *Peer) *webrtc.API {
+		s := s
+		s.BufferFactory = p.streams.buffer
+		return webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(interceptors), webrtc.WithSettingEngine(s))
+	}
 	return nil
-}
-
-// worthTrying refuses remote candidates that make us send to many, or to ourselves by a name for "any".
-func worthTrying(ip net.IP) bool {
-	return !ip.IsUnspecified() && !ip.IsMulticast() && !ip.Equal(net.IPv4bcast)
 }
 
 // Port gives the UDP port.
@@ -249,9 +234,6 @@ func (f *Factory) Close() {
 }
 
 func (f *Factory) shut() {
-	if f.tcp != nil {
-		_ = f.tcp.Close()
-	}
 	if f.mux != nil {
 		_ = f.mux.Close()
 	}

@@ -82,7 +82,6 @@ const outgoingQueue = 256
 type outgoing struct {
 	source Source
 	stream string                 // names the group of tracks that belong together (msid)
-	bound  func(Codec)            // told the codec in use; must not block
 	run    func(func()) (ok bool) // runs a goroutine of the connection
 
 	queue chan *rtp.Packet
@@ -93,7 +92,7 @@ type outgoing struct {
 	stop func() // of following it; nil before begin
 	over bool
 
-	packets, bytes, frames, dropped atomic.Uint64
+	dropped atomic.Uint64 // packets that the link was too slow for
 }
 
 func newOutgoing(source Source, stream string) *outgoing {
@@ -136,7 +135,6 @@ func (o *outgoing) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters
 		return webrtc.RTPCodecParameters{}, ErrClosed
 	}
 	o.feed = f
-	o.bound(f.codec)
 	return chosen, nil
 }
 
@@ -171,6 +169,13 @@ func (o *outgoing) current() *feed {
 	return o.feed
 }
 
+// askKeyframe passes on that the far end needs a key frame.
+func (o *outgoing) askKeyframe() {
+	if f := o.current(); f != nil {
+		f.askKeyframe()
+	}
+}
+
 // take queues a packet. When the link does not keep up the packet is dropped: the far end asks for a key frame by itself.
 func (o *outgoing) take(p *rtp.Packet) {
 	select {
@@ -180,9 +185,8 @@ func (o *outgoing) take(p *rtp.Packet) {
 	}
 }
 
-// send writes what is queued, numbered as one unbroken stream even if the source begins anew.
+// send writes what is queued.
 func (o *outgoing) send(to webrtc.TrackLocalWriter, ssrc uint32, payloadType uint8) {
-	var line renumber
 	for {
 		var p *rtp.Packet
 		select {
@@ -191,41 +195,9 @@ func (o *outgoing) send(to webrtc.TrackLocalWriter, ssrc uint32, payloadType uin
 		case p = <-o.queue:
 		}
 		// The extensions and the padding of a forwarded packet belong to the connection that it came over.
-		h := rtp.Header{Version: 2, Marker: p.Marker, PayloadType: payloadType, SSRC: ssrc}
-		h.SequenceNumber, h.Timestamp = line.next(&p.Header)
-		n, err := to.WriteRTP(&h, p.Payload)
-		if err != nil || n == 0 {
-			continue // not connected yet, or not any more
+		h := rtp.Header{
+			Version: 2, Marker: p.Marker, PayloadType: payloadType, SSRC: ssrc, SequenceNumber: p.SequenceNumber, Timestamp: p.Timestamp,
 		}
-		o.packets.Add(1)
-		o.bytes.Add(uint64(len(p.Payload)))
-		if p.Marker || o.source.kind() == Audio {
-			o.frames.Add(1)
-		}
+		_, _ = to.WriteRTP(&h, p.Payload) // fails when not connected yet, or not any more
 	}
-}
-
-// renumber keeps sequence numbers and timestamps going when the source behind them changes.
-type renumber struct {
-	begun     bool
-	ssrc      uint32
-	seq       uint16 // what to add
-	timestamp uint32 // what to add
-	last      rtp.Header
-}
-
-func (r *renumber) next(h *rtp.Header) (seq uint16, timestamp uint32) {
-	switch {
-	case !r.begun:
-		r.begun, r.ssrc = true, h.SSRC
-	case h.SSRC != r.ssrc:
-		r.ssrc = h.SSRC
-		r.seq = r.last.SequenceNumber + 1 - h.SequenceNumber
-		r.timestamp = r.last.Timestamp + 3000 - h.Timestamp // a frame of video at 30/s; the real pause is not known
-	}
-	seq, timestamp = h.SequenceNumber+r.seq, h.Timestamp+r.timestamp
-	if !(int16(seq-r.last.SequenceNumber) < 0) || r.last.Version == 0 {
-		r.last = rtp.Header{Version: 2, SequenceNumber: seq, Timestamp: timestamp}
-	}
-	return seq, timestamp
 }

@@ -3,6 +3,7 @@ package peer
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+	"golang.org/x/sys/unix"
 )
 
 // The tests in this file give two boards a network namespace and a process each, and play with the cable between them.
@@ -170,6 +172,14 @@ func call(a, b *machine, how string) {
 	b.await("media", "")
 }
 
+// sayer is a log's writer.
+type sayer func(line string)
+
+func (s sayer) Write(line []byte) (int, error) {
+	s(string(line))
+	return len(line), nil
+}
+
 // TestMachine is the process of a machine, and no test by itself.
 func TestMachine(t *testing.T) {
 	if os.Getenv(machineEnv) == "" {
@@ -182,7 +192,7 @@ func TestMachine(t *testing.T) {
 		}
 	}()
 	say := func(do, text string) { out <- order{do, text} }
-	var config Config
+	config := Config{ExcludeInterfaces: []string{"docker*", "veth*"}, Log: slog.New(slog.NewTextHandler(sayer(func(line string) { say("warning", line) }), &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if os.Getenv("PEER_DEBUG") != "" {
 		config.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -228,6 +238,15 @@ func TestMachine(t *testing.T) {
 			err = p.Accept(o.Text)
 		case "candidate":
 			err = p.AddCandidate(o.Text)
+		case "starve", "feed": // of files
+			var limit unix.Rlimit
+			err = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+			if limit.Cur = limit.Max; o.Do == "starve" {
+				limit.Cur = 3
+			}
+			if err = errors.Join(err, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)); err == nil {
+				say(o.Do, "")
+			}
 		case "count": // says when 50 more packets have come
 			go func(from uint64) {
 				for packets.Load() < from+50 {
@@ -269,6 +288,23 @@ func TestRestartAfterAddressChange(t *testing.T) {
 	a.tell("restart", "")
 	a.await("offer", "")
 	call(a, b, "restart")
+}
+
+// TestChangeWithoutFiles: a change that comes when the board has no file left to look at it is told once it has.
+func TestChangeWithoutFiles(t *testing.T) {
+	a, b := newMachines(t)
+	a.up("192.0.2.1/24")
+	b.up("192.0.2.2/24") // the other end of the cable
+	a.carrier()
+	a.boot()
+	a.tell("starve", "")
+	a.await("starve", "")
+	a.ip("addr", "add", "192.0.2.77/24", "dev", "eth0")
+	if text := a.await("warning", ""); !strings.Contains(text, "cannot be looked at") {
+		t.Errorf("warned of: %s", text)
+	}
+	a.tell("feed", "")
+	a.await("changed", "")
 }
 
 func TestCutCable(t *testing.T) {

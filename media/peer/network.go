@@ -13,10 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultExclude are the interfaces left out when Config.ExcludeInterfaces is nil: bridges and ends of containers and
-// virtual machines. Nobody outside reaches an address there, and each costs every call some checks.
-var DefaultExclude = []string{"docker*", "veth*", "br-*", "virbr*", "cni*", "flannel*", "cali*", "lxc*", "lxdbr*", "vnet*", "podman*"}
-
 // maxAddresses bounds the host candidates of a connection: IPv6 privacy addresses can pile up.
 const maxAddresses = 16
 
@@ -45,6 +41,12 @@ func (i interfaces) allowed(name string) bool {
 		return slices.ContainsFunc(i.allow, match)
 	}
 	return !slices.ContainsFunc(i.exclude, match)
+}
+
+// worthTrying refuses remote candidates that make us send to many, or to programs on this machine. A network's own broadcast
+// address looks like any other; the socket may not send there.
+func (i interfaces) worthTrying(ip net.IP) bool {
+	return !ip.IsUnspecified() && !ip.IsMulticast() && (i.loopback || !ip.IsLoopback())
 }
 
 // usableLinks gives the names of the allowed interfaces that are up and have a carrier, by index.

@@ -1,21 +1,29 @@
 package peer
 
 import (
+	"errors"
 	"net"
-	"strings"
+	"net/netip"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestAllowedInterfaces(t *testing.T) {
-	byDefault := interfaces{exclude: DefaultExclude}
-	only := interfaces{allow: []string{"wlan*", "docker1"}, exclude: DefaultExclude}
+	containers := []string{"docker*", "veth*", "br-*", "virbr*", "cni*"}
+	without := interfaces{exclude: containers}
+	only := interfaces{allow: []string{"wlan*", "docker1"}, exclude: containers}
 	for name, want := range map[string][2]bool{
 		"eth0": {true, false}, "wlan0": {true, true}, "docker0": {false, false}, "docker1": {false, true}, "veth12ab": {false, false},
 		"br-0123456789ab": {false, false}, "br0": {true, false}, "virbr0": {false, false}, "cni0": {false, false}, "wg0": {true, false},
 	} {
-		if got := [2]bool{byDefault.allowed(name), only.allowed(name)}; got != want {
-			t.Errorf("%s: by default %v, by the list %v; want %v", name, got[0], got[1], want)
+		if got := [2]bool{without.allowed(name), only.allowed(name)}; got != want {
+			t.Errorf("%s: without the excluded %v, by the list %v; want %v", name, got[0], got[1], want)
 		}
+	}
+	// Who excludes none gets them all.
+	if f := newFactory(t, Config{}); !f.interfaces.allowed("br-lan") {
+		t.Error("an interface is excluded that nobody named")
 	}
 	config := testConfig(t)
 	config.Interfaces = []string{"eth["}
@@ -40,24 +48,28 @@ func TestPortIsGiven(t *testing.T) {
 	}
 }
 
-func TestTCP(t *testing.T) {
-	noLeak(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// TestRemoteAddresses: a candidate cannot make us send to many, nor to a machine's own programs unless calls go there.
+func TestRemoteAddresses(t *testing.T) {
+	for text, want := range map[string][2]bool{
+		"192.0.2.1": {true, true}, "2001:db8::1": {true, true}, "127.0.0.1": {false, true}, "::1": {false, true}, "127.9.9.9": {false, true},
+		"0.0.0.0": {}, "::": {}, "224.0.0.251": {}, "ff02::1": {},
+	} {
+		ip := net.ParseIP(text)
+		if got := [2]bool{interfaces{}.worthTrying(ip), interfaces{loopback: true}.worthTrying(ip)}; got != want {
+			t.Errorf("%s: %v, with loopback %v; want %v", text, got[0], got[1], want)
+		}
+	}
+	s, err := listen(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := testConfig(t)
-	config.TCPPort = l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
-	a := newEnd(t, newFactory(t, config), Options{})
-	must(a.Offer(t.Context()))
-	for line := receive(t, a.candidates, "a TCP candidate"); line != ""; line = receive(t, a.candidates, "a TCP candidate") {
-		if c, err := parseCandidate(line); err != nil || c.line == "" {
-			t.Errorf("%s: %v", line, err)
-		}
-		if strings.Contains(line, "tcptype passive") && strings.Contains(line, "127.0.0.1") {
-			return
+	defer s.Close()
+	for _, to := range []string{"255.255.255.255:9", "127.255.255.255:9", "[::ffff:127.255.255.255]:9"} {
+		if _, err := s.WriteToAddrPort([]byte("x"), netip.MustParseAddrPort(to)); !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.ENETUNREACH) {
+			t.Errorf("sending to %s: %v", to, err)
 		}
 	}
-	t.Error("no TCP candidate")
+	if _, err := s.WriteToAddrPort([]byte("x"), netip.MustParseAddrPort("127.0.0.1:9")); err != nil {
+		t.Errorf("sending to one: %v", err)
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -26,6 +25,13 @@ type Options struct {
 	Callbacks
 }
 
+func (o *Options) policy() webrtc.ICETransportPolicy {
+	if o.RelayOnly {
+		return webrtc.ICETransportPolicyRelay
+	}
+	return webrtc.ICETransportPolicyAll
+}
+
 // Callbacks of a Peer. Each may be nil. They come in order, from one goroutine of the Peer's. None begins after Close has
 // returned; one that is under way then is not waited for, so that it may itself call Close, or wait for who does.
 type Callbacks struct {
@@ -33,11 +39,6 @@ type Callbacks struct {
 	Candidate func(line string)
 	State     func(State)
 	Track     func(*RemoteTrack)
-	// KeyframeRequest tells that the far end needs a key frame: at its wish, and when the connection comes about. The
-	// Source is asked as well.
-	KeyframeRequest func()
-	// VideoCodec tells in which codec our video is sent, once that is known.
-	VideoCodec func(Codec)
 }
 
 // Peer is the connection to one remote terminal of a call. Its methods may be called from any goroutine.
@@ -48,6 +49,7 @@ type Peer struct {
 	log     *slog.Logger
 	pc      *webrtc.PeerConnection
 	events  *events
+	streams streams
 
 	negotiation sync.Mutex // held through a step of offer and answer
 	candidates  remoteCandidates
@@ -61,8 +63,6 @@ type Peer struct {
 	wg       sync.WaitGroup
 	done     chan struct{} // closed when Close has done its work
 
-	keyframeWaits atomic.Bool // a KeyframeRequest is queued
-	lostRemotely  atomic.Uint64
 }
 
 // NewPeer makes a Peer. It waits for the certificate, so the first may take seconds on a weak board (Factory.Ready).
@@ -85,15 +85,12 @@ func (f *Factory) newPeer(ctx context.Context, options Options, viewer bool) (*P
 		factory: f, options: options, viewer: viewer, log: f.log, events: newEvents(), state: StateNew, done: make(chan struct{}),
 		outgoing: map[Kind]*outgoing{}, remote: map[Kind]*RemoteTrack{},
 	}
+	p.streams.tooMany = p.hangUp
 	if err := f.add(p); err != nil {
 		return nil, err
 	}
-	policy := webrtc.ICETransportPolicyAll
-	if options.RelayOnly {
-		policy = webrtc.ICETransportPolicyRelay
-	}
-	p.pc, err = f.api.NewPeerConnection(webrtc.Configuration{
-		ICEServers: pionServers(options.ICEServers), ICETransportPolicy: policy, Certificates: []webrtc.Certificate{cert},
+	p.pc, err = f.api(p).NewPeerConnection(webrtc.Configuration{
+		ICEServers: pionServers(options.ICEServers), ICETransportPolicy: options.policy(), Certificates: []webrtc.Certificate{cert},
 		BundlePolicy: webrtc.BundlePolicyMaxBundle, RTCPMuxPolicy: webrtc.RTCPMuxPolicyRequire,
 		// Encrypted RTP header extensions: few know them, and ours tell nothing.
 		RTPHeaderEncryptionPolicy: webrtc.RTPHeaderEncryptionPolicyDisable,
@@ -148,27 +145,15 @@ func (p *Peer) noteState() {
 	}
 	p.state = state
 	if state == StateConnected {
-		for kind, o := range p.outgoing {
+		for _, o := range p.outgoing {
 			p.events.add(func() {
 				o.begin()
-				if kind == Video {
-					p.keyframe(o)
-				}
+				o.askKeyframe()
 			})
 		}
 	}
 	if call := p.options.State; call != nil {
 		p.events.add(func() { call(state) })
-	}
-}
-
-// keyframe passes on the far end's wish for a key frame.
-func (p *Peer) keyframe(o *outgoing) {
-	if f := o.current(); f != nil {
-		f.askKeyframe()
-	}
-	if p.options.KeyframeRequest != nil {
-		p.options.KeyframeRequest()
 	}
 }
 
@@ -198,6 +183,18 @@ func (p *Peer) RestartOffer(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return p.offer(true)
+}
+
+// SetServers replaces the STUN and TURN servers from the next RestartOffer on, or the next Answer to one: the credentials that
+// the connection began with may have run out. Errors: ErrClosed, or what is wrong with a server.
+func (p *Peer) SetServers(servers []ICEServer) error {
+	p.negotiation.Lock()
+	defer p.negotiation.Unlock()
+	err := p.pc.SetConfiguration(webrtc.Configuration{ICEServers: pionServers(servers), ICETransportPolicy: p.options.policy()})
+	if err != nil {
+		return p.failed("changing the servers", err)
+	}
+	return nil
 }
 
 func (p *Peer) offer(restart bool) (string, error) {
@@ -357,11 +354,6 @@ func (p *Peer) transceiver(kind Kind) error {
 	}
 	o := newOutgoing(source, "herald")
 	o.run = p.goes
-	o.bound = func(c Codec) {
-		if call := p.options.VideoCodec; call != nil && kind == Video {
-			p.events.add(func() { call(c) })
-		}
-	}
 	t, err := p.pc.AddTransceiverFromTrack(o, webrtc.RTPTransceiverInit{Direction: direction})
 	if err != nil {
 		return err
@@ -381,20 +373,9 @@ func (p *Peer) readReports(sender *webrtc.RTPSender, o *outgoing) {
 			return
 		}
 		for _, packet := range packets {
-			switch packet := packet.(type) {
+			switch packet.(type) {
 			case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-				if o.source.kind() == Video && p.keyframeWaits.CompareAndSwap(false, true) {
-					p.events.add(func() {
-						p.keyframeWaits.Store(false)
-						p.keyframe(o)
-					})
-				}
-			case *rtcp.ReceiverReport:
-				for _, r := range packet.Reports {
-					if o.source.kind() == Video {
-						p.lostRemotely.Store(uint64(r.TotalLost))
-					}
-				}
+				o.askKeyframe()
 			}
 		}
 	}
@@ -457,6 +438,17 @@ func (p *Peer) failed(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
+// hangUp ends a connection whose far end sends more than any call has.
+func (p *Peer) hangUp() {
+	p.events.add(func() {
+		p.log.Warn("a connection is ended: the far end sends too many streams", "most", maxStreams)
+		if call := p.options.State; call != nil {
+			call(StateClosed)
+		}
+		p.Close()
+	})
+}
+
 // Close ends the connection and tells the far end so. It returns when the goroutines of the Peer are gone, within a second,
 // except for a callback that is under way. It may be called at any time, from a callback too, and more than once.
 func (p *Peer) Close() {
@@ -479,6 +471,13 @@ func (p *Peer) Close() {
 			p.log.Debug("closing a connection", "err", err)
 		}
 		p.wg.Wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for kind, o := range p.outgoing {
+			if n := o.dropped.Load(); n > 0 {
+				p.log.Debug("a link was too slow for what it was sent", "kind", kind, "packets_dropped", n)
+			}
+		}
 	}()
 	select {
 	case <-gone:

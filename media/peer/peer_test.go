@@ -34,10 +34,6 @@ func TestMediaFlowsBothWays(t *testing.T) {
 				t.Errorf("a packet of sound came as %x", p.Payload)
 			}
 		}
-		if got := receive(t, e.codecs, "VideoCodec"); got != H264 {
-			t.Errorf("VideoCodec(%s), want H264", got)
-		}
-		receive(t, e.keyframes, "KeyframeRequest on connecting")
 	}
 
 	// Once a keepalive was answered there is a round trip.
@@ -46,11 +42,8 @@ func TestMediaFlowsBothWays(t *testing.T) {
 		awaitPackets(t, a.remoteTrack(Audio), 1)
 	}
 	s := a.Stats()
-	if s.State != StateConnected || s.Path == nil || s.Path.LocalType != "host" || s.RoundTrip <= 0 {
+	if s.Path == nil || s.Path.LocalType != "host" || s.RoundTrip <= 0 {
 		t.Errorf("stats: %+v, path %+v", s, s.Path)
-	}
-	if v := s.Sent[Video]; v.Codec != H264 || v.Frames == 0 || v.Packets <= v.Frames || v.Bytes == 0 {
-		t.Errorf("sent video: %+v", v)
 	}
 	if v := s.Received[Audio]; v.Codec != Opus || v.Packets == 0 || v.Lost > v.Packets/2 {
 		t.Errorf("received sound: %+v", v)
@@ -62,10 +55,47 @@ func TestMediaFlowsBothWays(t *testing.T) {
 	}
 }
 
+// sends gives the codec that goes out.
+func (p *Peer) sends(kind Kind) Codec {
+	p.mu.Lock()
+	o := p.outgoing[kind]
+	p.mu.Unlock()
+	if f := o.current(); f != nil {
+		return f.codec
+	}
+	return ""
+}
+
 func (p *Peer) remoteTrack(kind Kind) *RemoteTrack {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.remote[kind]
+}
+
+// TestStatsAtAnyTime asks all the while that a connection comes about: the race detector watches.
+func TestStatsAtAnyTime(t *testing.T) {
+	noLeak(t)
+	cam := newCamera(t)
+	a := newEnd(t, newFactory(t, testConfig(t)), cam.options())
+	b := newEnd(t, newFactory(t, testConfig(t)), cam.options())
+	asked, stop := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(asked)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				a.Stats()
+			}
+		}
+	}()
+	connect(t, a, b)
+	close(stop)
+	<-asked
+	if a.Stats().Path == nil {
+		t.Error("no path")
+	}
 }
 
 func TestCandidatesInAnyOrder(t *testing.T) {
@@ -133,8 +163,7 @@ func TestKeyframeRequests(t *testing.T) {
 	a := newEnd(t, newFactory(t, testConfig(t)), cam.options())
 	b := newEnd(t, newFactory(t, testConfig(t)), Options{})
 	connect(t, a, b)
-	receive(t, a.keyframes, "KeyframeRequest on connecting")
-	receive(t, cam.wanted, "the camera's hook on connecting")
+	receive(t, cam.wanted, "the wish for a key frame on connecting")
 	if n := receive(t, cam.watched, "the first follower"); n != 1 {
 		t.Errorf("%d followers", n)
 	}
@@ -145,15 +174,14 @@ func TestKeyframeRequests(t *testing.T) {
 	for range 50 {
 		track.RequestKeyframe()
 	}
-	receive(t, a.keyframes, "KeyframeRequest by PLI")
-	receive(t, a.keyframes, "KeyframeRequest by the PLI held back")
+	receive(t, cam.wanted, "the wish by PLI")
+	receive(t, cam.wanted, "the wish by the PLI held back")
 	if took := time.Since(begun); took < keyframeInterval-50*time.Millisecond {
 		t.Errorf("two PLIs within %v", took)
 	}
-	receive(t, cam.wanted, "the camera's hook")
 	select {
-	case <-a.keyframes:
-		t.Error("a third KeyframeRequest")
+	case <-cam.wanted:
+		t.Error("a third wish")
 	case <-time.After(keyframeInterval):
 	}
 
@@ -161,7 +189,7 @@ func TestKeyframeRequests(t *testing.T) {
 	if err := b.pc.WriteRTCP([]rtcp.Packet{fir}); err != nil {
 		t.Fatal(err)
 	}
-	receive(t, a.keyframes, "KeyframeRequest by FIR")
+	receive(t, cam.wanted, "the wish by FIR")
 
 	a.Close()
 	if n := receive(t, cam.watched, "the last follower to go"); n != 0 {
@@ -219,14 +247,11 @@ func TestVP8WhenTheFarEndLacksH264(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range []*end{a, b} {
-		if c := receive(t, e.codecs, "VideoCodec"); c != VP8 {
-			t.Errorf("VideoCodec(%s), want VP8", c)
-		}
 		if c := e.awaitTracks(2)[Video].Codec(); c != VP8 {
 			t.Errorf("%s came, want VP8", c)
 		}
-		if c := e.Stats().Sent[Video].Codec; c != VP8 {
-			t.Errorf("stats say %s, want VP8", c)
+		if c := e.sends(Video); c != VP8 {
+			t.Errorf("%s is sent, want VP8", c)
 		}
 	}
 }
@@ -258,6 +283,12 @@ func TestNoCodec(t *testing.T) {
 	mode0 := strings.ReplaceAll(without(offer, VP8), "packetization-mode=1", "packetization-mode=0")
 	if _, err := newEnd(t, g, cam.options()).Answer(t.Context(), mode0); !errors.Is(err, ErrNoCodec) {
 		t.Errorf("H264 in packetization mode 0: %v", err)
+	}
+	for old, odd := range map[string]string{"opus/48000/2": "opus/8000/2", "VP8/90000": "VP8/8000"} {
+		_, err := newEnd(t, g, cam.options()).Answer(t.Context(), strings.ReplaceAll(without(offer, H264), old, odd))
+		if !errors.As(err, &no) || len(no.Offered) != 1 || no.Offered[0] != odd {
+			t.Errorf("%s: %v", odd, err)
+		}
 	}
 	answer := must(newEnd(t, g, cam.options()).Answer(t.Context(), offer))
 	foreign = strings.NewReplacer("opus/48000", "G722/8000").Replace(answer)

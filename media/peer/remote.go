@@ -30,8 +30,8 @@ type RemoteTrack struct {
 	later *time.Timer // a key frame asked for within the interval is asked of the remote at its end
 	ended bool
 
-	packets, bytes atomic.Uint64
-	expected       atomic.Uint64 // as the sequence numbers tell
+	packets  atomic.Uint64
+	expected atomic.Uint64 // as the sequence numbers tell
 }
 
 func newRemoteTrack(track *webrtc.TrackRemote, ask func([]rtcp.Packet) error) *RemoteTrack {
@@ -102,7 +102,7 @@ func (r *RemoteTrack) read() {
 			continue // the remote changed its codec in mid-stream; what follows this track expects the first
 		}
 		// Padding alone probes the path and is no media.
-		if n := len(p.Payload); n == 0 {
+		if len(p.Payload) == 0 {
 			continue
 		}
 		if r.packets.Load() == 0 {
@@ -113,7 +113,6 @@ func (r *RemoteTrack) read() {
 		}
 		r.expected.Store(highest - first + 1)
 		r.packets.Add(1)
-		r.bytes.Add(uint64(len(p.Payload)))
 		r.publish(p)
 	}
 }

@@ -45,23 +45,18 @@ type end struct {
 	t          testing.TB
 	states     chan State
 	tracks     chan *RemoteTrack
-	keyframes  chan struct{}
-	codecs     chan Codec
 	candidates chan string // lines for the far end, in order
 }
 
 func newEnd(t testing.TB, f *Factory, options Options) *end {
 	t.Helper()
 	e := &end{
-		t: t, states: make(chan State, 64), tracks: make(chan *RemoteTrack, 8), keyframes: make(chan struct{}, 64),
-		codecs: make(chan Codec, 8), candidates: make(chan string, 128),
+		t: t, states: make(chan State, 64), tracks: make(chan *RemoteTrack, 8), candidates: make(chan string, 128),
 	}
 	options.Callbacks = Callbacks{
-		Candidate:       func(line string) { e.candidates <- line },
-		State:           func(s State) { e.states <- s },
-		Track:           func(r *RemoteTrack) { e.tracks <- r },
-		KeyframeRequest: func() { e.keyframes <- struct{}{} },
-		VideoCodec:      func(c Codec) { e.codecs <- c },
+		Candidate: func(line string) { e.candidates <- line },
+		State:     func(s State) { e.states <- s },
+		Track:     func(r *RemoteTrack) { e.tracks <- r },
 	}
 	p, err := f.NewPeer(options)
 	if err != nil {

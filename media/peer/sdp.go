@@ -2,6 +2,7 @@ package peer
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pion/sdp/v3"
@@ -162,7 +163,7 @@ func readSection(m *sdp.MediaDescription, whole *sdp.SessionDescription) (sectio
 		if a.Key != "rtpmap" || !ok || !slices.Contains(m.MediaName.Formats, payload) {
 			continue
 		}
-		encoding, _, _ := strings.Cut(name, "/")
+		encoding, rate, _ := strings.Cut(name, "/")
 		switch strings.ToLower(encoding) {
 		case "rtx", "red", "ulpfec", "flexfec-03", "cn", "telephone-event":
 			continue // not codecs, but what goes with them
@@ -171,6 +172,9 @@ func readSection(m *sdp.MediaDescription, whole *sdp.SessionDescription) (sectio
 			s.named = append(s.named, name)
 		}
 		codec := codecOf(string(s.kind) + "/" + encoding)
+		if rate, _, _ = strings.Cut(rate, "/"); codec != "" && rate != strconv.Itoa(int(codec.clockRate())) {
+			continue // one of that name, and another one (RFC 8866 §6.6)
+		}
 		if codec == H264 && !strings.Contains(strings.ReplaceAll(fmtp[payload], " ", ""), "packetization-mode=1") {
 			continue // a frame of ours does not fit into single packets
 		}

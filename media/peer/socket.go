@@ -1,16 +1,19 @@
 package peer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/transport/v5"
 	"github.com/pion/transport/v5/stdnet"
+	"golang.org/x/sys/unix"
 )
 
 // socketBuffer is asked of the kernel in both directions, in bytes: a key frame comes as one burst. The kernel may give less.
@@ -26,13 +29,23 @@ type socket struct {
 
 // listen opens the socket on all addresses, of IPv6 too where the kernel has it. Port 0 takes any free one.
 func listen(port int) (*socket, error) {
-	conn, err := net.ListenUDP("udp", &net.UDPAddr{Port: port})
+	config := net.ListenConfig{Control: mayNotBroadcast}
+	conn, err := config.ListenPacket(context.Background(), "udp", fmt.Sprint(":", port))
 	if err != nil {
 		return nil, fmt.Errorf("opening UDP port %d for calls: %w", port, err)
 	}
-	_ = conn.SetReadBuffer(socketBuffer)
-	_ = conn.SetWriteBuffer(socketBuffer)
-	return &socket{UDPConn: conn, closed: make(chan struct{})}, nil
+	udp := conn.(*net.UDPConn)
+	_ = udp.SetReadBuffer(socketBuffer)
+	_ = udp.SetWriteBuffer(socketBuffer)
+	return &socket{UDPConn: udp, closed: make(chan struct{})}, nil
+}
+
+// mayNotBroadcast takes back what Go lets every UDP socket do: a remote candidate could name an address that means all of a
+// network.
+func mayNotBroadcast(_, _ string, c syscall.RawConn) error {
+	var set error
+	err := c.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BROADCAST, 0) })
+	return errors.Join(err, set)
 }
 
 func (s *socket) port() int { return s.LocalAddr().(*net.UDPAddr).Port }

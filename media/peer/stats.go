@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"maps"
 	"net"
 	"strconv"
 	"time"
@@ -15,60 +14,37 @@ type Path struct {
 	Local, Remote         string // address and port
 }
 
-// Sent counts what went out in one kind of media.
-type Sent struct {
-	Codec   Codec // "" while it is not chosen
-	Packets uint64
-	Bytes   uint64 // of payload
-	Frames  uint64 // of video; packets of sound
-	Dropped uint64 // packets that the link was too slow for
-}
-
 // Received counts what came in in one kind of media.
 type Received struct {
 	Codec   Codec
 	Packets uint64
-	Bytes   uint64 // of payload
 	Lost    uint64 // packets missing by their numbers, after retransmission
 }
 
 // Stats tells how a connection does.
 type Stats struct {
-	State     State
 	RoundTrip time.Duration // as ICE last measured it; 0 before
 	Path      *Path         // nil without one
-	Sent      map[Kind]Sent
 	Received  map[Kind]Received
-	// LostRemotely are packets of our video that the far end misses, as it last reported.
-	LostRemotely uint64
 }
 
 // Stats of the connection now.
 func (p *Peer) Stats() Stats {
-	s := Stats{Sent: map[Kind]Sent{}, Received: map[Kind]Received{}, LostRemotely: p.lostRemotely.Load()}
+	s := Stats{Received: map[Kind]Received{}}
 	p.mu.Lock()
-	s.State = p.state
-	closing, outgoing, remote := p.closing, maps.Clone(p.outgoing), maps.Clone(p.remote)
-	p.mu.Unlock() // before the locks of senders, which take ours when they begin
-	for kind, o := range outgoing {
-		sent := Sent{Packets: o.packets.Load(), Bytes: o.bytes.Load(), Frames: o.frames.Load(), Dropped: o.dropped.Load()}
-		if f := o.current(); f != nil {
-			sent.Codec = f.codec
-		}
-		s.Sent[kind] = sent
-	}
-	for kind, r := range remote {
-		got := Received{Codec: r.codec, Packets: r.packets.Load(), Bytes: r.bytes.Load()}
+	connected := p.state == StateConnected || p.state == StateDisconnected
+	for kind, r := range p.remote {
+		got := Received{Codec: r.codec, Packets: r.packets.Load()}
 		// Packets that came twice count twice, so this may fall short.
 		if expected := r.expected.Load(); expected > got.Packets {
 			got.Lost = expected - got.Packets
 		}
 		s.Received[kind] = got
 	}
-	if closing {
+	p.mu.Unlock()
+	if !connected { // there is no path, and pion still writes what we would read
 		return s
 	}
-
 	transport := p.pc.SCTP().Transport().ICETransport()
 	if pair, err := transport.GetSelectedCandidatePair(); err == nil && pair != nil {
 		s.Path = &Path{

@@ -40,19 +40,19 @@ func newLocalTrack(codec Codec, payloader rtp.Payloader, hooks Hooks) *localTrac
 	}
 }
 
-// WriteSample sends a sample that lasts for s.Duration to all who send this track. It does not wait for any of them: a
-// sender that does not keep up loses packets. The data may be reused afterwards.
+// WriteSample sends a sample, which is s.Duration later than the one before, to all who send this track. It does not wait
+// for any of them: a sender that does not keep up loses packets. The data may be reused afterwards.
 func (t *localTrack) WriteSample(s media.Sample) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	ticks := s.Duration.Seconds()*float64(t.feed.codec.clockRate()) + t.remainder
-	whole := uint32(ticks)
+	whole := uint64(ticks)
 	t.remainder = ticks - float64(whole)
+	t.packetizer.SkipSamples(uint32(whole)) // pion counts after a sample, but a camera does not know when its next picture comes
 	if len(t.feed.list()) == 0 {
-		t.packetizer.SkipSamples(whole)
 		return
 	}
-	for _, p := range t.packetizer.Packetize(s.Data, whole) {
+	for _, p := range t.packetizer.Packetize(s.Data, 0) {
 		t.feed.publish(p)
 	}
 }

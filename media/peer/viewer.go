@@ -88,9 +88,6 @@ func (v *Viewer) stop() {
 // Done is closed when the viewer has ended: by Close, because it left, or because nothing was heard of it for 10 s.
 func (v *Viewer) Done() <-chan struct{} { return v.done }
 
-// Stats of the viewer's connection.
-func (v *Viewer) Stats() Stats { return v.peer.Stats() }
-
 // Close ends the viewer's session. It returns as Peer.Close does.
 func (v *Viewer) Close() {
 	v.stop()

@@ -2,10 +2,13 @@ package peer
 
 import (
 	"errors"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
@@ -20,7 +23,10 @@ type browser struct {
 	ssrc    chan uint32 // of video
 }
 
-func newBrowser(t testing.TB, codecs ...Codec) *browser {
+func newBrowser(t testing.TB, codecs ...Codec) *browser { return newBrowserOver(t, nil, codecs...) }
+
+// newBrowserOver makes a browser that sends and receives over mux, if that is not nil.
+func newBrowserOver(t testing.TB, mux ice.UDPMux, codecs ...Codec) *browser {
 	t.Helper()
 	m := &webrtc.MediaEngine{}
 	for _, c := range codecTable() {
@@ -37,6 +43,9 @@ func newBrowser(t testing.TB, codecs ...Codec) *browser {
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetInterfaceFilter(func(name string) bool { return name == "lo" })
 	s.LoggerFactory = pionLog{testConfig(t).Log}
+	if mux != nil {
+		s.SetICEUDPMux(mux)
+	}
 	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		t.Fatal(err)
@@ -119,10 +128,10 @@ func TestViewersOfLocalMedia(t *testing.T) {
 	w := second.watch(f, Sources{Audio: cam.audio, Video: cam.video})
 	first.awaitVideo(20)
 	second.awaitVideo(20)
-	if c := v.Stats().Sent[Video].Codec; c != H264 {
+	if c := v.peer.sends(Video); c != H264 {
 		t.Errorf("the first viewer gets %s", c)
 	}
-	if c := w.Stats().Sent[Video].Codec; c != VP8 {
+	if c := w.peer.sends(Video); c != VP8 {
 		t.Errorf("the second viewer gets %s", c)
 	}
 	receive(t, first.packets[webrtc.RTPCodecTypeAudio], "sound at the first viewer")
@@ -158,7 +167,7 @@ func TestViewersOfRemoteMedia(t *testing.T) {
 	f := newFactory(t, testConfig(t))
 	b := newEnd(t, f, Options{})
 	connect(t, a, b)
-	receive(t, a.keyframes, "KeyframeRequest on connecting")
+	receive(t, cam.wanted, "the wish for a key frame on connecting")
 	tracks := b.awaitTracks(2)
 
 	for _, name := range []string{"first", "second"} {
@@ -166,7 +175,7 @@ func TestViewersOfRemoteMedia(t *testing.T) {
 		viewer.watch(f, Sources{Audio: tracks[Audio], Video: tracks[Video]})
 		viewer.awaitVideo(30)
 		receive(t, viewer.packets[webrtc.RTPCodecTypeAudio], "sound at the "+name+" viewer")
-		receive(t, a.keyframes, "KeyframeRequest for the "+name+" viewer")
+		receive(t, cam.wanted, "the wish for the "+name+" viewer")
 		if p := receive(t, viewer.packets[webrtc.RTPCodecTypeVideo], "a packet"); p.PayloadType != payloadH264+5 {
 			t.Errorf("payload type %d, want the viewer's own", p.PayloadType)
 		}
@@ -180,10 +189,31 @@ func TestViewersOfRemoteMedia(t *testing.T) {
 	}
 }
 
-func TestViewerThatNeverComes(t *testing.T) {
+// cable is a browser's way to the network.
+type cable struct {
+	net.PacketConn
+	cut atomic.Bool
+}
+
+func (c *cable) WriteTo(b []byte, to net.Addr) (int, error) {
+	if c.cut.Load() {
+		return len(b), nil
+	}
+	return c.PacketConn.WriteTo(b, to)
+}
+
+// TestViewersThatVanish: who never comes is given up, and so is who was there and says nothing any more, not even goodbye.
+func TestViewersThatVanish(t *testing.T) {
 	noLeak(t)
 	cam := newCamera(t)
 	f := newFactory(t, testConfig(t))
+	line := &cable{PacketConn: must(net.ListenPacket("udp4", "127.0.0.1:0"))}
+	mux := webrtc.NewICEUDPMux(nil, line)
+	defer mux.Close()
+	there := newBrowserOver(t, mux, H264, Opus)
+	vanishing := there.watch(f, Sources{Video: cam.video})
+	there.awaitVideo(5)
+	line.cut.Store(true)
 	b := newBrowser(t, H264, Opus)
 	offer := b.offer()
 	_, v, err := f.View(t.Context(), offer, Sources{Video: cam.video})
@@ -195,6 +225,12 @@ func TestViewerThatNeverComes(t *testing.T) {
 	if took := time.Since(begun); took < viewerConnects/2 {
 		t.Errorf("given up after %v", took)
 	}
+	receive(t, vanishing.Done(), "the viewer that vanished to be given up")
+	for _, kind := range []*VideoTrack{cam.video.H264, cam.video.VP8} {
+		if n := len(kind.feed.list()); n != 0 {
+			t.Errorf("%d still follow the %s picture", n, kind.Codec())
+		}
+	}
 
 	if _, _, err := f.View(t.Context(), strings.ReplaceAll(offer, "recvonly", "sendrecv"), Sources{Video: cam.video}); !errors.Is(err, ErrBadSDP) {
 		t.Errorf("a viewer that would send: %v", err)
@@ -204,23 +240,5 @@ func TestViewerThatNeverComes(t *testing.T) {
 	}
 	if _, _, err := f.View(t.Context(), testdata(t, "chromium-whep-offer.sdp"), Sources{Video: cam.video, Audio: cam.audio}); err != nil {
 		t.Errorf("Chromium's offer: %v", err)
-	}
-}
-
-func TestRenumber(t *testing.T) {
-	var r renumber
-	for i, step := range []struct{ ssrc, seq, timestamp, wantSeq, wantTimestamp uint32 }{
-		{1, 65534, 1000, 65534, 1000},
-		{1, 65535, 4000, 65535, 4000},
-		{1, 1, 7000, 1, 7000},           // 0 is late
-		{1, 0, 7000, 0, 7000},           // and comes
-		{2, 500, 90000, 2, 10000},       // another source goes on from the highest
-		{2, 501, 93000, 3, 13000},       //
-		{3, 65535, 1<<32 - 1, 4, 16000}, //
-	} {
-		h := rtp.Header{SSRC: step.ssrc, SequenceNumber: uint16(step.seq), Timestamp: step.timestamp}
-		if seq, ts := r.next(&h); uint32(seq) != step.wantSeq || ts != step.wantTimestamp {
-			t.Errorf("step %d: %d at %d, want %d at %d", i, seq, ts, step.wantSeq, step.wantTimestamp)
-		}
 	}
 }

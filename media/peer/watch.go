@@ -19,6 +19,9 @@ const settle = 300 * time.Millisecond
 // settleAtMost bounds that wait where the network is never quiet.
 const settleAtMost = 3 * time.Second
 
+// lookAgain is how soon the network is looked at again where the kernel could not tell: no file was free for the question, say.
+const lookAgain = time.Second
+
 // netState is what a change of the network is judged by.
 type netState struct {
 	addresses []netip.Addr
@@ -38,7 +41,8 @@ func (s netState) equal(o netState) bool {
 }
 
 // Watch calls changed each time the addresses or default routes of the allowed interfaces have become others, once they have
-// been quiet for 300 ms: the time for RestartOffer. It returns when ctx ends, with nil, or when the kernel cannot be asked.
+// been quiet for 300 ms: the time for RestartOffer. It returns when ctx ends, with nil, or when it cannot begin or hears no more
+// from the kernel.
 func (f *Factory) Watch(ctx context.Context, changed func()) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -58,9 +62,11 @@ func (f *Factory) Watch(ctx context.Context, changed func()) error {
 	defer context.AfterFunc(ctx, func() { _ = socket.SetReadDeadline(time.Unix(1, 0)) })()
 
 	buf := make([]byte, 1<<16)
+	var again time.Time // the state could not be read; zero: it could
 	for {
 		// What the messages say is not looked at, only that there are some; then the state is read anew.
-		if err := await(ctx, socket, buf, time.Time{}); err != nil {
+		err := await(ctx, socket, buf, again)
+		if err != nil && (ctx.Err() != nil || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return ended(ctx, err)
 		}
 		for limit := time.Now().Add(settleAtMost); time.Now().Before(limit); {
@@ -74,8 +80,13 @@ func (f *Factory) Watch(ctx context.Context, changed func()) error {
 		}
 		now, err := f.netState()
 		if err != nil {
-			return err
+			if again.IsZero() {
+				f.log.Warn("the network may have changed, and cannot be looked at; tried again until it can", "err", err)
+			}
+			again = time.Now().Add(lookAgain)
+			continue
 		}
+		again = time.Time{}
 		if !now.equal(last) {
 			last = now
 			f.log.Info("the network has changed", "addresses", len(now.addresses), "default_routes", len(now.routes))

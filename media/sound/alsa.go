@@ -50,10 +50,9 @@ func (c *Cards) Close() {
 
 // Info is a device that was found.
 type Info struct {
-	ID       string // of ALSA, such as "plughw:1,0"
+	ID       string // of ALSA: ":1,0" is device 0 of card 1 by whatever plugin suits
 	Name     string
 	Playback bool
-	Default  bool
 	Formats  []string
 }
 
@@ -75,7 +74,7 @@ func (c *Cards) List() ([]Info, error) {
 			return nil, fmt.Errorf("list the sound devices: %w", err)
 		}
 		for _, d := range found[:min(len(found), maxDevices)] {
-			i := Info{ID: idText(d.ID), Name: d.Name(), Playback: kind == malgo.Playback, Default: d.IsDefault != 0}
+			i := Info{ID: idText(d.ID), Name: d.Name(), Playback: kind == malgo.Playback}
 			if i.ID == "null" {
 				continue // ALSA's, which is no device
 			}
@@ -136,10 +135,32 @@ func between(low, high uint32, unit string) string {
 	return fmt.Sprintf(" %d–%d %s", low, high, unit)
 }
 
+// systemDefault is the device that ALSA's own configuration chooses.
+const systemDefault = "default"
+
+// means tells whether a device is the one that a configuration calls want: by its id,
+// or by how its name begins.
+func means(want, id, name string) bool {
+	return want != "" && (id == want || strings.HasPrefix(strings.ToLower(name), strings.ToLower(want)))
+}
+
+// IDOf is the id of the device among those found that a configuration means by want,
+// which may also name a plugin for it, as plughw:1,0 does. One that was not found goes
+// by its own name.
+func IDOf(found []Info, playback bool, want string) string {
+	for _, i := range found {
+		card := strings.HasPrefix(i.ID, ":") && (want == "hw"+i.ID || want == "plughw"+i.ID)
+		if i.Playback == playback && (card || means(want, i.ID, i.Name)) {
+			return i.ID
+		}
+	}
+	return want
+}
+
 // find gives the id of a device by its id or the start of its name; nil is the
 // default one. Called with mu held.
 func (c *Cards) find(ctx *malgo.AllocatedContext, kind malgo.DeviceType, want string) (*malgo.DeviceID, error) {
-	if want == "default" {
+	if want == systemDefault {
 		return nil, nil
 	}
 	found, err := ctx.Devices(kind)
@@ -147,7 +168,7 @@ func (c *Cards) find(ctx *malgo.AllocatedContext, kind malgo.DeviceType, want st
 		return nil, fmt.Errorf("list the sound devices: %w", err)
 	}
 	for i, d := range found {
-		if idText(d.ID) == want || strings.HasPrefix(strings.ToLower(d.Name()), strings.ToLower(want)) {
+		if means(want, idText(d.ID), d.Name()) {
 			return &found[i].ID, nil
 		}
 	}
@@ -255,8 +276,7 @@ func (s *stream) setClosing() {
 }
 
 // Close ends the device. Its callbacks are over when it returns.
-func (s *stream) Close() error {
+func (s *stream) Close() {
 	s.setClosing()
 	s.dev.Uninit()
-	return nil
 }

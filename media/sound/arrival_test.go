@@ -37,8 +37,8 @@ func TestLatenessDelays(t *testing.T) {
 
 func newSender(t testing.TB, ppm float64) *sender {
 	t.Helper()
-	all := tonePackets(t, 60)
-	return &sender{v: newVoice(nil, "them"), packets: all[10:], ppm: ppm, block: make([]int16, blockSamples)}
+	all := tone(t, 440, 60)
+	return &sender{v: newVoice(), packets: all[10:], ppm: ppm, block: make([]int16, blockSamples)}
 }
 
 // step passes 10 ms of the speaker's time and returns what is heard.
@@ -74,11 +74,11 @@ func TestDrift(t *testing.T) {
 			longest = max(longest, run)
 			most = max(most, s.v.buffered())
 		}
-		t.Logf("%+.0f ppm: %+v, most %d ms, target %d ms, longest silence %d ms", ppm, s.v.Stats(), most*1000/Rate, s.v.target*1000/Rate, longest*10)
+		t.Logf("%+.0f ppm: %+v, most %d ms, target %d ms, longest silence %d ms", ppm, s.v.stats, most*1000/Rate, s.v.target*1000/Rate, longest*10)
 		if longest*10 > 40 {
 			t.Errorf("%+.0f ppm: %d ms of silence, want no more than 40", ppm, longest*10)
 		}
-		if c := s.v.Stats().Concealed; c > 0 {
+		if c := s.v.stats.concealed; c > 0 {
 			t.Errorf("%+.0f ppm: %v were made up, want none: nothing was lost", ppm, c)
 		}
 		if most > minTarget+2*slack {
@@ -97,7 +97,7 @@ func TestPausesDoNotDelay(t *testing.T) {
 			s.step()
 		}
 	}
-	t.Logf("%+v, target %d ms", s.v.Stats(), s.v.target*1000/Rate)
+	t.Logf("%+v, target %d ms", s.v.stats, s.v.target*1000/Rate)
 	if s.v.target > 3*minTarget/2 {
 		t.Errorf("after 40 pauses %d ms are gathered, want %d at most", s.v.target*1000/Rate, 60)
 	}
@@ -130,9 +130,9 @@ func TestWrapReorderLoss(t *testing.T) {
 			quiet++
 		}
 	}
-	st := s.v.Stats()
+	st := s.v.stats
 	t.Logf("%+v, quiet %d ms", st, quiet*10)
-	if st.Lost < 3 || st.Lost > 8 || st.Late == 0 {
+	if st.lost < 3 || st.lost > 8 || st.late == 0 {
 		t.Errorf("%+v: want about 5 lost and the twins late", st)
 	}
 	if quiet > 2 {
@@ -144,7 +144,7 @@ func FuzzPush(f *testing.F) {
 	f.Add(uint16(65535), uint16(3), []byte{0xd8, 1, 2})
 	f.Add(uint16(0), uint16(40000), []byte{0xff, 0xff})
 	f.Fuzz(func(t *testing.T, a, b uint16, payload []byte) {
-		v := newVoice(nil, "fuzz")
+		v := newVoice()
 		block := make([]int16, blockSamples)
 		for i := range uint16(80) {
 			v.Push(a+i*b, uint32(a)*uint32(b), payload)

@@ -1,54 +1,10 @@
 package sound
 
 import (
-	"math"
 	"testing"
 
-	"github.com/pion/mediadevices/pkg/wave"
 	"github.com/pion/opus"
 )
-
-// tonePackets are n packets of a tone, from our encoder.
-func tonePackets(t testing.TB, n int) [][]byte {
-	t.Helper()
-	f := wave.NewInt16Interleaved(wave.ChunkInfo{Len: frameSamples, Channels: 1, SamplingRate: Rate})
-	at := 0
-	enc, err := newEncoder(func() (wave.Audio, error) {
-		for i := range f.Data {
-			f.Data[i] = int16(8000 * math.Sin(2*math.Pi*440*float64(at)/Rate))
-			at++
-		}
-		return f, nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = enc.Close() }()
-	var all [][]byte
-	for range n {
-		b, _, err := enc.Read()
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, b)
-	}
-	return all
-}
-
-// share is how much of pcm's energy is at freq, 0 to 1.
-func share(pcm []int16, freq float64) float64 {
-	var re, im, sum float64
-	for i, s := range pcm {
-		x := float64(s)
-		re += x * math.Cos(2*math.Pi*freq*float64(i)/Rate)
-		im += x * math.Sin(2*math.Pi*freq*float64(i)/Rate)
-		sum += x * x
-	}
-	if sum == 0 {
-		return 0
-	}
-	return 2 * (re*re + im*im) / (float64(len(pcm)) * sum)
-}
 
 func TestDecoderKeepsToneOverLoss(t *testing.T) {
 	d, err := newDecoder()
@@ -58,7 +14,7 @@ func TestDecoderKeepsToneOverLoss(t *testing.T) {
 	defer d.close()
 	var all []int16
 	pcm := make([]int16, maxPacket)
-	for i, p := range tonePackets(t, 100) {
+	for i, p := range tone(t, 440, 100) {
 		var n int
 		if i%20 == 19 {
 			n, err = d.conceal(pcm[:frameSamples])
@@ -73,7 +29,7 @@ func TestDecoderKeepsToneOverLoss(t *testing.T) {
 		}
 		all = append(all, pcm[:n]...)
 	}
-	if s := share(all[Rate/2:], 440); s < 0.9 {
+	if s := strength(all[Rate/2:], 440); s < 0.9 {
 		t.Errorf("%.2f of what was decoded is the tone, want 0.9", s)
 	}
 }
@@ -85,18 +41,18 @@ func TestPionDecodesOurEncoder(t *testing.T) {
 	}
 	var all []int16
 	pcm := make([]int16, maxPacket)
-	for i, p := range tonePackets(t, 100) {
+	for i, p := range tone(t, 440, 100) {
 		n, err := d.DecodeToInt16(p, pcm)
 		if err != nil {
 			t.Fatalf("packet %d, first byte %x: %v", i, p[0], err)
 		}
 		all = append(all, pcm[:n]...)
 	}
-	t.Logf("toc %x, tone %.3f", tonePackets(t, 50)[40][0], share(all[Rate/2:], 440))
+	t.Logf("toc %x, tone %.3f", tone(t, 440, 50)[40][0], strength(all[Rate/2:], 440))
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, p := range tonePackets(f, 3) {
+	for _, p := range tone(f, 440, 3) {
 		f.Add(p)
 	}
 	f.Add([]byte{0xff, 0xff})
@@ -114,7 +70,7 @@ func FuzzDecode(f *testing.F) {
 }
 
 func BenchmarkDecode20ms(b *testing.B) {
-	ps := tonePackets(b, 50)
+	ps := tone(b, 440, 50)
 	d, err := newDecoder()
 	if err != nil {
 		b.Fatal(err)
@@ -126,23 +82,8 @@ func BenchmarkDecode20ms(b *testing.B) {
 	}
 }
 
-func BenchmarkEncode20ms(b *testing.B) {
-	f := wave.NewInt16Interleaved(wave.ChunkInfo{Len: frameSamples, Channels: 1, SamplingRate: Rate})
-	for i := range f.Data {
-		f.Data[i] = int16(8000 * math.Sin(2*math.Pi*440*float64(i)/Rate))
-	}
-	enc, err := newEncoder(func() (wave.Audio, error) { return f, nil })
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = enc.Close() }()
-	for b.Loop() {
-		_, _, _ = enc.Read()
-	}
-}
-
 func BenchmarkPionDecode20ms(b *testing.B) {
-	ps := tonePackets(b, 50)
+	ps := tone(b, 440, 50)
 	d, _ := opus.NewDecoderWithOutput(Rate, 1)
 	pcm := make([]int16, maxPacket)
 	for i := 0; b.Loop(); i++ {

@@ -3,8 +3,9 @@ package sound
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,8 @@ import (
 	"github.com/pion/mediadevices/pkg/io/audio"
 	"github.com/pion/mediadevices/pkg/prop"
 	"github.com/pion/mediadevices/pkg/wave"
+
+	"github.com/herald-im/herald/media/owner"
 )
 
 // voiceBitrate is Opus's for speech, in bit/s.
@@ -22,7 +25,6 @@ const voiceBitrate = 32_000
 // Packet is one Opus packet.
 type Packet struct {
 	Data     []byte
-	At       time.Time // of the capture
 	Duration time.Duration
 }
 
@@ -31,16 +33,14 @@ type Packet struct {
 // that the other side can tell it from a connection that is lost, and so that it is
 // heard again at once.
 type Microphone struct {
-	owner
-	device CaptureDevice
+	*owner.Owner
+	device CaptureDevice // nil: none
 	muted  atomic.Bool
 	level  atomic.Int32
 
-	users     sync.Mutex
+	mu        sync.Mutex
 	followers map[int]func(Packet)
 	next      int
-	stop      chan struct{}
-	ended     chan struct{}
 }
 
 // ErrNoMicrophone is returned where sound is wanted and no microphone is configured.
@@ -48,104 +48,81 @@ var ErrNoMicrophone = errors.New("no microphone is configured")
 
 // NewMicrophone makes the owner of a device; nil is no device.
 func NewMicrophone(device CaptureDevice, log *slog.Logger) *Microphone {
-	m := &Microphone{device: device, followers: make(map[int]func(Packet)), ended: make(chan struct{})}
-	close(m.ended)
-	m.owner = begin(log)
-	if device != nil {
-		m.name = device.Name()
-	}
+	m := &Microphone{device: device, followers: make(map[int]func(Packet))}
+	m.Owner = owner.New("microphone", log, func(t *owner.Turn) {
+		t.Keep(func(running func(...any)) error { return m.capture(t.Over(), running) })
+	})
 	return m
 }
 
 // SetMute silences it, or lets it be heard again.
 func (m *Microphone) SetMute(muted bool) { m.muted.Store(muted) }
 
-// Level is how loud it is, 0 to 100; 0 while it is muted or closed.
+// Level is how loud it is, 0 to 100; 0 while it is muted or does not run.
 func (m *Microphone) Level() int { return int(m.level.Load()) }
 
 // Follow has f get each packet, from a goroutine of the microphone's; it must not
-// block. stop ends it.
+// block. A call of f may still be under way when stop returns.
 func (m *Microphone) Follow(f func(Packet)) (stop func()) {
-	m.users.Lock()
-	defer m.users.Unlock()
+	release := m.Hold()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	id := m.next
 	m.next++
 	m.followers[id] = f
-	if len(m.followers) == 1 {
-		m.open()
-	}
-	var once sync.Once
 	return func() {
-		once.Do(func() {
-			m.users.Lock()
-			defer m.users.Unlock()
-			delete(m.followers, id)
-			if len(m.followers) == 0 {
-				close(m.stop)
-				m.set(Closed, nil)
-				m.level.Store(0)
-			}
-		})
+		m.mu.Lock()
+		delete(m.followers, id)
+		m.mu.Unlock()
+		release()
 	}
 }
 
-// Drain waits until nothing of it is left, once nobody follows.
-func (m *Microphone) Drain() {
-	m.users.Lock()
-	ended := m.ended
-	m.users.Unlock()
-	<-ended
-}
-
-// open is called with users held.
-func (m *Microphone) open() {
-	before, stop, ended := m.ended, make(chan struct{}), make(chan struct{})
-	m.stop, m.ended = stop, ended
-	m.set(Opening, nil)
-	go func() {
-		defer close(ended)
-		<-before
-		if m.device == nil {
-			m.set(Failed, ErrNoMicrophone)
-			<-stop
-			m.set(Closed, nil)
-			return
-		}
-		heard := newRing(10 * frameSamples)
-		var encoding sync.WaitGroup
-		encoding.Go(func() { m.encode(heard, stop) })
-		m.keep(stop, func(stopped func(error)) (Stream, error) {
-			s, err := m.device.Open(heard.write, stopped)
-			if err != nil {
-				return nil, fmt.Errorf("open the microphone %s: %w", m.name, err)
-			}
-			return s, nil
-		}, nil)
-		encoding.Wait()
-		m.users.Lock()
-		if m.stop == stop {
-			m.set(Closed, nil)
-		}
-		m.users.Unlock()
-	}()
-}
-
-// encode encodes what was heard until stop is closed.
-func (m *Microphone) encode(heard *ring, stop <-chan struct{}) {
+// capture opens the device and encodes what it hears until it fails or over is closed.
+func (m *Microphone) capture(over <-chan struct{}, running func(...any)) error {
+	if m.device == nil {
+		return ErrNoMicrophone
+	}
 	frame := wave.NewInt16Interleaved(wave.ChunkInfo{Len: frameSamples, Channels: 1, SamplingRate: Rate})
-	enc, err := newEncoder(func() (wave.Audio, error) { return frame, nil })
+	enc, err := newEncoder(frame)
 	if err != nil {
-		m.set(Failed, err)
-		<-stop
-		return
+		return err
 	}
 	defer func() { _ = enc.Close() }() // it frees memory and cannot fail
+	heard, silent := newRing(10*frameSamples), make(chan struct{})
+	var encoding sync.WaitGroup
+	defer func() {
+		close(silent)
+		encoding.Wait()
+		m.level.Store(0)
+	}()
+	var calls atomic.Uint64
+	err = hold(over, silentTime, &calls, func() { running("device", m.device.Name()) }, func(stopped func(error)) (Stream, error) {
+		encoding.Go(func() {
+			if err := m.encode(enc, frame, heard, silent); err != nil {
+				stopped(err)
+			}
+		})
+		return m.device.Open(func(pcm []int16) {
+			calls.Add(1)
+			heard.write(pcm)
+			heard.signal()
+		}, stopped)
+	})
+	if err != nil {
+		return fmt.Errorf("the microphone %s: %w", m.device.Name(), err)
+	}
+	return nil
+}
+
+// encode encodes what was heard, by way of frame, until stop is closed.
+func (m *Microphone) encode(enc codec.ReadCloser, frame *wave.Int16Interleaved, heard *ring, stop <-chan struct{}) error {
 	for {
 		if !heard.read(frame.Data) {
 			select {
 			case <-heard.moved:
 			case <-stop:
-				return
+				return nil
 			}
 			continue
 		}
@@ -155,27 +132,24 @@ func (m *Microphone) encode(heard *ring, stop <-chan struct{}) {
 		m.level.Store(int32(level(frame.Data)))
 		data, release, err := enc.Read()
 		if err != nil {
-			m.log.Error("sound could not be encoded", "err", err)
-			continue
+			return fmt.Errorf("encode in Opus: %w", err)
 		}
 		release()
-		m.hand(Packet{Data: data, At: time.Now(), Duration: FrameTime})
+		m.hand(Packet{Data: data, Duration: FrameTime})
 	}
 }
 
 func (m *Microphone) hand(p Packet) {
-	m.users.Lock()
-	to := make([]func(Packet), 0, 8)
-	for _, f := range m.followers {
-		to = append(to, f)
-	}
-	m.users.Unlock()
+	m.mu.Lock()
+	to := slices.Collect(maps.Values(m.followers))
+	m.mu.Unlock()
 	for _, f := range to {
 		f(p)
 	}
 }
 
-func newEncoder(next func() (wave.Audio, error)) (codec.ReadCloser, error) {
+// newEncoder makes an encoder of what frame holds at each Read.
+func newEncoder(frame wave.Audio) (codec.ReadCloser, error) {
 	p, err := opus.NewParams()
 	if err != nil {
 		return nil, fmt.Errorf("set the Opus encoder up: %w", err)
@@ -183,13 +157,7 @@ func newEncoder(next func() (wave.Audio, error)) (codec.ReadCloser, error) {
 	p.BitRate = voiceBitrate
 	p.Latency = opus.Latency20ms
 	enc, err := p.BuildAudioEncoder(
-		audio.ReaderFunc(func() (wave.Audio, func(), error) {
-			a, err := next()
-			if err != nil {
-				return nil, func() {}, io.EOF
-			}
-			return a, func() {}, nil
-		}),
+		audio.ReaderFunc(func() (wave.Audio, func(), error) { return frame, func() {}, nil }),
 		prop.Media{Audio: prop.Audio{SampleRate: Rate, ChannelCount: 1}},
 	)
 	if err != nil {

@@ -2,18 +2,18 @@ package sound
 
 import "sync"
 
-// ring holds samples between a driver's thread and a goroutine. Neither waits for
-// the other: what is too much takes the place of the oldest.
+// ring holds samples between a driver's thread and a goroutine. The driver waits for
+// nobody: what is too much takes the place of the oldest.
 type ring struct {
 	mu    sync.Mutex
 	buf   []int16
-	at, n int // of the oldest sample, and how many there are
-	moved chan struct{}
-	lost  uint64 // samples
+	at, n int           // of the oldest sample, and how many there are
+	moved chan struct{} // takes one: the driver has written or read
 }
 
 func newRing(size int) *ring { return &ring{buf: make([]int16, size), moved: make(chan struct{}, 1)} }
 
+// signal tells the goroutine that the driver has written or read.
 func (r *ring) signal() {
 	select {
 	case r.moved <- struct{}{}:
@@ -25,18 +25,15 @@ func (r *ring) write(pcm []int16) {
 	r.mu.Lock()
 	if over := len(pcm) - len(r.buf); over > 0 {
 		pcm = pcm[over:]
-		r.lost += uint64(over)
 	}
 	if over := r.n + len(pcm) - len(r.buf); over > 0 {
 		r.at, r.n = (r.at+over)%len(r.buf), r.n-over
-		r.lost += uint64(over)
 	}
 	end := (r.at + r.n) % len(r.buf)
 	k := copy(r.buf[end:], pcm)
 	copy(r.buf, pcm[k:])
 	r.n += len(pcm)
 	r.mu.Unlock()
-	r.signal()
 }
 
 // read fills pcm if there are as many samples; else it takes none.
@@ -57,7 +54,6 @@ func (r *ring) readSome(pcm []int16) {
 	r.take(pcm[:k])
 	r.mu.Unlock()
 	clear(pcm[k:])
-	r.signal()
 }
 
 func (r *ring) take(pcm []int16) {
@@ -70,10 +66,4 @@ func (r *ring) length() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.n
-}
-
-func (r *ring) reset() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.at, r.n = 0, 0
 }

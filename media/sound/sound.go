@@ -21,28 +21,12 @@ const (
 	blockSamples = Rate * int(blockTime) / int(time.Second)
 )
 
-// State of a microphone or a speaker.
-type State string
-
-const (
-	Closed  State = "closed"  // nobody uses it
-	Opening State = "opening" // until it runs
-	Running State = "running"
-	Failed  State = "failed" // it is tried again while somebody wants it
-)
-
-// How long a device that failed is left alone.
-const (
-	retryMin = 500 * time.Millisecond
-	retryMax = 8 * time.Second
-)
-
 // CaptureDevice is a microphone that can be opened.
 type CaptureDevice interface {
 	Name() string
 	// Open begins to capture. get is called from the driver's thread and must not
-	// block; it must not keep pcm. stopped is called once if the device ends by
-	// itself. Close ends the capture: then neither is called any more.
+	// block; it must not keep pcm. stopped may be called from there, too, when the
+	// device has ended by itself.
 	Open(get func(pcm []int16), stopped func(error)) (Stream, error)
 }
 
@@ -54,8 +38,9 @@ type PlaybackDevice interface {
 	Open(fill func(pcm []int16), stopped func(error)) (Stream, error)
 }
 
-// Stream is an open device.
-type Stream interface{ Close() error }
+// Stream is an open device. Neither of its callbacks is called any more once Close
+// has returned.
+type Stream interface{ Close() }
 
 // level is how loud samples are, 0 to 100: 0 is -60 dB of full scale and below.
 func level(pcm []int16) int {

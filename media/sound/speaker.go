@@ -4,8 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/herald-im/herald/media/owner"
 )
 
 // ErrNoSpeaker is returned where sound is wanted and no speaker is configured.
@@ -18,155 +22,118 @@ const ahead = 2 * blockSamples
 // device is open while any voice plays. Where it fails the voices go on by the
 // clock, so that they can be measured and a device that comes back plays at once.
 type Speaker struct {
-	owner
+	*owner.Owner
+	block []int16 // of mix
+	sum   []int32
 
-	users  sync.Mutex
-	device PlaybackDevice
+	mu     sync.Mutex
+	device PlaybackDevice // nil: none
 	voices []*Voice
-	stop   chan struct{} // of what runs
-	ended  chan struct{}
-	block  []int16
-	sum    []int32
 }
 
 // NewSpeaker makes the owner of a device; nil is no device.
 func NewSpeaker(device PlaybackDevice, log *slog.Logger) *Speaker {
-	s := &Speaker{device: device, ended: make(chan struct{}), block: make([]int16, blockSamples), sum: make([]int32, blockSamples)}
-	close(s.ended)
-	s.owner = begin(log)
-	s.setName(device)
+	s := &Speaker{device: device, block: make([]int16, blockSamples), sum: make([]int32, blockSamples)}
+	s.Owner = owner.New("speaker", log, s.play)
 	return s
-}
-
-func (s *Speaker) setName(d PlaybackDevice) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.name = ""; d != nil {
-		s.name = d.Name()
-	}
 }
 
 // Select plays on another device from now on.
 func (s *Speaker) Select(device PlaybackDevice) {
-	s.users.Lock()
-	defer s.users.Unlock()
-	if s.device == device {
-		return
-	}
+	s.mu.Lock()
+	changed := s.device != device
 	s.device = device
-	s.setName(device)
-	if len(s.voices) > 0 {
-		s.shut()
-		s.open()
+	s.mu.Unlock()
+	if changed {
+		s.Renew()
 	}
 }
 
-// Play adds a voice to the mix.
-func (s *Speaker) Play(name string) *Voice {
-	v := newVoice(s, name)
-	s.users.Lock()
-	defer s.users.Unlock()
-	s.voices = append(s.voices, v)
-	if len(s.voices) == 1 {
-		s.open()
+// Selected is the device that it plays on, or would; nil: none.
+func (s *Speaker) Selected() PlaybackDevice {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.device
+}
+
+// Play adds a voice to the mix, until it is closed.
+func (s *Speaker) Play() *Voice {
+	v := newVoice()
+	release := s.Hold()
+	v.remove = func() {
+		s.mu.Lock()
+		s.voices = slices.DeleteFunc(slices.Clone(s.voices), func(x *Voice) bool { return x == v }) // next may be reading them
+		s.mu.Unlock()
+		release()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.voices = append(s.voices, v)
 	return v
 }
 
-func (s *Speaker) remove(v *Voice) {
-	s.users.Lock()
-	defer s.users.Unlock()
-	for i, x := range s.voices {
-		if x == v {
-			s.voices = append(s.voices[:i:i], s.voices[i+1:]...)
-			if len(s.voices) == 0 {
-				s.shut()
-			}
-			return
-		}
-	}
-}
-
-// Drain waits until nothing of it is left, once no voice plays.
-func (s *Speaker) Drain() {
-	s.users.Lock()
-	ended := s.ended
-	s.users.Unlock()
-	<-ended
-}
-
-// shut is called with users held.
-func (s *Speaker) shut() {
-	close(s.stop)
-	s.set(Closed, nil)
-}
-
-// open is called with users held.
-func (s *Speaker) open() {
-	before, stop, ended, device := s.ended, make(chan struct{}), make(chan struct{}), s.device
-	s.stop, s.ended = stop, ended
-	s.set(Opening, nil)
-	go func() {
-		defer close(ended)
-		<-before
-		mixed := newRing(4 * blockSamples)
-		var mixing sync.WaitGroup
-		mixing.Go(func() { s.mix(mixed, stop) })
+// play is one turn.
+func (s *Speaker) play(t *owner.Turn) {
+	mixed := newRing(4 * blockSamples)
+	var playing atomic.Bool // the device runs
+	var mixing sync.WaitGroup
+	mixing.Go(func() { s.mix(mixed, &playing, t.Over()) })
+	defer mixing.Wait()
+	device := s.Selected()
+	t.Keep(func(running func(...any)) error {
 		if device == nil {
-			s.set(Failed, ErrNoSpeaker)
-			<-stop
-		} else {
-			s.keep(stop, func(stopped func(error)) (Stream, error) {
-				mixed.reset()
-				st, err := device.Open(mixed.readSome, stopped)
-				if err != nil {
-					return nil, fmt.Errorf("open the speaker %s: %w", device.Name(), err)
-				}
-				return st, nil
-			}, nil)
+			return ErrNoSpeaker
 		}
-		mixing.Wait()
-		s.users.Lock()
-		if s.stop == stop {
-			s.set(Closed, nil)
+		var calls atomic.Uint64
+		defer playing.Store(false)
+		began := func() {
+			playing.Store(true)
+			running("device", device.Name())
 		}
-		s.users.Unlock()
-	}()
+		err := hold(t.Over(), silentTime, &calls, began, func(stopped func(error)) (Stream, error) {
+			return device.Open(func(pcm []int16) {
+				calls.Add(1)
+				mixed.readSome(pcm)
+				mixed.signal()
+			}, stopped)
+		})
+		if err != nil {
+			return fmt.Errorf("the speaker %s: %w", device.Name(), err)
+		}
+		return nil
+	})
 }
 
-// mix keeps the device in sound until stop is closed. While there is no device the
+// mix keeps the device in sound until over is closed. While there is no device the
 // clock takes what it would have played.
-func (s *Speaker) mix(mixed *ring, stop <-chan struct{}) {
+func (s *Speaker) mix(mixed *ring, playing *atomic.Bool, over <-chan struct{}) {
 	ticker := time.NewTicker(blockTime)
 	defer ticker.Stop()
+	unheard := make([]int16, blockSamples)
 	played := time.Now()
 	for {
 		select {
-		case <-stop:
+		case <-over:
 			return
 		case <-mixed.moved:
 			played = time.Now()
 		case now := <-ticker.C:
-			if st, _ := s.State(); st == Running && now.Sub(played) < time.Second {
+			if playing.Load() && now.Sub(played) < time.Second {
 				continue
 			}
-			mixed.reset()
+			mixed.read(unheard)
 		}
 		for mixed.length() < ahead {
 			mixed.write(s.next())
-		}
-		select {
-		case <-mixed.moved: // its own
-		default:
 		}
 	}
 }
 
 // next mixes one block.
 func (s *Speaker) next() []int16 {
-	s.users.Lock()
+	s.mu.Lock()
 	voices := s.voices
-	s.users.Unlock()
+	s.mu.Unlock()
 	clear(s.sum)
 	for _, v := range voices {
 		if !v.read(s.block) {

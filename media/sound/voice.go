@@ -24,8 +24,7 @@ const (
 
 // Voice is the sound of one sender.
 type Voice struct {
-	speaker *Speaker
-	name    string
+	remove func() // takes it out of the mix; may be called again
 
 	mu      sync.Mutex
 	packets [slots]packet
@@ -48,7 +47,7 @@ type Voice struct {
 	gap     int     // samples of the present gap
 	packed  int     // samples in a packet
 	level   int
-	stats   VoiceStats
+	stats   voiceStats
 	out     []int16
 }
 
@@ -58,18 +57,17 @@ type packet struct {
 	data []byte
 }
 
-// VoiceStats is how well a voice arrives.
-type VoiceStats struct {
-	Received  uint64 // packets
-	Lost      uint64 // that never came
-	Late      uint64 // that came after their time, or twice
-	Bad       uint64 // that are no Opus
-	Concealed time.Duration
-	Buffered  time.Duration // waiting at present
+// voiceStats is how well a voice arrives.
+type voiceStats struct {
+	received  uint64 // packets
+	lost      uint64 // that never came
+	late      uint64 // that came after their time, or twice
+	bad       uint64 // that are no Opus
+	concealed time.Duration
 }
 
-func newVoice(s *Speaker, name string) *Voice {
-	v := &Voice{speaker: s, name: name, target: minTarget, packed: frameSamples, out: make([]int16, maxPacket)}
+func newVoice() *Voice {
+	v := &Voice{remove: func() {}, target: minTarget, packed: frameSamples, out: make([]int16, maxPacket)}
 	v.newDecoder()
 	return v
 }
@@ -93,10 +91,10 @@ func (v *Voice) Push(seq uint16, timestamp uint32, payload []byte) {
 		return
 	}
 	if len(payload) == 0 || len(payload) > maxPayload {
-		v.stats.Bad++
+		v.stats.bad++
 		return
 	}
-	v.stats.Received++
+	v.stats.received++
 	if !v.begun {
 		v.begun, v.next = true, seq
 		v.newest, v.stamp = seq, timestamp
@@ -107,7 +105,7 @@ func (v *Voice) Push(seq uint16, timestamp uint32, payload []byte) {
 		v.restart(seq)
 	case ahead < 0:
 		if v.playing || ahead < -slots/2 {
-			v.stats.Late++
+			v.stats.late++
 			return
 		}
 		v.next = seq // they came out of order before anything was heard
@@ -116,7 +114,7 @@ func (v *Voice) Push(seq uint16, timestamp uint32, payload []byte) {
 	}
 	p := &v.packets[seq%slots]
 	if p.full && p.seq == seq {
-		v.stats.Late++
+		v.stats.late++
 		return
 	}
 	if !p.full {
@@ -160,7 +158,7 @@ func (v *Voice) skipTo(seq uint16) {
 			p.full = false
 			v.waiting--
 		}
-		v.stats.Lost++
+		v.stats.lost++
 		v.next++
 	}
 }
@@ -222,7 +220,7 @@ func (v *Voice) decode() bool {
 	present := p.full && p.seq == v.next
 	v.next++
 	if !present {
-		v.stats.Lost++
+		v.stats.lost++
 		v.fill()
 		return true
 	}
@@ -230,7 +228,7 @@ func (v *Voice) decode() bool {
 	v.waiting--
 	n, err := v.decoder.decode(p.data, v.out)
 	if err != nil || n <= 0 || n > maxPacket {
-		v.stats.Bad++
+		v.stats.bad++
 		v.fill()
 		return true
 	}
@@ -257,7 +255,7 @@ func (v *Voice) fill() {
 	}
 	clear(pcm[n:])
 	v.filled += len(pcm)
-	v.stats.Concealed += time.Duration(n) * time.Second / Rate
+	v.stats.concealed += time.Duration(n) * time.Second / Rate
 	v.pcm = append(v.pcm, pcm...)
 	v.keep(pcm)
 }
@@ -297,7 +295,7 @@ func (v *Voice) concealInto(pcm []int16) {
 		}
 		v.gap++
 	}
-	v.stats.Concealed += time.Duration(audible) * time.Second / Rate
+	v.stats.concealed += time.Duration(audible) * time.Second / Rate
 }
 
 // resume fades in after a gap.
@@ -376,20 +374,9 @@ func (v *Voice) Level() int {
 	return v.level
 }
 
-// Stats is how well it arrives.
-func (v *Voice) Stats() VoiceStats {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	s := v.stats
-	s.Buffered = time.Duration(v.buffered()) * time.Second / Rate
-	return s
-}
-
 // Close takes the voice out of the mix and frees its decoder. It may be called again.
 func (v *Voice) Close() {
-	if v.speaker != nil {
-		v.speaker.remove(v)
-	}
+	v.remove()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.closed, v.level = true, 0

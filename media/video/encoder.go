@@ -86,13 +86,6 @@ func (e *encoder) forceKey() error {
 	return nil
 }
 
-func (e *encoder) setBitrate(bitrate int) error {
-	if b, ok := e.enc.Controller().(codec.BitRateController); ok {
-		return b.SetBitRate(bitrate)
-	}
-	return nil
-}
-
 func (e *encoder) close() error { return e.enc.Close() }
 
 // isKey tells whether a picture can be decoded without others before it.

@@ -3,10 +3,11 @@ package video
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"image/jpeg"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,14 +18,13 @@ const keyframeEvery = 500 * time.Millisecond
 // Sender is what the board sends of its cameras: the picture of the chosen one,
 // encoded once in each codec that somebody follows.
 type Sender struct {
-	log *slog.Logger
-	now func() time.Time
+	log     *slog.Logger
+	bitrate int
 
 	mu       sync.Mutex
 	camera   *Camera
 	on       bool
 	channels map[Codec]*channel
-	bitrate  int
 	closed   bool
 	running  sync.WaitGroup
 }
@@ -35,17 +35,17 @@ type channel struct {
 	codec     Codec
 	followers map[int]func(AccessUnit)
 	next      int
-	changed   chan struct{} // takes one: look again at camera, bitrate and key frames
+	changed   chan struct{} // takes one: another camera may have been chosen
 	stop      context.CancelFunc
 
 	wantKey bool
 	lastKey time.Time
-	frames  uint64
+	last    time.Time // of the capture of what was handed out last
 }
 
 // NewSender makes a sender without a camera. bitrate is in bit/s.
 func NewSender(bitrate int, log *slog.Logger) *Sender {
-	return &Sender{log: log, now: time.Now, bitrate: bitrate, channels: make(map[Codec]*channel)}
+	return &Sender{log: log, bitrate: bitrate, channels: make(map[Codec]*channel)}
 }
 
 // Select chooses the camera, nil for none, and whether its picture is sent.
@@ -58,7 +58,10 @@ func (s *Sender) Select(c *Camera, on bool) {
 	s.camera, s.on = c, on
 	for _, ch := range s.channels {
 		ch.wantKey = true
-		ch.look()
+		select {
+		case ch.changed <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -70,7 +73,8 @@ func (s *Sender) Selected() (*Camera, bool) {
 }
 
 // Follow has f get each picture in a codec, from a goroutine of the sender's; it
-// must not block. The first one is a key frame. stop ends it.
+// must not block. A key frame comes at once, or within 500 ms of the one before it. A
+// call of f may still be under way when stop returns.
 func (s *Sender) Follow(c Codec, f func(AccessUnit)) (stop func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,18 +89,14 @@ func (s *Sender) Follow(c Codec, f func(AccessUnit)) (stop func()) {
 	ch.next++
 	ch.followers[id] = f
 	ch.wantKey = true
-	ch.look()
-	var once sync.Once
 	return func() {
-		once.Do(func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			delete(ch.followers, id)
-			if len(ch.followers) == 0 && s.channels[c] == ch {
-				delete(s.channels, c)
-				ch.stop()
-			}
-		})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(ch.followers, id)
+		if len(ch.followers) == 0 && s.channels[c] == ch {
+			delete(s.channels, c)
+			ch.stop()
+		}
 	}
 }
 
@@ -121,23 +121,6 @@ func (s *Sender) Keyframe(c Codec) {
 	}
 }
 
-// SetBitrate changes the bitrate, in bit/s.
-func (s *Sender) SetBitrate(bitrate int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.bitrate = bitrate
-}
-
-// Frames is how many pictures were encoded since somebody follows; 0: none does.
-func (s *Sender) Frames(c Codec) uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if ch := s.channels[c]; ch != nil {
-		return ch.frames
-	}
-	return 0
-}
-
 // Close ends all encoding. Nothing of it is left when it returns.
 func (s *Sender) Close() {
 	s.mu.Lock()
@@ -150,31 +133,21 @@ func (s *Sender) Close() {
 	s.running.Wait()
 }
 
-func (ch *channel) look() {
-	select {
-	case ch.changed <- struct{}{}:
-	default:
-	}
-}
-
 // run encodes until ctx is over, whatever camera is chosen.
 func (ch *channel) run(ctx context.Context) {
 	var enc *encoder
-	defer func() {
-		if enc != nil {
-			ch.close(enc)
-		}
-	}()
+	defer func() { ch.close(enc) }()
 	for ctx.Err() == nil {
-		camera, on := ch.sender.Selected()
-		if camera == nil || !on {
-			select {
-			case <-ch.changed:
-			case <-ctx.Done():
-			}
+		if camera, on := ch.sender.Selected(); camera != nil && on {
+			enc = ch.use(ctx, camera, enc)
 			continue
 		}
-		enc = ch.use(ctx, camera, enc)
+		ch.close(enc)
+		enc = nil
+		select {
+		case <-ch.changed:
+		case <-ctx.Done():
+		}
 	}
 }
 
@@ -183,87 +156,63 @@ func (ch *channel) run(ctx context.Context) {
 func (ch *channel) use(ctx context.Context, camera *Camera, enc *encoder) *encoder {
 	slot := camera.Use()
 	defer slot.Close()
-	chosen, cancel := context.WithCancel(ctx)
-	defer cancel()
-	watched := make(chan struct{})
-	go func() { // a camera that gives no pictures must not keep another one from being chosen
-		defer close(watched)
-		for {
-			select {
-			case <-ch.changed:
-				if c, on := ch.sender.Selected(); c != camera || !on {
-					cancel()
-					ch.look()
-					return
-				}
-			case <-chosen.Done():
-				return
-			}
-		}
-	}()
-	defer func() { cancel(); <-watched }()
-	var last time.Time
-	bitrate := 0
 	for {
-		f, err := slot.Next(chosen)
-		if err != nil {
+		select {
+		case <-ctx.Done():
 			return enc
+		case <-ch.changed:
+			if c, on := ch.sender.Selected(); c != camera || !on {
+				return enc
+			}
+			continue
+		case <-slot.ready:
 		}
-		enc, bitrate, err = ch.fit(enc, f, camera, bitrate)
+		f := slot.take()
+		if f == nil {
+			continue
+		}
+		var err error
+		enc, err = ch.fit(enc, Format{f.Image.Rect.Dx(), f.Image.Rect.Dy(), camera.grantedRate()})
 		if err == nil {
-			err = ch.frame(enc, f, &last)
+			err = ch.frame(enc, f)
 		}
 		f.Release()
 		if err != nil {
 			ch.sender.log.Error("a picture could not be encoded", "codec", ch.codec, "err", err)
-			if enc != nil {
-				ch.close(enc)
-				enc = nil
-			}
+			ch.close(enc)
+			enc = nil
 			select { // not again at once
 			case <-time.After(time.Second):
-			case <-chosen.Done():
+			case <-ctx.Done():
 			}
 		}
 	}
 }
 
-// fit makes the encoder that a picture needs, and sets its bitrate.
-func (ch *channel) fit(enc *encoder, f *Frame, camera *Camera, had int) (*encoder, int, error) {
-	camera.mu.Lock()
-	rate := camera.format.Rate
-	camera.mu.Unlock()
-	want := Format{f.Image.Rect.Dx(), f.Image.Rect.Dy(), rate}
-	ch.sender.mu.Lock()
-	bitrate := ch.sender.bitrate
-	ch.sender.mu.Unlock()
+// fit gives the encoder that a picture needs: enc, or a new one in its place.
+func (ch *channel) fit(enc *encoder, want Format) (*encoder, error) {
 	if enc != nil && enc.format == want {
-		if bitrate == had || had == 0 {
-			return enc, bitrate, nil
-		}
-		return enc, bitrate, enc.setBitrate(bitrate)
+		return enc, nil
 	}
-	if enc != nil {
-		ch.close(enc)
-	}
-	enc, err := newEncoder(ch.codec, want, bitrate)
-	if err != nil {
-		return nil, 0, err
-	}
-	return enc, bitrate, nil
+	ch.close(enc)
+	return newEncoder(ch.codec, want, ch.sender.bitrate)
 }
 
+// close frees an encoder; nil is none.
 func (ch *channel) close(enc *encoder) {
+	if enc == nil {
+		return
+	}
 	if err := enc.close(); err != nil {
 		ch.sender.log.Warn("an encoder could not be closed", "codec", ch.codec, "err", err)
 	}
 }
 
 // frame encodes a picture and hands it out.
-func (ch *channel) frame(enc *encoder, f *Frame, last *time.Time) error {
+func (ch *channel) frame(enc *encoder, f *Frame) error {
 	s := ch.sender
 	s.mu.Lock()
-	now := s.now()
+	now := time.Now()
 	force := ch.wantKey && now.Sub(ch.lastKey) >= keyframeEvery
 	if force {
 		ch.wantKey, ch.lastKey = false, now
@@ -281,24 +230,20 @@ func (ch *channel) frame(enc *encoder, f *Frame, last *time.Time) error {
 		}
 		return err
 	}
-	// A pause of the camera is one of the stream too: its clock goes on.
-	d := time.Duration(float64(time.Second) / max(1, enc.format.Rate))
-	if !last.IsZero() {
-		d = min(max(f.At.Sub(*last), time.Millisecond), 10*time.Second)
+	// A pause of the camera, or of the wish to show it, is one of the stream too.
+	since := time.Duration(float64(time.Second) / max(1, enc.format.Rate))
+	if !ch.last.IsZero() {
+		since = max(f.At.Sub(ch.last), time.Millisecond)
 	}
-	*last = f.At
+	ch.last = f.At
 	s.mu.Lock()
 	if key {
-		ch.lastKey = now
+		ch.wantKey, ch.lastKey = false, now
 	}
-	ch.frames++
-	to := make([]func(AccessUnit), 0, 4)
-	for _, follower := range ch.followers {
-		to = append(to, follower)
-	}
+	to := slices.Collect(maps.Values(ch.followers))
 	s.mu.Unlock()
 	for _, follower := range to {
-		follower(AccessUnit{Data: data, At: f.At, Duration: d, Key: key})
+		follower(AccessUnit{Data: data, At: f.At, Since: since, Key: key})
 	}
 	return nil
 }
@@ -311,7 +256,7 @@ func (ch *channel) again() {
 }
 
 // Snapshot is one picture of the chosen camera as a JPEG. The camera is opened for
-// it if nothing else uses it.
+// it if nothing else uses it. Errors: ErrNoCamera, why the camera failed, ctx's.
 func (s *Sender) Snapshot(ctx context.Context) ([]byte, error) {
 	camera, _ := s.Selected()
 	if camera == nil {
@@ -329,7 +274,7 @@ func (s *Sender) Snapshot(ctx context.Context) ([]byte, error) {
 	defer f.Release()
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, f.Image, &jpeg.Options{Quality: 85}); err != nil {
-		return nil, errors.Join(errors.New("make a JPEG"), err)
+		return nil, fmt.Errorf("make a JPEG: %w", err)
 	}
 	return b.Bytes(), nil
 }

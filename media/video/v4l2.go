@@ -1,14 +1,18 @@
 package video
 
 import (
-	"context"
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"image"
+	"image/jpeg"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/blackjack/webcam"
@@ -23,6 +27,7 @@ const (
 	maxFormats  = 64
 	captureBufs = 4               // of the driver: fewer lose pictures on a busy board, more are older
 	silentTime  = 5 * time.Second // without a picture after which a camera has failed
+	minSide     = 16              // pixels, which encoders want at least
 )
 
 // pixelFormat is one that can be read. The order is the one in which they are liked:
@@ -84,13 +89,7 @@ func Cameras() ([]Info, error) {
 		return nil, fmt.Errorf("look for cameras: %w", err)
 	}
 	slices.SortFunc(paths, func(a, b string) int { // video2 before video10
-		if len(a) != len(b) {
-			return len(a) - len(b)
-		}
-		if a < b {
-			return -1
-		}
-		return 1
+		return cmp.Or(len(a)-len(b), strings.Compare(a, b))
 	})
 	var out []Info
 	for _, path := range paths[:min(len(paths), 4*maxCameras)] {
@@ -106,6 +105,22 @@ func Cameras() ([]Info, error) {
 		}
 	}
 	return out, nil
+}
+
+// PathOf is the path of the camera among those found that a configuration means by
+// device: Auto, a path, or a link to one such as those in /dev/v4l/by-id. One that was
+// not found goes by its own name.
+func PathOf(found []Info, device string) string {
+	if device == Auto {
+		if len(found) > 0 {
+			return found[0].Path
+		}
+		return device
+	}
+	if real, err := filepath.EvalSymlinks(device); err == nil && slices.ContainsFunc(found, func(i Info) bool { return i.Path == real }) {
+		return real
+	}
+	return device
 }
 
 // describe lists formats that can be read.
@@ -200,7 +215,7 @@ type v4l2 string
 
 func (d v4l2) Name() string { return string(d) }
 
-func (d v4l2) Open(_ context.Context, want Format) (Source, error) {
+func (d v4l2) Open(want Format) (Source, error) {
 	path := string(d)
 	if path == Auto {
 		found, err := Cameras()
@@ -210,7 +225,7 @@ func (d v4l2) Open(_ context.Context, want Format) (Source, error) {
 		if len(found) == 0 {
 			return nil, errors.New("no camera was found")
 		}
-		path = found[0].Path
+		path = PathOf(found, path)
 	}
 	w, err := openDriver(path)
 	if err != nil {
@@ -237,6 +252,9 @@ func start(w driver, want Format) (*capture, error) {
 	if got != code {
 		return nil, fmt.Errorf("the camera gives %s, and not %s", fourccText(got), chosen.pixel.fourcc)
 	}
+	if width < minSide || height < minSide || width%2 != 0 {
+		return nil, fmt.Errorf("the camera gives pictures of %d×%d", width, height)
+	}
 	rate := want.Rate
 	if chosen.rate > 0 {
 		rate = min(rate, chosen.rate)
@@ -252,7 +270,7 @@ func start(w driver, want Format) (*capture, error) {
 	if err := w.StartStreaming(); err != nil {
 		return nil, err
 	}
-	c := &capture{w: w, decoder: decoder, format: Format{int(width), int(height), rate}}
+	c := &capture{w: w, pixel: chosen.pixel.decoder, decoder: decoder, format: Format{int(width), int(height), rate}}
 	c.free.New = func() any { return new([]byte) }
 	return c, nil
 }
@@ -260,6 +278,7 @@ func start(w driver, want Format) (*capture, error) {
 // capture is an open V4L2 camera.
 type capture struct {
 	w       driver
+	pixel   frame.Format
 	decoder frame.Decoder
 	format  Format
 	closing atomic.Bool
@@ -295,20 +314,52 @@ func (c *capture) Read() (*Frame, error) {
 			}
 			continue
 		}
-		img, _, err := c.decoder.Decode(*buf, c.format.Width, c.format.Height)
-		yuv, ok := img.(*image.YCbCr)
-		if err != nil || !ok { // a picture that was cut short: cameras send such
+		img, err := c.decode(*buf)
+		if err != nil { // cut short, for instance: cameras send such
 			c.free.Put(buf)
 			if time.Since(silent) > silentTime {
 				return nil, fmt.Errorf("no picture of the camera can be decoded: %w", err)
 			}
 			continue
 		}
-		return NewFrame(even(yuv), at, func() { c.free.Put(buf) }), nil
+		return NewFrame(img, at, func() { c.free.Put(buf) }), nil
 	}
 }
 
-// raw copies the next picture out of the driver's memory; nil: none came in a second.
+// decode makes a picture that encoders can take. It may look into data, which is not
+// to be used otherwise before the picture is released.
+func (c *capture) decode(data []byte) (*image.YCbCr, error) {
+	if c.pixel == frame.FormatMJPEG {
+		// Two bytes that were damaged on the wire must not cost gigabytes.
+		h, err := jpeg.DecodeConfig(bytes.NewReader(data))
+		if err != nil {
+			return nil, err
+		}
+		if h.Width > 2*c.format.Width || h.Height > 2*c.format.Height {
+			return nil, fmt.Errorf("a picture of %d×%d, not %d×%d", h.Width, h.Height, c.format.Width, c.format.Height)
+		}
+	}
+	img, _, err := c.decoder.Decode(data, c.format.Width, c.format.Height)
+	if err != nil {
+		return nil, err
+	}
+	yuv, ok := img.(*image.YCbCr)
+	if !ok {
+		return nil, fmt.Errorf("a picture as %T", img)
+	}
+	switch yuv.SubsampleRatio {
+	case image.YCbCrSubsampleRatio420, image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio444:
+	default:
+		return nil, fmt.Errorf("a picture with %v", yuv.SubsampleRatio)
+	}
+	if yuv = even(yuv); yuv.Rect.Dx() < minSide || yuv.Rect.Dy() < minSide {
+		return nil, fmt.Errorf("a picture of %v", yuv.Rect.Size())
+	}
+	return yuv, nil
+}
+
+// raw copies the next picture out of the driver's memory; nil: none came, in a second
+// at most.
 func (c *capture) raw() (*[]byte, time.Time, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
@@ -323,6 +374,9 @@ func (c *capture) raw() (*[]byte, time.Time, error) {
 	}
 	at := time.Now()
 	data, index, err := c.w.GetFrame()
+	if errors.Is(err, syscall.EAGAIN) { // woken for nothing
+		return nil, at, nil
+	}
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("get a picture: %w", err)
 	}

@@ -1,11 +1,18 @@
 package video
 
 import (
-	"context"
+	"bytes"
+	"encoding/binary"
 	"errors"
+	"image"
+	"image/jpeg"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,9 +27,10 @@ type fakeDriver struct {
 	mu     sync.Mutex
 	fourcc string
 	w, h   uint32
-	short  bool  // pictures are cut short
-	silent bool  // no pictures come
-	broken error // of GetFrame
+	short  bool     // pictures are cut short
+	silent bool     // no pictures come
+	broken error    // of GetFrame
+	next   [][]byte // what GetFrame gives first; nil: EAGAIN
 	closed bool
 	given  int
 }
@@ -76,6 +84,13 @@ func (d *fakeDriver) GetFrame() ([]byte, uint32, error) {
 	}
 	if d.broken != nil {
 		return nil, 0, d.broken
+	}
+	if len(d.next) > 0 {
+		b := d.next[0]
+		if d.next = d.next[1:]; b == nil {
+			return nil, 0, syscall.EAGAIN
+		}
+		return b, 0, nil
 	}
 	d.given++
 	n := int(d.w * d.h * 2)
@@ -142,7 +157,7 @@ func TestCapture(t *testing.T) {
 	for _, f := range []string{"YU12", "NV12", "YUYV"} {
 		d := &fakeDriver{sizes: map[string][]webcam.FrameSize{f: {size(640, 480)}}, short: true}
 		with(t, d)
-		s, err := V4L2("/dev/video0").Open(context.Background(), Format{640, 480, 30})
+		s, err := V4L2("/dev/video0").Open(Format{640, 480, 30})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +190,7 @@ func TestCapture(t *testing.T) {
 func TestCloseWhileSilent(t *testing.T) {
 	d := &fakeDriver{sizes: map[string][]webcam.FrameSize{"YUYV": {size(640, 480)}}, silent: true}
 	with(t, d)
-	s, err := V4L2("/dev/video0").Open(context.Background(), Format{640, 480, 30})
+	s, err := V4L2("/dev/video0").Open(Format{640, 480, 30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,12 +207,86 @@ func TestCloseWhileSilent(t *testing.T) {
 	}
 }
 
+// jpegOf is a picture, with its header's size set to another one.
+func jpegOf(t *testing.T, img image.Image, width, height uint16) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, nil); err != nil {
+		t.Fatal(err)
+	}
+	i := bytes.Index(b.Bytes(), []byte{0xff, 0xc0}) // SOF0: length 2, precision 1, height 2, width 2
+	binary.BigEndian.PutUint16(b.Bytes()[i+5:], height)
+	binary.BigEndian.PutUint16(b.Bytes()[i+7:], width)
+	return b.Bytes()
+}
+
+// What cameras send that is no picture is left out, and costs no memory.
+func TestDamagedPictures(t *testing.T) {
+	gray, good := image.NewGray(image.Rect(0, 0, 640, 480)), image.NewYCbCr(image.Rect(0, 0, 641, 481), image.YCbCrSubsampleRatio420)
+	whole := jpegOf(t, good, 641, 481)
+	d := &fakeDriver{sizes: map[string][]webcam.FrameSize{"MJPG": {size(640, 480)}}, next: [][]byte{
+		nil, {}, {0xff}, whole[:len(whole)/2], jpegOf(t, good, 65500, 65500), jpegOf(t, good, 0, 0), jpegOf(t, good, 8, 8),
+		jpegOf(t, gray, 640, 480), whole,
+	}}
+	with(t, d)
+	s, err := V4L2("/dev/video0").Open(Format{640, 480, 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f, err := s.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if r := f.Image.Rect; r.Dx() != 640 || r.Dy() != 480 || len(d.next) > 0 {
+		t.Errorf("%v, and %d are left", r, len(d.next))
+	}
+	if mb := (after.TotalAlloc - before.TotalAlloc) >> 20; mb > 50 {
+		t.Errorf("%d MB for them", mb)
+	}
+}
+
+// A driver whose sizes make no sense is refused.
+func TestSizesThatCannotBe(t *testing.T) {
+	for _, s := range []webcam.FrameSize{size(0, 0), size(8, 480), size(641, 480)} {
+		d := &fakeDriver{sizes: map[string][]webcam.FrameSize{"YUYV": {s}}}
+		with(t, d)
+		if c, err := V4L2("/dev/video0").Open(Format{640, 480, 30}); err == nil {
+			t.Errorf("%d×%d is taken: %v", s.MaxWidth, s.MaxHeight, c.Format())
+		}
+		if !d.closed {
+			t.Error("it is still open")
+		}
+	}
+}
+
+func TestPathOf(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "door")
+	if err := os.Symlink("/dev/null", link); err != nil {
+		t.Fatal(err)
+	}
+	found := []Info{{Path: "/dev/zero"}, {Path: "/dev/null"}}
+	for device, want := range map[string]string{
+		Auto: "/dev/zero", link: "/dev/null", "/dev/null": "/dev/null", "/dev/full": "/dev/full", "/dev/none": "/dev/none",
+	} {
+		if got := PathOf(found, device); got != want {
+			t.Errorf("%s is %s, want %s", device, got, want)
+		}
+	}
+	if got := PathOf(nil, Auto); got != Auto {
+		t.Error(got)
+	}
+}
+
 func TestNoCamera(t *testing.T) {
 	with(t, &fakeDriver{})
-	if _, err := V4L2("/dev/video7").Open(context.Background(), Format{640, 480, 30}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := V4L2("/dev/video7").Open(Format{640, 480, 30}); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
-	if s, err := V4L2(Auto).Open(context.Background(), Format{640, 480, 30}); err == nil {
+	if s, err := V4L2(Auto).Open(Format{640, 480, 30}); err == nil {
 		_ = s.Close()
 	}
 }

@@ -4,7 +4,6 @@
 package video
 
 import (
-	"context"
 	"image"
 	"sync/atomic"
 	"time"
@@ -55,10 +54,10 @@ func (f *Frame) Release() {
 // AccessUnit is one encoded picture: for H264 in Annex B form, with SPS and PPS
 // before each IDR; for VP8 one frame.
 type AccessUnit struct {
-	Data     []byte
-	At       time.Time     // of the capture
-	Duration time.Duration // since the one before
-	Key      bool
+	Data  []byte
+	At    time.Time     // of the capture
+	Since time.Duration // from the capture of the one before to this one's
+	Key   bool
 }
 
 // Device is a camera that can be opened.
@@ -66,7 +65,7 @@ type Device interface {
 	// Name by which people know it.
 	Name() string
 	// Open begins to capture in the format that is nearest to want.
-	Open(ctx context.Context, want Format) (Source, error)
+	Open(want Format) (Source, error)
 }
 
 // Source is an open camera.

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/image/vp8"
 
 	"github.com/herald-im/herald/media/fake"
+	"github.com/herald-im/herald/media/owner"
 	"github.com/herald-im/herald/media/video"
 )
 
@@ -36,13 +37,13 @@ func until(t testing.TB, what string, is func() bool) {
 
 func format(w, h int) video.Format { return video.Format{Width: w, Height: h, Rate: 30} }
 
-func state(c *video.Camera) video.State { s, _ := c.State(); return s }
+func state(c *video.Camera) owner.State { s, _ := c.State(); return s }
 
 func TestCameraIsOpenWhileItIsUsed(t *testing.T) {
 	before := runtime.NumGoroutine()
 	dev := fake.NewCamera("front")
 	c := video.NewCamera(dev, format(320, 240), quiet)
-	if s := state(c); s != video.Closed {
+	if s := state(c); s != owner.Closed {
 		t.Fatal(s)
 	}
 	for range 20 {
@@ -52,11 +53,11 @@ func TestCameraIsOpenWhileItIsUsed(t *testing.T) {
 		}
 		a.Close()
 		a.Close()
-		if s := state(c); s != video.Running {
+		if s := state(c); s != owner.Running {
 			t.Fatal(s)
 		}
 		b.Close()
-		if s := state(c); s != video.Closed {
+		if s := state(c); s != owner.Closed {
 			t.Fatal(s)
 		}
 	}
@@ -78,16 +79,34 @@ func TestCameraFailsAndComesBack(t *testing.T) {
 	if err := c.Wait(t.Context()); !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
-	if st, err := c.State(); st != video.Failed || !errors.Is(err, broken) {
+	if st, err := c.State(); st != owner.Failed || !errors.Is(err, broken) {
 		t.Fatal(st, err)
 	}
 	mu.Lock()
 	broken = nil
 	mu.Unlock()
-	until(t, "running", func() bool { return state(c) == video.Running })
+	until(t, "running", func() bool { return state(c) == owner.Running })
 	dev.Vanish()
-	until(t, "failed", func() bool { return state(c) == video.Failed })
-	until(t, "running again", func() bool { return state(c) == video.Running })
+	until(t, "failed", func() bool { return state(c) == owner.Failed })
+	until(t, "running again", func() bool { return state(c) == owner.Running })
+}
+
+// Close ends a Next that waits.
+func TestSlotIsClosedWhileItIsWaitedFor(t *testing.T) {
+	dev := fake.NewCamera("front")
+	dev.Stall.Store(true)
+	slot := video.NewCamera(dev, format(160, 120), quiet).Use()
+	ended := make(chan error, 1)
+	go func() { _, err := slot.Next(context.Background()); ended <- err }()
+	slot.Close()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("a picture")
+		}
+	case <-time.After(patience):
+		t.Error("it still waits")
+	}
 }
 
 // A user who does not take pictures does not hold up another one.
@@ -293,10 +312,18 @@ func TestSwitchCamera(t *testing.T) {
 	until(t, "the other camera", func() bool { _, open := back.Opened(); return open == 1 })
 	until(t, "the first one closed", func() bool { _, open := front.Opened(); return open == 0 })
 	until(t, "a key frame", func() bool { return (<-frames).Key })
+	last := <-frames
 	s.Select(b, false)
 	until(t, "closed", func() bool { _, open := back.Opened(); return open == 0 })
+	for len(frames) > 0 {
+		last = <-frames
+	}
 	s.Select(b, true)
 	until(t, "open again", func() bool { _, open := back.Opened(); return open == 1 })
+	// The stream's clock has gone on in the meantime.
+	if u := <-frames; u.Since != u.At.Sub(last.At) {
+		t.Errorf("%v since the picture that came %v before", u.Since, u.At.Sub(last.At))
+	}
 }
 
 func TestSnapshot(t *testing.T) {

@@ -152,7 +152,7 @@ func (m calleeMedia) Connect(c calling.Connecting) (calling.Peer, error) {
 		servers = append(servers, peer.ICEServer{URLs: s.URLs, Username: s.Username, Password: s.Credential})
 	}
 	l, err := m.Engine.Connect(media.Linking{
-		Name: c.User, Video: c.Video, Servers: servers, RelayOnly: c.RelayOnly, Candidate: c.Candidate, Track: m.track,
+		Video: c.Video, Servers: servers, RelayOnly: c.RelayOnly, Candidate: c.Candidate, Track: m.track,
 		State: func(s peer.State) {
 			if s == peer.StateConnected {
 				c.State(calling.PeerConnected)
@@ -168,6 +168,8 @@ func (m calleeMedia) Connect(c calling.Connecting) (calling.Peer, error) {
 type calleeLink struct{ *media.Link }
 
 func (l calleeLink) Stats() calling.PeerStats { return calling.PeerStats{} }
+
+func (l calleeLink) SetServers([]protocol.ICEServer) error { return nil }
 
 func (l calleeLink) View(context.Context, string) (calling.View, error) {
 	return nil, errors.ErrUnsupported
@@ -204,9 +206,6 @@ func firstPicture(ctx context.Context, b *bench) ([]row, error) {
 			return err
 		}
 		defer engine.Close()
-		if err := engine.Ready(ctx); err != nil {
-			return err
-		}
 		indoor, stop, err := openTerminal(ctx, dir, hub.MQTT, "indoor", app, key, func(t *terminal) (func(context.Context), error) {
 			m := calling.New(calling.Config{}, t.Device, calleeMedia{engine, eye.track}, quiet)
 			m.Bind(t.table)

@@ -106,7 +106,7 @@ const settle = time.Second
 // encoderAlone gives the fake camera's pictures to an encoder set up as the room
 // media does it, and nothing else.
 func encoderAlone(ctx context.Context, d time.Duration) (share float64, err error) {
-	src, err := fake.NewCamera("front").Open(ctx, callFormat)
+	src, err := fake.NewCamera("front").Open(callFormat)
 	if err != nil {
 		return 0, err
 	}

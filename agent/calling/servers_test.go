@@ -1,0 +1,66 @@
+package calling
+
+import (
+	"testing"
+	"time"
+
+	"github.com/herald-im/herald/protocol"
+)
+
+// look reads from the board's loop until what it sees is there.
+func look(t *testing.T, b *board, what string, seen func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		ok, err := get(t.Context(), b.Machine, func() (bool, error) { return seen(), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s: %s is not seen", b.user, what)
+		}
+	}
+}
+
+// A call that outlasts the credentials of its servers asks for others, and looks for a new path with them. Whoever logs in
+// next has none of this account's.
+func TestNewServersInACall(t *testing.T) {
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	door.must("call", `{"userId":"indoor","type":1}`)
+	indoor.event("Invited:door")
+	indoor.must("accept", ``)
+	door.state(protocol.CallConnected)
+	indoor.state(protocol.CallConnected)
+
+	server := func(name string) []protocol.ICEServer {
+		return []protocol.ICEServer{{URLs: []string{"turn:" + name}, Username: name, Credential: "x"}}
+	}
+	for _, b := range []*board{door, indoor} {
+		look(t, b, "the answer of the hub", func() bool { return !b.ice.until.IsZero() })
+		look(t, b, "the loop", func() bool {
+			b.ice.servers, b.ice.until = server("old"), time.Now().Add(-time.Second)
+			return true
+		})
+		// The hub of this test has no relay, and says so.
+		look(t, b, "another answer of the hub", func() bool { return len(b.ice.servers) == 0 && time.Now().Before(b.ice.until) })
+		look(t, b, "the loop", func() bool { b.ice.servers = server("new"); return true })
+	}
+	door.posts.add(door.networkChanged)
+	indoor.posts.add(indoor.networkChanged)
+	for _, b := range []*board{door, indoor} {
+		look(t, b, "a restart with the new servers", func() bool {
+			p, ok := b.Machine.call.members[0].peer.(*fakePeer)
+			if !ok {
+				return false
+			}
+			p.net.mu.Lock()
+			defer p.net.mu.Unlock()
+			return len(p.servers) == 1 && p.servers[0].Username == "new"
+		})
+	}
+	door.posts.add(door.loggedOut)
+	look(t, door, "the loop without servers", func() bool { return len(door.ice.servers) == 0 && door.ice.until.IsZero() })
+}

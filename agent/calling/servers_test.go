@@ -7,21 +7,16 @@ import (
 	"github.com/herald-im/herald/protocol"
 )
 
-// look reads from the board's loop until what it sees is there.
+// look waits until what it sees in the board's loop is there.
 func look(t *testing.T, b *board, what string, seen func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	b.until(what, func() bool {
 		ok, err := get(t.Context(), b.Machine, func() (bool, error) { return seen(), nil })
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ok {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%s: %s is not seen", b.user, what)
-		}
-	}
+		return ok
+	})
 }
 
 // A call that outlasts the credentials of its servers asks for others, and looks for a new path with them. Whoever logs in

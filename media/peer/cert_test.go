@@ -91,7 +91,7 @@ func TestCertificateWithoutPlace(t *testing.T) {
 	config := testConfig(t)
 	config.CertFile = filepath.Join(t.TempDir(), "none", "dtls.pem")
 	f := newFactory(t, config)
-	if err := f.Ready(t.Context()); err != nil {
+	if _, err := f.certificate(t.Context()); err != nil {
 		t.Errorf("a certificate that cannot be kept: %v", err)
 	}
 }

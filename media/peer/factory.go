@@ -187,12 +187,6 @@ func (f *Factory) certificate(ctx context.Context) (webrtc.Certificate, error) {
 	return *f.cert, nil
 }
 
-// Ready waits until the certificate is there, so that the first call does not.
-func (f *Factory) Ready(ctx context.Context) error {
-	_, err := f.certificate(ctx)
-	return err
-}
-
 // add counts a connection in.
 func (f *Factory) add(p *Peer) error {
 	f.mu.Lock()

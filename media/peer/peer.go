@@ -65,7 +65,7 @@ type Peer struct {
 
 }
 
-// NewPeer makes a Peer. It waits for the certificate, so the first may take seconds on a weak board (Factory.Ready).
+// NewPeer makes a Peer. It waits for the certificate, so the first may take seconds on a weak board.
 // Errors: ErrClosed, ErrTooMany, or what is wrong with an ICE server.
 func (f *Factory) NewPeer(options Options) (*Peer, error) {
 	return f.newPeer(context.Background(), options, false)

@@ -117,9 +117,12 @@ func accept(_, indoor *board) error { return indoor.call("accept", ``) }
 func reject(_, indoor *board) error { return indoor.call("reject", ``) }
 func hangup(door, _ *board) error   { return door.call("hangup", ``) }
 
-// tooLate tells whether something was refused because of what was faster.
+// Something else was faster: what a reject or a hangup, and an accept, are refused with.
+func noSuchCall(err error) bool {
+	return err != nil && protocol.AsError(err).Code == protocol.CodeCallWrongState
+}
 func tooLate(err error) bool {
-	return err != nil && slices.Contains([]protocol.Code{protocol.CodeCallWrongState, protocol.CodeUserCanceled, protocol.CodeSignalingInvalidInviteID}, protocol.AsError(err).Code)
+	return noSuchCall(err) || err != nil && slices.Contains([]protocol.Code{protocol.CodeUserCanceled, protocol.CodeSignalingInvalidInviteID}, protocol.AsError(err).Code)
 }
 
 func TestAcceptAgainstCancel(t *testing.T) {
@@ -130,7 +133,7 @@ func TestAcceptAgainstCancel(t *testing.T) {
 
 func TestRejectAgainstCancel(t *testing.T) {
 	race(t, reject, hangup, func(rejected, hungUp error, s protocol.CallState) bool {
-		return (rejected == nil || tooLate(rejected)) && (hungUp == nil || tooLate(hungUp)) && (rejected == nil || hungUp == nil) && s == protocol.CallIdle
+		return (rejected == nil || noSuchCall(rejected)) && (hungUp == nil || noSuchCall(hungUp)) && (rejected == nil || hungUp == nil) && s == protocol.CallIdle
 	})
 }
 
@@ -138,7 +141,7 @@ func TestRejectAgainstCancel(t *testing.T) {
 func TestAcceptAgainstReject(t *testing.T) {
 	race(t, accept, reject, func(accepted, rejected error, s protocol.CallState) bool {
 		if s == protocol.CallConnected {
-			return accepted == nil && tooLate(rejected)
+			return accepted == nil && noSuchCall(rejected)
 		}
 		return tooLate(accepted) && rejected == nil
 	})
@@ -186,39 +189,51 @@ func TestHangupWhileConnecting(t *testing.T) {
 	}
 }
 
-// The devices take their time, and meanwhile whoever called gives up, or whoever
-// accepted does.
-func TestHangupWhileTheDevicesOpen(t *testing.T) {
-	for _, who := range []string{"caller", "callee"} {
+// The devices take their time, and meanwhile whoever called gives up, whoever accepted
+// does, or the time of the call is over.
+func TestEndWhileTheDevicesOpen(t *testing.T) {
+	for _, who := range []string{"caller", "callee", "time"} {
 		t.Run(who, func(t *testing.T) {
 			h := newHouse(t)
+			h.timing.grace = time.Hour // it is the hub that says so
 			door, indoor := h.board("door"), h.board("indoor")
 			indoor.media.mu.Lock()
 			indoor.media.hold = make(chan struct{})
 			indoor.media.mu.Unlock()
-			door.must("call", `{"userId":"indoor"}`)
+			ring := 30
+			if who == "time" {
+				ring = 1
+			}
+			door.must("call", fmt.Sprintf(`{"userId":"indoor","timeout":%d}`, ring))
 			indoor.event("Invited:door")
 			accepted := make(chan error, 1)
 			go func() { accepted <- indoor.call("accept", ``) }()
 			indoor.until("opening", func() bool { return indoor.media.used() == 1 })
-			if who == "caller" {
+			switch who {
+			case "caller":
 				door.must("hangup", ``)
-			} else {
+			case "callee":
 				indoor.must("hangup", ``)
 				indoor.state(protocol.CallIdle)
+			case "time":
+				door.event("NoResp:indoor")
+				indoor.until("told", func() bool { return indoor.recorded(protocol.OnInvitationTimeout.Info().Name) == 1 })
 			}
 			close(indoor.media.hold)
-			if who == "callee" {
-				door.event("Reject:indoor") // and not an accept that is undone
-			}
 			// The accept may still have been faster than the cancel: then it is undone.
-			if err := <-accepted; err == nil && who == "callee" {
-				t.Error("accepted")
+			if err := <-accepted; err == nil && who != "caller" || err != nil && !tooLate(err) {
+				t.Errorf("accepted: %v", err)
 			}
 			if s := h.settled(door, indoor); s != protocol.CallIdle {
 				t.Fatal(s)
 			}
-			h.over(door, indoor)
+			switch who {
+			case "callee":
+				door.event("Reject:indoor") // and not an accept that is undone
+			case "time":
+				indoor.event("CallingTimeOut")
+			}
+			h.overOnce(door, indoor)
 		})
 	}
 }

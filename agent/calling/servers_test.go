@@ -47,7 +47,11 @@ func TestNewServersInACall(t *testing.T) {
 	indoor.posts.add(indoor.networkChanged)
 	for _, b := range []*board{door, indoor} {
 		look(t, b, "a restart with the new servers", func() bool {
-			p, ok := b.Machine.call.members[0].peer.(*fakePeer)
+			c := b.Machine.call
+			if c == nil {
+				return false
+			}
+			p, ok := c.members[0].peer.(*fakePeer)
 			if !ok {
 				return false
 			}

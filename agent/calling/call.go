@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/herald-im/herald/device"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -31,7 +30,6 @@ type call struct {
 	invites map[string]string // of an outgoing one: those that are open, and whom each is for; "": for all
 	placing int               // invitations that the hub has not answered yet
 	glare   *glare            // the one whom this board calls calls it
-	early   []device.Step     // answers to invitations whose ids are not known yet
 
 	members []*member // the others, in the order of the invitation
 	began   time.Time

@@ -89,7 +89,9 @@ type Machine struct {
 	muted     bool
 	handsFree bool
 	front     bool
-	answered  []string // invitations that this board has dealt with: they do not ring again
+	answered  []string      // invitations that this board has dealt with: they do not ring again
+	placing   int           // invitations that the hub has not answered yet, also of calls that have ended
+	early     []device.Step // answers to invitations whose ids are not known yet
 	ice       iceCache
 	asking    int             // questions that the hub has not answered
 	settling  []chan struct{} // closed when it has answered all

@@ -94,25 +94,35 @@ func (m *Machine) place(p placed, done func(error)) {
 // invited asks the hub to invite a user, or all.
 func (m *Machine) invited(c *call, user string, done func(error), ask func(context.Context) (protocol.InviteResponse, error)) {
 	var res protocol.InviteResponse
+	m.placing++
 	m.ask(func(ctx context.Context) (err error) {
 		res, err = ask(ctx)
 		return err
 	}, func(err error) {
 		c.placing--
+		m.placing--
+		var late error
+		if m.call != c {
+			late = protocol.Errorf(protocol.CodeUserCanceled, "the call was ended before it was placed")
+		}
 		switch {
-		case m.call != c: // it was ended meanwhile
-			if err == nil {
-				m.dealtWith(res.InviteID)
-				m.cancelInvite(c, res.InviteID)
-			}
-			done(protocol.Errorf(protocol.CodeUserCanceled, "the call was ended before it was placed"))
-		case err == nil && c.outgoing:
+		case err == nil && (late != nil || user != "" && c.member(user) == nil): // or another was faster
+			m.dealtWith(res.InviteID)
+			m.cancelInvite(c, res.InviteID)
+			m.answeredEarly(res.InviteID)
+			done(late)
+		case late != nil:
+			done(late)
+		case err == nil:
 			c.invites[res.InviteID] = user
-			m.answeredEarly(c, res.InviteID)
+			m.answeredEarly(res.InviteID)
 			done(nil)
 			m.glared()
 		default:
 			m.notPlaced(c, user, err, done)
+		}
+		if m.placing == 0 {
+			m.early = nil
 		}
 	})
 }

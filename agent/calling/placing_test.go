@@ -44,7 +44,7 @@ func (b *board) inviteSlowly(user string) (answer func()) {
 func (b *board) heardEarly() {
 	b.t.Helper()
 	b.until("told of the accept", func() bool {
-		n, _ := get(b.t.Context(), b.Machine, func() (int, error) { return len(b.Machine.call.early), nil })
+		n, _ := get(b.t.Context(), b.Machine, func() (int, error) { return len(b.Machine.early), nil })
 		return n > 0
 	})
 }

@@ -226,11 +226,12 @@ func (m *Machine) acceptedBy(s device.Step) {
 	self, _ := m.dev.Identity()
 	switch {
 	case c == nil || c.invite != s.InviteID && !c.owns(s.InviteID):
-		if c != nil && c.outgoing && c.placing > 0 { // faster than the hub's answer to the invitation
-			c.early = append(c.early, s)
-		}
-		if s.Inviter == self && s.From != self && slices.Contains(m.answered, s.InviteID) {
+		switch {
+		case s.Inviter != self || s.From == self:
+		case slices.Contains(m.answered, s.InviteID):
 			m.tooLateFor(s)
+		default:
+			m.keepEarly(s)
 		}
 	case s.From == self: // on another terminal
 		if c.state == protocol.CallRinging && !c.answering {
@@ -306,9 +307,7 @@ func (m *Machine) rejectedBy(s device.Step) {
 	self, _ := m.dev.Identity()
 	switch {
 	case c == nil || c.invite != s.InviteID && !c.owns(s.InviteID):
-		if c != nil && c.outgoing && c.placing > 0 {
-			c.early = append(c.early, s)
-		}
+		m.keepEarly(s)
 		return
 	case s.From == self:
 		if c.state == protocol.CallRinging && !c.answering {
@@ -369,16 +368,23 @@ func (m *Machine) noAnswer(users []string) {
 	m.goneRinging(users, protocol.EndNoAnswer)
 }
 
-// answeredEarly takes the steps that came before the hub's answer to the
-// invitation that they are of.
-func (m *Machine) answeredEarly(c *call, invite string) {
-	early := c.early
-	c.early = nil
+// keepEarly keeps a step that was faster than the hub's answer to the invitation
+// that it may be of.
+func (m *Machine) keepEarly(s device.Step) {
+	if self, _ := m.dev.Identity(); m.placing > 0 && s.Inviter == self {
+		m.early = append(m.early, s)
+	}
+}
+
+// answeredEarly takes the steps of an invitation that came before its id was known.
+func (m *Machine) answeredEarly(invite string) {
+	early := m.early
+	m.early = nil
 	for _, s := range early {
 		if s.InviteID == invite {
 			m.step(s)
 		} else {
-			c.early = append(c.early, s)
+			m.early = append(m.early, s)
 		}
 	}
 }

@@ -245,7 +245,13 @@ type iceCache struct {
 	servers  []protocol.ICEServer
 	until    time.Time // half of their time is over: others are asked for before they are used again
 	asked    time.Time
-	fetching bool
+	fetching *fetching // nil: nothing is asked
+}
+
+// fetching is a question for the servers.
+type fetching struct {
+	done    chan struct{} // closed once the hub has answered, or has not
+	servers []protocol.ICEServer
 }
 
 // relays tells whether there is a TURN server among them (RFC 7065).
@@ -257,21 +263,24 @@ func (c *iceCache) relays() bool {
 
 // fetchServers asks for the servers in time for a connection.
 func (m *Machine) fetchServers() {
-	if m.ice.fetching || time.Now().Before(m.ice.until) {
+	if m.ice.fetching != nil || time.Now().Before(m.ice.until) {
 		return
 	}
-	m.ice.fetching, m.ice.asked = true, time.Now()
+	f := &fetching{done: make(chan struct{})}
+	m.ice.fetching, m.ice.asked = f, time.Now()
 	var res protocol.ICEServersResponse
 	m.ask(func(ctx context.Context) (err error) {
 		res, err = device.Ask(ctx, m.dev, protocol.GetICEServers, protocol.Empty{})
 		return err
 	}, func(err error) {
-		m.ice.fetching = false
+		m.ice.fetching = nil
+		defer close(f.done)
 		if err != nil {
 			m.log.Warn("the hub's relays are not known: a call connects directly or not at all", "err", err)
 			return
 		}
 		m.ice.servers = m.dev.AtHub(res.ICEServers)
+		f.servers = m.ice.servers
 		m.ice.until = time.Now().Add(time.Duration(res.TTLSeconds) * time.Second / 2)
 	})
 }

@@ -111,7 +111,7 @@ func (m *Machine) restart(c *call, x *member) {
 
 // describe has a description made of this end, and says it.
 func (m *Machine) describe(c *call, x *member, make func(context.Context, Peer) (string, error)) {
-	p, closed, servers := x.peer, x.closed, m.ice.servers
+	p, closed, servers, asked := x.peer, x.closed, m.ice.servers, m.ice.fetching
 	x.busy, x.sdp, x.closed = true, "", nil
 	m.async(func(ctx context.Context) func() {
 		if closed != nil {
@@ -120,6 +120,14 @@ func (m *Machine) describe(c *call, x *member, make func(context.Context, Peer) 
 		ctx, cancel := context.WithTimeout(ctx, m.timing.connect)
 		defer cancel()
 		var sdp string
+		if asked != nil && len(servers) == 0 { // answered faster than the hub has named its servers
+			select {
+			case <-asked.done:
+				servers = asked.servers
+			case <-ctx.Done():
+			case <-time.After(m.timing.connect / 4): // there may be a direct path
+			}
+		}
 		err := p.SetServers(servers)
 		if err == nil {
 			sdp, err = make(ctx, p)

@@ -63,3 +63,33 @@ func TestNewServersInACall(t *testing.T) {
 	door.posts.add(door.loggedOut)
 	look(t, door, "the loop without servers", func() bool { return len(door.ice.servers) == 0 && door.ice.until.IsZero() })
 }
+
+// Who answers faster than the hub names its servers uses them all the same: without
+// them he may have no path.
+func TestServersThatComeLate(t *testing.T) {
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	asked := &fetching{done: make(chan struct{})}
+	look(t, indoor, "the answer of the hub", func() bool { return !indoor.ice.until.IsZero() && indoor.ice.fetching == nil })
+	look(t, indoor, "the loop", func() bool {
+		indoor.ice = iceCache{fetching: asked, asked: time.Now().Add(time.Hour)}
+		return true
+	})
+	door.must("call", `{"userId":"indoor"}`)
+	indoor.event("Invited:door")
+	indoor.must("accept", ``)
+	var p *fakePeer
+	look(t, indoor, "a connection", func() (is bool) {
+		p, is = indoor.Machine.call.members[0].peer.(*fakePeer)
+		return is
+	})
+	asked.servers = []protocol.ICEServer{{URLs: []string{"turn:late"}}}
+	close(asked.done)
+	indoor.state(protocol.CallConnected)
+	p.net.mu.Lock()
+	if len(p.servers) != 1 || p.servers[0].URLs[0] != "turn:late" {
+		t.Errorf("the servers are %+v", p.servers)
+	}
+	p.net.mu.Unlock()
+	h.over(door, indoor)
+}

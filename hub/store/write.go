@@ -20,8 +20,8 @@ type Tx struct {
 }
 
 // retries bounds how often a transaction that lost against another is run
-// again.
-const retries = 8
+// again. Two that want the same rows in the other order may lose in turn for a while.
+const retries = 16
 
 // Write runs f in a transaction and commits it. When the database asks for it
 // (PostgreSQL, 40001 and 40P01) the whole is run again, so f must begin with

@@ -179,6 +179,18 @@ func (t *Turn) Keep(try func(running func(attrs ...any)) error) {
 	}
 }
 
+// Missing says that there is no such device, and why, and waits until the turn is
+// over. That is no failure: nothing is logged, and nothing tried again.
+func (t *Turn) Missing(why error) {
+	o := t.owner
+	o.mu.Lock()
+	if o.turn == t {
+		o.set(Failed, why)
+	}
+	o.mu.Unlock()
+	<-t.over
+}
+
 func (t *Turn) running(attrs ...any) {
 	o := t.owner
 	o.mu.Lock()

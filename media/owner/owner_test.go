@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -164,6 +165,33 @@ func TestFailsAndIsTriedAgain(t *testing.T) {
 		synctest.Wait()
 		if err := o.Drain(t.Context()); err != nil || state(o) != Closed {
 			t.Error(err, state(o))
+		}
+	})
+}
+
+// A device that there is not is told of, and is neither logged nor tried again.
+func TestMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		turns := 0
+		o := New("device", slog.New(slog.NewTextHandler(&log, nil)), func(turn *Turn) {
+			turns++
+			turn.Missing(errBroken)
+		})
+		release := o.Hold()
+		if err := o.Wait(t.Context()); !errors.Is(err, errBroken) {
+			t.Error(err)
+		}
+		time.Sleep(10 * pauseMax)
+		release()
+		if err := o.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if state, err := o.State(); state != Closed || err != nil {
+			t.Error(state, err)
+		}
+		if turns != 1 || log.Len() > 0 {
+			t.Errorf("%d turns; the log: %s", turns, log.String())
 		}
 	})
 }

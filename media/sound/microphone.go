@@ -50,6 +50,10 @@ var ErrNoMicrophone = errors.New("no microphone is configured")
 func NewMicrophone(device CaptureDevice, log *slog.Logger) *Microphone {
 	m := &Microphone{device: device, followers: make(map[int]func(Packet))}
 	m.Owner = owner.New("microphone", log, func(t *owner.Turn) {
+		if device == nil {
+			t.Missing(ErrNoMicrophone)
+			return
+		}
 		t.Keep(func(running func(...any)) error { return m.capture(t.Over(), running) })
 	})
 	return m
@@ -80,9 +84,6 @@ func (m *Microphone) Follow(f func(Packet)) (stop func()) {
 
 // capture opens the device and encodes what it hears until it fails or over is closed.
 func (m *Microphone) capture(over <-chan struct{}, running func(...any)) error {
-	if m.device == nil {
-		return ErrNoMicrophone
-	}
 	frame := wave.NewInt16Interleaved(wave.ChunkInfo{Len: frameSamples, Channels: 1, SamplingRate: Rate})
 	enc, err := newEncoder(frame)
 	if err != nil {

@@ -80,10 +80,11 @@ func (s *Speaker) play(t *owner.Turn) {
 	mixing.Go(func() { s.mix(mixed, &playing, t.Over()) })
 	defer mixing.Wait()
 	device := s.Selected()
+	if device == nil {
+		t.Missing(ErrNoSpeaker)
+		return
+	}
 	t.Keep(func(running func(...any)) error {
-		if device == nil {
-			return ErrNoSpeaker
-		}
 		var calls atomic.Uint64
 		defer playing.Store(false)
 		began := func() {

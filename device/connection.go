@@ -139,7 +139,7 @@ func (c *connection) serve(ctx context.Context) error {
 		c.s.alive.Store(int64(c.s.d.uptime()))
 		select {
 		case <-ctx.Done():
-			_ = c.send(&protocol.Frame{Bye: &protocol.Bye{Boot: c.boot}}) // a courtesy: the hub finds out by itself
+			_ = c.link.SendLast(&protocol.Frame{Boot: c.boot, Bye: &protocol.Bye{Boot: c.boot}}) // a courtesy: the hub finds out by itself
 			return ctx.Err()
 		case <-c.link.Down():
 			return c.rest()

@@ -199,12 +199,27 @@ func (c *Conn) Err() error { return c.err }
 
 // Send publishes a frame with QoS 1. It returns before anything is certain.
 func (c *Conn) Send(f *protocol.Frame) error {
+	_, err := c.publish(f)
+	return err
+}
+
+// SendLast publishes a frame before Close and waits a moment until the broker has
+// it. A socket that is closed while something unread lies in it is reset, and a
+// broker that so cannot write does not read on either.
+func (c *Conn) SendLast(f *protocol.Frame) error {
+	t, err := c.publish(f)
+	if err == nil {
+		t.WaitTimeout(quiesceMs * time.Millisecond)
+	}
+	return err
+}
+
+func (c *Conn) publish(f *protocol.Frame) (mqtt.Token, error) {
 	b, err := protocol.EncodeFrame(f)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.client.Publish(c.topic, 1, false, b)
-	return nil
+	return c.client.Publish(c.topic, 1, false, b), nil
 }
 
 // Homeless tells whether the address that the connection was made from is no

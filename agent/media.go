@@ -63,7 +63,7 @@ func (m callMedia) ViewSelf(ctx context.Context, offer string) (calling.View, er
 
 func (m callMedia) Connect(c calling.Connecting) (calling.Peer, error) {
 	l, err := m.engine.Connect(media.Linking{
-		Video: c.Video, Servers: iceServers(c.Servers), RelayOnly: c.RelayOnly, Candidate: c.Candidate,
+		Video: c.Video, RelayOnly: c.RelayOnly, Candidate: c.Candidate,
 		State: func(s peer.State) {
 			switch s {
 			case peer.StateConnected:

@@ -15,7 +15,6 @@ import (
 // Linking is how to make a Link.
 type Linking struct {
 	Video     bool // also pictures
-	Servers   []peer.ICEServer
 	RelayOnly bool
 	// Candidate and State are called in order, from a goroutine of the link's.
 	Candidate func(line string)
@@ -48,7 +47,7 @@ type Link struct {
 func (e *Engine) Connect(c Linking) (*Link, error) {
 	l := &Link{engine: e, measured: time.Now(), viewers: make(map[*peer.Viewer]struct{})}
 	o := peer.Options{
-		ICEServers: c.Servers, RelayOnly: c.RelayOnly, NoVideo: !c.Video, Audio: e.micOut,
+		RelayOnly: c.RelayOnly, NoVideo: !c.Video, Audio: e.micOut,
 		Callbacks: peer.Callbacks{Candidate: c.Candidate, State: c.State, Track: func(t *peer.RemoteTrack) { l.track(c, t) }},
 	}
 	if c.Video {
@@ -114,7 +113,7 @@ func (l *Link) AddCandidate(line string) error { return l.peer.AddCandidate(line
 // Restart makes an offer that restarts ICE.
 func (l *Link) Restart(ctx context.Context) (string, error) { return l.peer.RestartOffer(ctx) }
 
-// SetServers replaces the STUN and TURN servers from the next description on that restarts ICE.
+// SetServers replaces the STUN and TURN servers, see peer.Peer.
 func (l *Link) SetServers(servers []peer.ICEServer) error { return l.peer.SetServers(servers) }
 
 // LinkStats is how well a connection goes.

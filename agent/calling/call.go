@@ -32,7 +32,6 @@ type call struct {
 	glare   *glare            // the one whom this board calls calls it
 
 	members []*member // the others, in the order of the invitation
-	began   time.Time
 	until   time.Time // it rings no longer, whatever the hub says; zero: as long as it is open
 	since   time.Time // connected
 	volume  time.Time // at which volumes were told last
@@ -156,7 +155,6 @@ const (
 
 // begin makes c the board's call.
 func (m *Machine) begin(c *call) {
-	c.began = time.Now()
 	c.camera = c.video
 	m.call = c
 	m.log.Info("call", "state", c.state, "inviter", c.key.inviter, "room", c.key.room, "group", c.group, "video", c.video)

@@ -112,7 +112,7 @@ func (m *Machine) settle(ctx context.Context, heard <-chan struct{}) {
 // loggedOut ends the call: nobody can be told any more.
 func (m *Machine) loggedOut() {
 	m.end(protocol.EndError, leaveNone)
-	m.ice = iceCache{fetching: m.ice.fetching} // the next account has credentials of its own
+	m.ice = iceCache{} // the next account has credentials of its own
 }
 
 func (m *Machine) startRemoteView(ctx context.Context, _ protocol.Caller, r protocol.RemoteViewRequest) (protocol.ViewResponse, error) {
@@ -273,8 +273,11 @@ func (m *Machine) fetchServers() {
 		res, err = device.Ask(ctx, m.dev, protocol.GetICEServers, protocol.Empty{})
 		return err
 	}, func(err error) {
-		m.ice.fetching = nil
 		defer close(f.done)
+		if m.ice.fetching != f { // it was another account's
+			return
+		}
+		m.ice.fetching = nil
 		if err != nil {
 			m.log.Warn("the hub's relays are not known: a call connects directly or not at all", "err", err)
 			return

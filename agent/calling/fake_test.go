@@ -164,7 +164,7 @@ func (p *fakePeer) Answer(_ context.Context, offer string) (string, error) {
 	if p.other == nil {
 		return "", fmt.Errorf("no such offer")
 	}
-	p.c.Candidate("candidate of " + p.c.User)
+	p.c.Candidate("candidate")
 	return p.describe(), nil
 }
 

@@ -30,9 +30,7 @@ type Media interface {
 
 // Connecting is how to make a connection.
 type Connecting struct {
-	User      string
 	Video     bool
-	Servers   []protocol.ICEServer
 	RelayOnly bool
 	// Candidate and State are called in order, and never from within a function of
 	// the Peer.
@@ -56,7 +54,8 @@ type Peer interface {
 	Answer(ctx context.Context, offer string) (sdp string, err error)
 	Accept(answer string) error
 	AddCandidate(line string) error
-	// SetServers replaces Connecting.Servers for the next Restart, or Answer to one.
+	// SetServers gives it STUN and TURN servers in place of those it has, from the next
+	// description on that looks for paths: the first, or one that restarts ICE.
 	SetServers(servers []protocol.ICEServer) error
 	// Restart makes an offer that has both look for new paths (ICE restart).
 	Restart(ctx context.Context) (sdp string, err error)

@@ -20,7 +20,6 @@ func (m *Machine) signal(c *call, x *member, p protocol.Peering) {
 // connect makes this end of a connection with x. Callbacks of an end that was
 // replaced are not heard.
 func (m *Machine) connect(c *call, x *member) bool {
-	servers := m.ice.servers
 	var p Peer
 	current := func(f func()) {
 		m.posts.add(func() {
@@ -30,7 +29,7 @@ func (m *Machine) connect(c *call, x *member) bool {
 		})
 	}
 	p, err := m.media.Connect(Connecting{
-		User: x.user, Video: c.video, Servers: servers, RelayOnly: m.cfg.RelayOnly,
+		Video: c.video, RelayOnly: m.cfg.RelayOnly,
 		Candidate: func(line string) {
 			current(func() {
 				if line == "" || len(x.lines) >= protocol.MaxCandidates {

@@ -93,3 +93,23 @@ func TestServersThatComeLate(t *testing.T) {
 	p.net.mu.Unlock()
 	h.over(door, indoor)
 }
+
+// What one account has asked for is not the next one's.
+func TestServersOfAnotherAccount(t *testing.T) {
+	h := newHouse(t)
+	door := h.board("door")
+	look(t, door, "the answer of the hub", func() bool { return !door.ice.until.IsZero() && door.ice.fetching == nil })
+	var asked *fetching
+	look(t, door, "a question", func() bool {
+		door.ice = iceCache{}
+		door.fetchServers()
+		asked = door.ice.fetching
+		door.loggedOut()
+		return true
+	})
+	<-asked.done
+	look(t, door, "the loop", func() bool { return true })
+	if !door.ice.until.IsZero() || door.ice.fetching != nil {
+		t.Errorf("%+v", door.ice)
+	}
+}

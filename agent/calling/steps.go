@@ -137,7 +137,7 @@ func (m *Machine) glared() {
 	}
 	self, _ := m.dev.Identity()
 	theirs := newIncoming(self, g.step, g.data, m.timing.grace)
-	theirs.camera, theirs.began = c.camera && theirs.video, c.began
+	theirs.camera = c.camera && theirs.video
 	theirs.begun, c.begun = c.begun, nil // the devices go over
 	m.call = theirs
 	if theirs.begun != nil {
@@ -227,8 +227,8 @@ func (m *Machine) acceptedBy(s device.Step) {
 	switch {
 	case c == nil || c.invite != s.InviteID && !c.owns(s.InviteID):
 		switch {
-		case s.Inviter != self || s.From == self:
-		case slices.Contains(m.answered, s.InviteID):
+		case s.From == self:
+		case s.Inviter == self && slices.Contains(m.answered, s.InviteID):
 			m.tooLateFor(s)
 		default:
 			m.keepEarly(s)

@@ -17,9 +17,8 @@ const closeWait = time.Second
 
 // Options of a Peer.
 type Options struct {
-	ICEServers []ICEServer
-	RelayOnly  bool // use only TURN servers: the far end does not learn our addresses
-	NoVideo    bool // a call of sound alone
+	RelayOnly bool // use only TURN servers: the far end does not learn our addresses
+	NoVideo   bool // a call of sound alone
 	// What we send. Without it we only receive that kind.
 	Audio, Video Source
 	Callbacks
@@ -62,11 +61,10 @@ type Peer struct {
 	remote   map[Kind]*RemoteTrack
 	wg       sync.WaitGroup
 	done     chan struct{} // closed when Close has done its work
-
 }
 
 // NewPeer makes a Peer. It waits for the certificate, so the first may take seconds on a weak board.
-// Errors: ErrClosed, ErrTooMany, or what is wrong with an ICE server.
+// Errors: ErrClosed, ErrTooMany.
 func (f *Factory) NewPeer(options Options) (*Peer, error) {
 	return f.newPeer(context.Background(), options, false)
 }
@@ -90,7 +88,7 @@ func (f *Factory) newPeer(ctx context.Context, options Options, viewer bool) (*P
 		return nil, err
 	}
 	p.pc, err = f.api(p).NewPeerConnection(webrtc.Configuration{
-		ICEServers: pionServers(options.ICEServers), ICETransportPolicy: options.policy(), Certificates: []webrtc.Certificate{cert},
+		ICETransportPolicy: options.policy(), Certificates: []webrtc.Certificate{cert},
 		BundlePolicy: webrtc.BundlePolicyMaxBundle, RTCPMuxPolicy: webrtc.RTCPMuxPolicyRequire,
 		// Encrypted RTP header extensions: few know them, and ours tell nothing.
 		RTPHeaderEncryptionPolicy: webrtc.RTPHeaderEncryptionPolicyDisable,
@@ -185,8 +183,9 @@ func (p *Peer) RestartOffer(ctx context.Context) (string, error) {
 	return p.offer(true)
 }
 
-// SetServers replaces the STUN and TURN servers from the next RestartOffer on, or the next Answer to one: the credentials that
-// the connection began with may have run out. Errors: ErrClosed, or what is wrong with a server.
+// SetServers replaces the STUN and TURN servers, of which there are none at first, from the next description on that looks for
+// paths: the first, a RestartOffer, or an Answer to one. So a call outlasts the credentials that it began with. Errors:
+// ErrClosed, or what is wrong with a server.
 func (p *Peer) SetServers(servers []ICEServer) error {
 	p.negotiation.Lock()
 	defer p.negotiation.Unlock()

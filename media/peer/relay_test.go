@@ -43,8 +43,11 @@ func TestRelayOnly(t *testing.T) {
 	relay, _ := newRelay(t)
 	cam := newCamera(t)
 	options := cam.options()
-	options.ICEServers, options.RelayOnly = []ICEServer{relay}, true
+	options.RelayOnly = true
 	a := newEnd(t, newFactory(t, testConfig(t)), options)
+	if err := a.SetServers([]ICEServer{relay}); err != nil {
+		t.Fatal(err)
+	}
 	b := newEnd(t, newFactory(t, testConfig(t)), cam.options()) // has direct candidates, which must not be reached directly
 
 	offer := must(a.Offer(t.Context()))
@@ -90,8 +93,11 @@ func TestNewCredentials(t *testing.T) {
 	relay, user := newRelay(t)
 	cam := newCamera(t)
 	options := cam.options()
-	options.ICEServers, options.RelayOnly = []ICEServer{relay}, true
+	options.RelayOnly = true
 	a := newEnd(t, newFactory(t, testConfig(t)), options)
+	if err := a.SetServers([]ICEServer{relay}); err != nil {
+		t.Fatal(err)
+	}
 	b := newEnd(t, newFactory(t, testConfig(t)), cam.options())
 	connect(t, a, b)
 

@@ -139,6 +139,8 @@ func TestCDDLHasTheKeysOfTheStructs(t *testing.T) {
 	compare(reflect.TypeFor[Tip]())
 	compare(reflect.TypeFor[Signaling]())
 	compare(reflect.TypeFor[Peering]())
+	compare(reflect.TypeFor[Mark]())
+	compare(reflect.TypeFor[Revoke]())
 	for rule := range c.maps {
 		if !seen[rule] {
 			t.Errorf("%s is the rule of no struct of the wire", rule)
@@ -176,6 +178,10 @@ func (c cddl) fits(typ string, g reflect.Type, compare func(reflect.Type)) error
 		if c.base(typ) != "tstr" {
 			return fmt.Errorf("%s is no text", typ)
 		}
+	case g.Kind() == reflect.Float64:
+		if c.resolve(typ) != "float" {
+			return fmt.Errorf("%s is no float", typ)
+		}
 	case g.Kind() == reflect.Bool:
 		if typ != "bool" {
 			return fmt.Errorf("%s is no bool", typ)
@@ -200,7 +206,7 @@ func (c cddl) fits(typ string, g reflect.Type, compare func(reflect.Type)) error
 // bodies holds what is carried as it came to the types that say what it is.
 func (c cddl) bodies(typ string) error {
 	for _, t := range strings.Split(c.resolve(typ), " / ") {
-		if t != "message" && t != "tip" && t != "signaling" && t != "peering" && t != "{ * tstr => any }" {
+		if t != "message" && t != "tip" && t != "signaling" && t != "peering" && t != "mark" && t != "revoke" && t != "{ * tstr => any }" {
 			return fmt.Errorf("%s is no body", t)
 		}
 	}

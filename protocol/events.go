@@ -21,11 +21,16 @@ type EventInfo struct {
 	Data reflect.Type
 }
 
-// Type is the document's name of the event: Name without its module.
-func (e *EventInfo) Type() string { _, t, _ := strings.Cut(e.Name, "."); return t }
+// Type is the document's name of the event: Name without its module, and without
+// what tells apart two events that the document has under one name.
+func (e *EventInfo) Type() string {
+	_, t, _ := strings.Cut(e.Name, ".")
+	t, _, _ = strings.Cut(t, ".")
+	return t
+}
 
 // Categories are the names that "listen" accepts in this version.
-var Categories = []string{"sdk", "simple", "advanced", "device", "signaling", "calling"}
+var Categories = []string{"sdk", "simple", "advanced", "device", "signaling", "calling", "conversation"}
 
 // Event is a declared event with the type of its data.
 type Event[T any] struct{ info *EventInfo }
@@ -160,13 +165,6 @@ type GroupCustomEvent struct {
 	// Timestamp is the hub's, in Unix seconds.
 	Timestamp int64 `json:"timestamp"`
 }
-
-// Status of a message, as in the document's message object.
-const (
-	StatusSending = 0
-	StatusSent    = 1
-	StatusFailed  = 2
-)
 
 // MessageStatusEvent is the data of im.onMessageStatusChanged.
 type MessageStatusEvent struct {

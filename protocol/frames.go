@@ -50,6 +50,8 @@ type Frame struct {
 	Heads   *Heads   `cbor:"12,keyasint,omitempty"` // hub → terminal
 	Signal  *Signal  `cbor:"13,keyasint,omitempty"` // either way; hub → live room
 	Bye     *Bye     `cbor:"14,keyasint,omitempty"` // either way; the will
+	Survey  *Survey  `cbor:"15,keyasint,omitempty"` // terminal → hub
+	States  *States  `cbor:"16,keyasint,omitempty"` // hub → terminal
 }
 
 // Hello opens a session. It is the first frame of a connection and the answer
@@ -133,19 +135,31 @@ const (
 	ItemVoid  ItemKind = 0 // nothing: holds the place of an item that was withdrawn
 	ItemC2C   ItemKind = 1 // a message to the account To
 	ItemGroup ItemKind = 2 // a message to the group To
+	// ItemMark moves what the account has read or deleted; the body is a Mark.
+	ItemMark ItemKind = 3
+	// ItemRevoke takes a message back; the body is a Revoke with Log and MsgID.
+	ItemRevoke ItemKind = 4
 )
 
 // Item is one thing queued on the board.
 type Item struct {
 	Kind     ItemKind        `cbor:"1,keyasint"`
 	To       string          `cbor:"2,keyasint,omitempty"`
-	Body     cbor.RawMessage `cbor:"3,keyasint,omitempty"` // a Message
-	Priority uint8           `cbor:"4,keyasint,omitempty"` // of group messages: 0 default, 1 high, 2 normal
+	Body     cbor.RawMessage `cbor:"3,keyasint,omitempty"` // a Message, a Mark or a Revoke
+	Priority uint8           `cbor:"4,keyasint,omitempty"` // of group messages: 0 default, 1 high, 2 normal, 3 low
 	// IDEpoch is the epoch in which the item got its message id, where that is
 	// not the append's: the producer has begun a new one since. The hub makes
 	// the id with it (see MsgIDPrefix), the same that programs were told.
 	IDEpoch uint32 `cbor:"5,keyasint,omitempty"`
+	// IDNumber is the number in the message's id, where that is not the item's
+	// own: the message was accepted before it took its place among the items, as
+	// one does whose files go up first. From FirstIDNumber on, so that it is no
+	// item's number.
+	IDNumber uint64 `cbor:"6,keyasint,omitempty"`
 }
+
+// FirstIDNumber is the least Item.IDNumber.
+const FirstIDNumber = 1 << 40
 
 // Acks answers an append, item by item.
 type Acks struct {
@@ -184,6 +198,12 @@ const (
 	// EntrySignaling is a step of an invitation. Only the hub writes it; its body is
 	// a Signaling.
 	EntrySignaling EntryKind = 3
+	// EntryRevoke takes a message of the same log back; body: Revoke.
+	EntryRevoke EntryKind = 4
+	// EntryMark says what an account has read or deleted; body: Mark. That From has
+	// read a conversation is in its log, where both see it; all else is in the log of
+	// the account alone.
+	EntryMark EntryKind = 5
 )
 
 // Entry is one entry of a log. A terminal that does not know its Kind moves
@@ -200,6 +220,14 @@ type Entry struct {
 	// not take its own message for news when it reads it by a pull.
 	Term     string `cbor:"8,keyasint,omitempty"`
 	Priority uint8  `cbor:"9,keyasint,omitempty"`
+	// RevokedBy is the userId of who took the message back. Its body is gone.
+	RevokedBy string `cbor:"10,keyasint,omitempty"`
+}
+
+// Shown tells whether the entry is something that people said: a page of
+// history has these kinds only.
+func (k EntryKind) Shown() bool {
+	return k == EntryMessage || k == EntryTip || k == EntrySignaling
 }
 
 // Pull asks for the entries of a log after a seq.
@@ -212,6 +240,13 @@ type Pull struct {
 	// begin to read.
 	Fresh bool   `cbor:"4,keyasint,omitempty"`
 	Limit uint16 `cbor:"6,keyasint,omitempty"` // entries at most; 0: the hub's own limit
+	// Before asks for history instead: the newest entries that programs are shown
+	// (EntryKind.Shown), with a seq below this, the newest first. What the account
+	// has deleted is left out. After, Fresh and MsgID do not count then.
+	Before uint64 `cbor:"7,keyasint,omitempty"`
+	// MsgID asks for the one message with this id, in Entries alone. None: there
+	// is no such message that the account may read.
+	MsgID string `cbor:"8,keyasint,omitempty"`
 }
 
 // Range answers a pull. Entries begin right after From, which is where the
@@ -226,7 +261,66 @@ type Range struct {
 	Entries []Entry `cbor:"5,keyasint,omitempty"`
 	Code    Code    `cbor:"6,keyasint,omitempty"`
 	Msg     string  `cbor:"7,keyasint,omitempty"`
+	// Truncated says that the terminal was away for more entries than the hub
+	// gives at once: From is beyond its cursor, and what lies between is history.
+	Truncated bool `cbor:"8,keyasint,omitempty"`
+	// Least is, of history, the first seq that the account may read.
+	Least uint64 `cbor:"9,keyasint,omitempty"`
 }
+
+// Survey asks how conversations stand: those that the terminal knows nothing of
+// yet, or of whose older messages it does not know enough to count the unread.
+type Survey struct {
+	ID    uint32       `cbor:"1,keyasint"`
+	Items []SurveyItem `cbor:"2,keyasint"`
+}
+
+// SurveyItem is one log of a Survey.
+type SurveyItem struct {
+	Log string `cbor:"1,keyasint"`
+	// Before is the first seq that the terminal has by itself: State.Unread counts
+	// what is below. 0: all.
+	Before uint64 `cbor:"2,keyasint,omitempty"`
+}
+
+// States answers a survey. It may answer fewer logs than were asked for, from the
+// first on, but one at least.
+type States struct {
+	ID    uint32  `cbor:"1,keyasint"`
+	Items []State `cbor:"2,keyasint"`
+}
+
+// State is how a conversation stands for the account.
+type State struct {
+	Log string `cbor:"1,keyasint"`
+	// Head is the log's last seq as of which the rest is true.
+	Head uint64 `cbor:"2,keyasint"`
+	// Read is the seq up to which the account has read, PeerRead that of the other
+	// side of a conversation of two.
+	Read     uint64 `cbor:"3,keyasint,omitempty"`
+	PeerRead uint64 `cbor:"4,keyasint,omitempty"`
+	// Cleared is the seq up to which the account has deleted the conversation.
+	Cleared uint64 `cbor:"5,keyasint,omitempty"`
+	// Unread counts the unread messages below SurveyItem.Before, at most MaxUnread.
+	Unread uint32 `cbor:"6,keyasint,omitempty"`
+	// Last is the newest entry that programs are shown, below Before.
+	Last *Entry `cbor:"7,keyasint,omitempty"`
+	// Of a group: its type and name, and its picture.
+	Type string `cbor:"8,keyasint,omitempty"`
+	Name string `cbor:"9,keyasint,omitempty"`
+	Face string `cbor:"10,keyasint,omitempty"`
+	// Gone says that the account may not read the log (any more): there is no more
+	// to know of it.
+	Gone bool `cbor:"11,keyasint,omitempty"`
+}
+
+const (
+	// MaxUnread is the most that unread messages are counted to: beyond it nobody
+	// looks at the number, and counting takes time.
+	MaxUnread = 10_000
+	// MaxSurvey is the most logs of a survey.
+	MaxSurvey = 100
+)
 
 // Call asks the hub to run a method of the registry with route Hub.
 type Call struct {
@@ -293,6 +387,11 @@ type Signal struct {
 	// empty: all that are online.
 	To     string `cbor:"8,keyasint,omitempty"`
 	ToTerm string `cbor:"9,keyasint,omitempty"`
+	// Online says that Body is a message for those who are online alone: in no log,
+	// not counted. It is of the conversation with From, or with Peer where From is
+	// the account itself, or of Group.
+	Online bool   `cbor:"10,keyasint,omitempty"`
+	Peer   string `cbor:"11,keyasint,omitempty"`
 }
 
 // Bye ends a session. From the hub it says why; from the terminal (and as its
@@ -304,42 +403,6 @@ type Bye struct {
 	// Operator: a person at the hub ended it, and no other login did. A board that
 	// is configured to be logged in may come back.
 	Operator bool `cbor:"4,keyasint,omitempty"`
-}
-
-// Elem is the kind of a message's element, as in the document's message object.
-type Elem uint8
-
-const (
-	ElemText   Elem = 1
-	ElemCustom Elem = 2
-)
-
-// Message is the body of an EntryMessage. The hub checks its form and size and
-// hands it on as it came.
-type Message struct {
-	Elem   Elem   `cbor:"1,keyasint"`
-	Text   string `cbor:"2,keyasint,omitempty"`
-	Custom string `cbor:"3,keyasint,omitempty"`
-}
-
-// TipKind says what changed in a group.
-type TipKind uint8
-
-const (
-	TipCreated   TipKind = 1
-	TipJoined    TipKind = 2
-	TipQuit      TipKind = 3
-	TipDismissed TipKind = 4
-	TipOwner     TipKind = 5 // Users[0] owns the group now
-)
-
-// Tip is the body of an EntryTip.
-type Tip struct {
-	Kind  TipKind  `cbor:"1,keyasint"`
-	Users []string `cbor:"2,keyasint,omitempty"`
-	Group string   `cbor:"3,keyasint,omitempty"`
-	Name  string   `cbor:"4,keyasint,omitempty"`
-	Type  string   `cbor:"5,keyasint,omitempty"`
 }
 
 // CursorHash is what one cursor or head adds to a Digest: the sum, modulo 2^64,
@@ -442,23 +505,4 @@ func DecodeFrame(b []byte) (*Frame, error) {
 		return nil, fmt.Errorf("decode frame: %w", err)
 	}
 	return f, nil
-}
-
-// DecodeMessage reads a message's body. An element of a kind that this version
-// does not know is no error: its fields are empty.
-func DecodeMessage(b []byte) (Message, error) {
-	var m Message
-	if len(b) > MaxBodyBytes {
-		return m, Errorf(CodeSvrBodySizeLimit, "the message body has %d bytes, over %d", len(b), MaxBodyBytes)
-	}
-	if err := unmarshal(bodyMode, b, &m); err != nil {
-		return m, Errorf(CodeInvalidMsgElem, "the message body is not valid: %v", err)
-	}
-	if m.Elem == 0 {
-		return m, Errorf(CodeInvalidMsgElem, "the message has no element")
-	}
-	if len(m.Text) > MaxTextBytes || len(m.Custom) > MaxTextBytes {
-		return m, Errorf(CodeSvrBodySizeLimit, "the message is over its limit of %d bytes", MaxTextBytes)
-	}
-	return m, nil
 }

@@ -36,7 +36,7 @@ type GroupTextRequest struct {
 	Text string `json:"text"`
 	// GroupID of the group, of which the sender is a member.
 	GroupID string `json:"groupId"`
-	// Priority is 0 default, 1 high, 2 normal. Missing: 0.
+	// Priority is 0 default, 1 high, 2 normal, 3 low. Missing: 0.
 	Priority uint8 `json:"priority"`
 }
 
@@ -50,7 +50,7 @@ type GroupCustomRequest struct {
 	CustomData string `json:"customData"`
 	// GroupID of the group, of which the sender is a member.
 	GroupID string `json:"groupId"`
-	// Priority is 0 default, 1 high, 2 normal. Missing: 0.
+	// Priority is 0 default, 1 high, 2 normal, 3 low. Missing: 0.
 	Priority uint8 `json:"priority"`
 }
 
@@ -62,8 +62,8 @@ func checkGroupMessage(groupID string, priority uint8, field, content string) er
 	if err := CheckGroupID("groupId", groupID); err != nil {
 		return err
 	}
-	if priority > 2 {
-		return invalid("priority: %d is not 0 to 2", priority)
+	if priority > MaxPriority {
+		return invalid("priority: %d is not 0 to %d", priority, MaxPriority)
 	}
 	return checkContent(field, content)
 }
@@ -90,7 +90,7 @@ type SendResponse struct {
 // sendCodes are what a send may be refused with at once.
 var sendCodes = []Code{
 	CodeNotInitialized, CodeNotLoggedIn, CodeInvalidIdentifier, CodeMsgBodySizeLimit, CodeNetReqCountLimit, CodeDatabaseFailure,
-	CodeSvrMsgToAccountNotFound, CodeSvrBodySizeLimit,
+	CodeSvrMsgToAccountNotFound, CodeSvrMsgInPeerBlacklist, CodeSvrBodySizeLimit,
 }
 
 var groupSendCodes = []Code{

@@ -10,7 +10,7 @@ func (f *Frame) check() error {
 	kinds := 0
 	for _, present := range [...]bool{
 		f.Hello != nil, f.Welcome != nil, f.Append != nil, f.Acks != nil, f.Push != nil, f.Pull != nil, f.Range != nil,
-		f.Call != nil, f.Reply != nil, f.Beat != nil, f.Heads != nil, f.Signal != nil, f.Bye != nil,
+		f.Call != nil, f.Reply != nil, f.Beat != nil, f.Heads != nil, f.Signal != nil, f.Bye != nil, f.Survey != nil, f.States != nil,
 	} {
 		if present {
 			kinds++
@@ -37,6 +37,10 @@ func (f *Frame) check() error {
 		return atMost("heads", len(f.Heads.Items), "heads", MaxHeads)
 	case f.Signal != nil:
 		return checkBody("signal", f.Signal.Body)
+	case f.Survey != nil:
+		return atMost("survey", len(f.Survey.Items), "logs", MaxSurvey)
+	case f.States != nil:
+		return f.States.check()
 	}
 	return nil
 }
@@ -70,6 +74,17 @@ func (p *Push) check() error {
 		entries += len(p.Logs[i].Entries)
 	}
 	return atMost("push", entries, "entries", MaxPushEntries)
+}
+
+func (s *States) check() error {
+	for i := range s.Items {
+		if last := s.Items[i].Last; last != nil {
+			if err := checkBody("states", last.Body); err != nil {
+				return err
+			}
+		}
+	}
+	return atMost("states", len(s.Items), "logs", MaxSurvey)
 }
 
 func checkEntries(kind string, entries []Entry) error {

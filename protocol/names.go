@@ -187,3 +187,36 @@ func MsgIDPrefix(app AppID, user, terminal string, epoch uint32) string {
 
 // MsgID names the message that a producer numbered cseq.
 func MsgID(prefix string, cseq uint64) string { return prefix + strconv.FormatUint(cseq, 36) }
+
+// ValidMsgID tells whether s has the form of a message id: what MsgID makes, or
+// the id of an invitation's step.
+func ValidMsgID(s string) bool {
+	prefix, number, ok := strings.Cut(s, "-")
+	return ok && len(prefix) >= 16 && len(prefix) <= 32 && len(number) >= 1 && len(number) <= 13 &&
+		strings.Trim(prefix, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz234567") == "" &&
+		strings.Trim(number, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
+}
+
+// ConversationID is the document's name of a conversation: "c2c_" and a userId,
+// or "group_" and a groupId.
+func ConversationID(kind LogKind, id string) string {
+	if kind == LogGroup {
+		return "group_" + id
+	}
+	return "c2c_" + id
+}
+
+// CheckConversationID splits a conversationId. CodeSvrConvInvalidParameters,
+// naming the field, for a bad one.
+func CheckConversationID(field, s string) (kind LogKind, id string, err error) {
+	switch user, c2c := strings.CutPrefix(s, "c2c_"); {
+	case s == "":
+		return LogUnknown, "", invalid("%s: missing", field)
+	case c2c && ValidUserID(user):
+		return LogC2C, user, nil
+	}
+	if group, is := strings.CutPrefix(s, "group_"); is && ValidGroupID(group) {
+		return LogGroup, group, nil
+	}
+	return LogUnknown, "", Errorf(CodeSvrConvInvalidParameters, "%s: %q is not c2c_ and a userId or group_ and a groupId", field, Clip(s))
+}

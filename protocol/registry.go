@@ -21,9 +21,10 @@ const (
 	Local  Route = iota + 1 // answered on the board
 	Hub                     // asked of the hub; needs the link
 	Queued                  // put into the outbox, succeeds once it is on disk
+	Inner                   // asked of the hub by the board itself; programs cannot
 )
 
-func (r Route) String() string { return [...]string{"?", "local", "hub", "queued"}[r] }
+func (r Route) String() string { return [...]string{"?", "local", "hub", "queued", "inner"}[r] }
 
 // Scope says what a token needs for a method.
 type Scope uint8

@@ -140,6 +140,10 @@ func typeWords(t reflect.Type) (words string, inner reflect.Type, err error) {
 		return "number", nil, nil
 	case reflect.Struct:
 		return "object", t, nil
+	case reflect.Map:
+		if t.Elem().Kind() == reflect.String {
+			return "object of strings", nil, nil
+		}
 	case reflect.Slice:
 		words, inner, err = typeWords(t.Elem())
 		return "list of " + words, inner, err

@@ -22,6 +22,7 @@ func frameSamples() []frameSample {
 	conversation, group, own := protocol.C2CLog(door, indoor), protocol.GroupLog(family), protocol.UserLog(door)
 	text := body(protocol.Message{Elem: protocol.ElemText, Text: "Somebody is at the door"})
 	bell := body(protocol.Message{Elem: protocol.ElemCustom, Custom: `{"bell":"long"}`})
+	picture := body(protocol.Message{Elem: protocol.ElemSound, Duration: 4, Files: []protocol.File{{Hash: hash, Size: 48120, Role: protocol.RoleOriginal}}})
 	joined := body(protocol.Tip{Kind: protocol.TipJoined, Users: []string{door}})
 	offer := body(protocol.Peering{
 		Kind: protocol.PeeringOffer, Inviter: door, Room: 81427, Session: 0x5be0cd19137e2179, Round: 1, SDP: "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n",
@@ -65,6 +66,45 @@ func frameSamples() []frameSample {
 		}}},
 		{"pull", "door has missed entries of a conversation", protocol.Frame{Boot: boot, Pull: &protocol.Pull{
 			ID: 7, Log: conversation, After: 40, Limit: 256,
+		}}},
+		{"append-marks", "door has read, deletes a message, takes one back, and sends one whose file went up first", protocol.Frame{Boot: boot, Append: &protocol.Append{
+			Epoch: epoch, Base: 38, First: 44, Items: []protocol.Item{
+				{Kind: protocol.ItemMark, Body: body(protocol.Mark{Kind: protocol.MarkRead, Log: conversation, UpTo: 42})},
+				{Kind: protocol.ItemMark, Body: body(protocol.Mark{Kind: protocol.MarkDeleted, Log: group, Seqs: []uint64{7}})},
+				{Kind: protocol.ItemRevoke, Body: body(protocol.Revoke{Log: conversation, MsgID: msgID(41)})},
+				{Kind: protocol.ItemC2C, To: indoor, Body: picture, IDEpoch: epoch - 1, IDNumber: protocol.FirstIDNumber + 3},
+			}}}},
+		{"push-marks", "indoor has read, and took a message back; door's other terminal has deleted one", protocol.Frame{Exp: millis + 30000, Push: &protocol.Push{
+			Logs: []protocol.LogEntries{
+				{Log: conversation, Entries: []protocol.Entry{
+					{Seq: 43, Era: 5, Time: millis, Kind: protocol.EntryMark, From: indoor, Term: board, Body: body(protocol.Mark{Kind: protocol.MarkRead, Log: conversation, UpTo: 42})},
+					{Seq: 44, Era: 5, Time: millis, Kind: protocol.EntryRevoke, From: indoor, Term: board, Body: body(protocol.Revoke{MsgID: msgID(41), Seq: 41, Sender: indoor})},
+				}},
+				{Log: own, Entries: []protocol.Entry{
+					{Seq: 3, Era: 5, Time: millis, Kind: protocol.EntryMark, From: door, Term: "phone", Body: body(protocol.Mark{Kind: protocol.MarkDeleted, Log: group, Seqs: []uint64{7}})},
+				}},
+			}}}},
+		{"pull-history", "the page before a seq", protocol.Frame{Boot: boot, Pull: &protocol.Pull{ID: 9, Log: conversation, Before: 43, Limit: 20}}},
+		{"pull-message", "where is it?", protocol.Frame{Boot: boot, Pull: &protocol.Pull{ID: 10, Log: conversation, MsgID: msgID(41)}}},
+		{"range-history", "the answer to pull-history; a message was taken back", protocol.Frame{Exp: millis + 30000, Range: &protocol.Range{
+			ID: 9, Log: conversation, From: 1, Head: 44, Least: 1, Entries: []protocol.Entry{second, {
+				Seq: 41, Era: 5, Time: millis, Kind: protocol.EntryMessage, From: door, MsgID: msgID(41), Term: board, RevokedBy: door,
+			}},
+		}}},
+		{"range-truncated", "door was away for too long", protocol.Frame{Exp: millis + 30000, Range: &protocol.Range{
+			ID: 7, Log: conversation, From: 100040, Head: 200040, Truncated: true,
+		}}},
+		{"survey", "door knows nothing of two logs yet", protocol.Frame{Boot: boot, Survey: &protocol.Survey{ID: 11, Items: []protocol.SurveyItem{
+			{Log: conversation, Before: 41}, {Log: group},
+		}}}},
+		{"states", "the answer to survey", protocol.Frame{Exp: millis + 30000, States: &protocol.States{ID: 11, Items: []protocol.State{
+			{Log: conversation, Head: 44, Read: 38, PeerRead: 42, Cleared: 12, Unread: 2, Last: &protocol.Entry{
+				Seq: 40, Era: 5, Time: millis, Kind: protocol.EntryMessage, From: indoor, MsgID: msgID(40), Term: board, Body: text,
+			}},
+			{Log: group, Head: 8, Type: protocol.GroupMeeting, Name: "The family"},
+		}}}},
+		{"signal-online", "door's text in a conversation, for those who are online alone", protocol.Frame{Exp: millis + 5000, Signal: &protocol.Signal{
+			From: door, Term: board, MsgID: msgID(47), Time: millis, Body: text, Online: true, Peer: indoor,
 		}}},
 		{"pull-fresh", "door has no cursor of the group yet", protocol.Frame{Boot: boot, Pull: &protocol.Pull{
 			ID: 8, Log: group, Fresh: true,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/herald-im/herald/protocol"
@@ -55,7 +56,7 @@ func methodsPage(docs comments) ([]byte, error) {
 	codeTable(&b, anyMethod)
 	contents(&b)
 	b.WriteString("## Methods\n\n")
-	for _, i := range protocol.Methods() {
+	for _, i := range programMethods() {
 		s, err := methodSampleOf(i)
 		if err != nil {
 			return nil, err
@@ -83,9 +84,14 @@ func methodsPage(docs comments) ([]byte, error) {
 	return append(bytes.TrimRight(b.Bytes(), "\n"), '\n'), nil
 }
 
+// programMethods are those that programs may call.
+func programMethods() []*protocol.Info {
+	return slices.DeleteFunc(protocol.Methods(), func(i *protocol.Info) bool { return i.Route == protocol.Inner })
+}
+
 func contents(b *bytes.Buffer) {
 	b.WriteString("## Contents\n\n| method | | scope | route |\n|---|---|---|---|\n")
-	for _, i := range protocol.Methods() {
+	for _, i := range programMethods() {
 		fmt.Fprintf(b, "| [%s](#%s) | %s | %v | %v |\n", i.Name, anchor(i.Name), cell(i.Doc), i.Scope, i.Route)
 	}
 	b.WriteString("\n| event | | listen | |\n|---|---|---|---|\n")

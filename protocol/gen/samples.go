@@ -45,6 +45,7 @@ func method[Req, Res any](m protocol.Method[Req, Res], request string, result Re
 
 func methodSamples() []methodSample {
 	none := protocol.Empty{}
+	key := protocol.MessageKeyResponse{MessageKey: "k-7Q2M4XDZ"}
 	return []methodSample{
 		method(protocol.Init, `{"sdkAppId":1400000001,"logLevel":2}`, none, `{"sdkAppId":"1400000001","logLevel":2}`),
 		method(protocol.SetSDKListener, `{"stream":"kitchen"}`, none),
@@ -67,6 +68,46 @@ func methodSamples() []methodSample {
 			protocol.SendResponse{MsgID: msgID(43)}, `{"text":"Gr\u00fc\u00dfe von der T\u00fcr \ud83d\udc4b","groupId":"family"}`),
 		method(protocol.SendGroupCustomMessage, `{"customData":"{\"bell\":\"short\"}","groupId":"family","priority":1}`,
 			protocol.SendResponse{MsgID: msgID(44)}, `{"customMsg":"{\"bell\":\"short\"}","groupId":"family","priority":1}`),
+
+		method(protocol.SetAdvancedMsgListener, `{"stream":"default"}`, none, `{}`, ``),
+		method(protocol.RemoveAdvancedMsgListener, `{"stream":"default"}`, none, `{}`, ``),
+		method(protocol.CreateTextMessage, `{"text":"Somebody is at the door"}`, key),
+		method(protocol.CreateTextAtMessage, `{"text":"Dinner!","userIdList":["indoor","phone"]}`, key),
+		method(protocol.CreateCustomMessage, `{"customMsg":"{\"bell\":\"long\"}"}`, key),
+		method(protocol.CreateImageMessage, `{"img":"/var/lib/door/visitor.jpg"}`, key),
+		method(protocol.CreateSoundMessage, `{"soundPath":"/var/lib/door/hello.ogg","soundDuration":4}`, key, `{"path":"/var/lib/door/hello.ogg","duration":4}`),
+		method(protocol.CreateVideoMessage, `{"videoFilePath":"/var/lib/door/visitor.mp4","type":"mp4","duration":12,"snapshotPath":"/var/lib/door/visitor.jpg"}`, key),
+		method(protocol.CreateFileMessage, `{"filePath":"/var/log/door.log","fileName":"door.log"}`, key, `{"filePath":"/var/log/door.log"}`),
+		method(protocol.CreateLocationMessage, `{"desc":"The parcel is behind the hedge","latitude":52.52,"longitude":13.405}`, key),
+		method(protocol.CreateFaceMessage, `{"index":0,"dataMsg":"smile"}`, key),
+		method(protocol.SendMessage, `{"groupId":"family","messageKey":"k-7Q2M4XDZ","priority":1}`, protocol.SendResponse{MsgID: msgID(46), Queued: true}),
+		method(protocol.RevokeMessage, `{"msgId":"`+msgID(41)+`","userId":"indoor"}`, none),
+		method(protocol.GetC2CHistory, `{"userId":"indoor","count":20,"msgId":"`+msgID(43)+`"}`, protocol.HistoryResponse{MessageList: []protocol.MessageInfo{message()}, IsFinished: true},
+			`{"userId":"indoor","msgId":"`+msgID(43)+`"}`),
+		method(protocol.GetGroupHistory, `{"groupId":"family","count":20,"msgId":"`+msgID(43)+`"}`, protocol.HistoryResponse{MessageList: []protocol.MessageInfo{picture()}, Offline: true}),
+		method(protocol.MarkC2CAsRead, `{"userId":"indoor"}`, none),
+		method(protocol.MarkGroupAsRead, `{"groupId":"family"}`, none),
+		method(protocol.DeleteMessage, `{"msgId":"`+msgID(41)+`"}`, none, `{"msgIdList":["`+msgID(41)+`"]}`),
+		method(protocol.DeleteMessages, `{"msgIdList":["`+msgID(41)+`"]}`, none, `{"msgId":"`+msgID(41)+`"}`),
+		method(protocol.InsertGroupMessage, `{"groupId":"family","sender":"door","messageKey":"k-7Q2M4XDZ"}`, protocol.InsertResponse{MsgID: msgID(1 << 41)}),
+		method(protocol.SetConversationListener, `{"stream":"default"}`, none, `{}`, ``),
+		method(protocol.RemoveConversationListener, `{"stream":"default"}`, none, `{}`, ``),
+		method(protocol.GetConversationList, `{"nextSeq":0,"count":100}`, protocol.ConversationListResponse{
+			NextSeq: millis, IsFinished: true, ConversationList: []protocol.Conversation{conversation()},
+		}, `{}`, ``),
+		method(protocol.DeleteConversation, `{"conversationId":"c2c_indoor"}`, none),
+		method(protocol.SetConversationDraft, `{"conversationId":"group_family","draftText":"Dinner is"}`, none, `{"conversationID":"group_family","draftText":"Dinner is"}`),
+		method(protocol.AddToBlackList, `{"userIdList":["salesman"]}`, protocol.FriendResultsResponse{ResultList: []protocol.FriendOperationResult{{UserID: "salesman"}}}),
+		method(protocol.DeleteFromBlackList, `{"userIdList":["salesman"]}`, protocol.FriendResultsResponse{ResultList: []protocol.FriendOperationResult{{UserID: "salesman"}}}),
+		method(protocol.GetBlackList, `{}`, protocol.BlacklistResponse{InfoList: []protocol.FriendInfo{{
+			UserID: "salesman", FriendCustomInfo: map[string]string{}, FriendGroups: []string{}, UserInfo: protocol.UserInfo{UserID: "salesman"},
+		}}}, ``),
+		method(protocol.GetMessage, `{"msgId":"`+msgID(41)+`"}`, protocol.MessageResponse{Message: message()}),
+		method(protocol.SetLocalCustomData, `{"msgId":"`+msgID(41)+`","localCustomData":"shown on the panel","localCustomInt":1}`, none),
+		method(protocol.DownloadMessage, `{"msgId":"`+msgID(41)+`","type":0}`, protocol.DownloadResponse{UUID: hash, URL: "/v1/files/" + hash}),
+		method(protocol.SendOnline, `{"userId":"indoor","message":"`+typing+`","idEpoch":3,"idNumber":2199023255553}`, none),
+		method(protocol.PutFile, `{"hash":"`+hash+`","size":48120}`, protocol.PutFileResponse{URL: "http://hub.invalid:8080/files/up?token=t", ExpiresAt: seconds + 3600}),
+		method(protocol.GetFile, `{"hash":"`+hash+`"}`, protocol.GetFileResponse{URL: "http://hub.invalid:8080/files/" + hash + "?token=t", Size: 48120, ExpiresAt: seconds + 600}),
 
 		method(protocol.CreateGroup, `{"groupType":"Meeting","groupId":"family","groupName":"The family"}`,
 			protocol.CreateGroupResponse{GroupID: family}),
@@ -178,6 +219,19 @@ func eventSamples() []eventSample {
 		event(protocol.OnMessageStatusChanged, protocol.MessageStatusEvent{
 			MsgID: msgID(42), Status: protocol.StatusFailed, Code: protocol.CodeSvrMsgToAccountNotFound, Msg: "the receiver does not exist",
 		}),
+		event(protocol.OnRecvNewMessage, protocol.NewMessageEvent{ElemType: protocol.ElemImage, Message: picture()}),
+		event(protocol.OnDownload, protocol.DownloadEvent{ElemType: protocol.ElemImage, Message: picture(), Download: protocol.DownloadInfo{
+			EventType: protocol.DownloadProgress, UUID: hash, ProgressInfo: protocol.ProgressInfo{CurrentSize: 32768, TotalSize: 48120},
+		}}),
+		event(protocol.OnRecvC2CReadReceipt, protocol.ReadReceiptEvent{ReceiptList: []protocol.ReadReceipt{{UserID: indoor, Timestamp: seconds}}}),
+		event(protocol.OnRecvMessageRevoked, protocol.RevokedEvent{MsgID: msgID(41), UserID: door, Revoker: door}),
+		event(protocol.OnHistoryTruncated, protocol.HistoryTruncatedEvent{ConversationID: "group_family", Missed: 20117}),
+		event(protocol.OnSyncServerStart, none),
+		event(protocol.OnSyncServerFinish, none),
+		event(protocol.OnSyncServerFailed, none),
+		event(protocol.OnNewConversation, protocol.ConversationsEvent{ConversationList: []protocol.Conversation{conversation()}}),
+		event(protocol.OnConversationChanged, protocol.ConversationsEvent{ConversationList: []protocol.Conversation{conversation()}}),
+		event(protocol.OnConversationDeleted, protocol.ConversationsEvent{ConversationList: []protocol.Conversation{conversation()}}),
 		event(protocol.OnReceiveNewInvitation, protocol.InvitationEvent{
 			InviteID: inviteID, Inviter: door, InviteeList: []string{indoor}, Data: `{"bell":"long"}`,
 		}),

@@ -125,8 +125,9 @@ func (in *Inbox) Committed(err error) {
 	clear(in.written)
 }
 
-// at is a log's cursor as the transaction under way sees it.
-func (in *Inbox) at(log string) (seq uint64, ok bool) {
+// At is a log's cursor as the transaction under way sees it. It is called within
+// one.
+func (in *Inbox) At(log string) (seq uint64, ok bool) {
 	if c, ok := in.written[log]; ok {
 		return c.seq, !c.gone
 	}
@@ -190,7 +191,7 @@ func (in *Inbox) set(tx *bbolt.Tx, log string, seq uint64) error {
 // hole is true when an entry lies beyond the next: then the entries from the
 // cursor on have to be pulled.
 func (in *Inbox) Apply(tx *bbolt.Tx, log string, entries []protocol.Entry, apply func(*protocol.Entry) error) (hole bool, err error) {
-	at, _ := in.at(log)
+	at, _ := in.At(log)
 	before := at
 	for i := range entries {
 		e := &entries[i]
@@ -216,7 +217,7 @@ func (in *Inbox) Apply(tx *bbolt.Tx, log string, entries []protocol.Entry, apply
 // within a transaction: the entries left out are such that the account may not
 // read or that the hub has dropped.
 func (in *Inbox) Skip(tx *bbolt.Tx, log string, from uint64) error {
-	if at, ok := in.at(log); ok && from <= at {
+	if at, ok := in.At(log); ok && from <= at {
 		return nil
 	}
 	return in.set(tx, log, from)
@@ -250,7 +251,7 @@ func (in *Inbox) Meet(eras []protocol.Era, common uint32, heads []protocol.Head,
 			}
 		}
 		for _, h := range heads {
-			at, ok := in.at(h.Log)
+			at, ok := in.At(h.Log)
 			switch {
 			case !ok:
 				err = in.set(tx, h.Log, h.Start)
@@ -289,7 +290,7 @@ func (in *Inbox) dropUnlisted(tx *bbolt.Tx, heads []protocol.Head) (dropped []st
 		logs = append(logs, log)
 	}
 	for _, log := range logs {
-		seq, ok := in.at(log)
+		seq, ok := in.At(log)
 		if !ok || listed[log] {
 			continue
 		}

@@ -285,7 +285,7 @@ func TestDigest(t *testing.T) {
 		for op := range ops {
 			log, skip, n := fmt.Sprint("group:", rnd.IntN(6)), rnd.IntN(2) == 0, uint64(rnd.IntN(5))
 			f.db.Go(func(tx *bbolt.Tx) error {
-				at, _ := f.at(log)
+				at, _ := f.At(log)
 				var err error
 				if skip {
 					err = f.Skip(tx, log, at+n-min(1, at))

@@ -32,19 +32,33 @@ type Item struct {
 	Body     []byte // CBOR of a protocol.Message
 	Priority uint8
 	QueuedAt int64  // Unix seconds
-	IDEpoch  uint32 // the producer's epoch when its message id was given out
+	IDEpoch  uint32 // the producer's epoch when its message id was given out; 0: Put is to say
+	IDNumber uint64 // the number in its message id, if that is not Cseq
+	// Withdrawn says that it was taken back before it was sent: it holds its
+	// number's place.
+	Withdrawn bool
 
 	encoded []byte // as it is to lie in the store
 }
 
 // record is an item as it lies in the store, sealed.
 type record struct {
-	Kind     protocol.ItemKind `cbor:"1,keyasint"`
-	To       string            `cbor:"2,keyasint"`
-	Body     cbor.RawMessage   `cbor:"3,keyasint"`
-	Priority uint8             `cbor:"4,keyasint,omitempty"`
-	QueuedAt int64             `cbor:"5,keyasint"`
-	IDEpoch  uint32            `cbor:"6,keyasint"`
+	Kind      protocol.ItemKind `cbor:"1,keyasint"`
+	To        string            `cbor:"2,keyasint"`
+	Body      cbor.RawMessage   `cbor:"3,keyasint"`
+	Priority  uint8             `cbor:"4,keyasint,omitempty"`
+	QueuedAt  int64             `cbor:"5,keyasint"`
+	IDEpoch   uint32            `cbor:"6,keyasint"`
+	IDNumber  uint64            `cbor:"7,keyasint,omitempty"`
+	Withdrawn bool              `cbor:"8,keyasint,omitempty"`
+}
+
+// Number is the number in the item's message id.
+func (it Item) Number() uint64 {
+	if it.IDNumber != 0 {
+		return it.IDNumber
+	}
+	return it.Cseq
 }
 
 var (
@@ -66,6 +80,8 @@ type Box struct {
 	mu       sync.Mutex
 	known    counts // committed
 	producer producer
+	taken    uint64 // the last item that Batch has given out, or an earlier Box: it may be at the hub
+	held     uint64 // an item that is being withdrawn: Batch stops before it. 0: none
 }
 
 type counts struct {
@@ -111,7 +127,7 @@ func Open(db *store.DB, accounts []byte, name string, limits Limits) (*Box, erro
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
-	b.known = b.counted
+	b.known, b.taken = b.counted, b.counted.next-1
 	return b, nil
 }
 
@@ -167,8 +183,10 @@ func weighOthers(accounts *bbolt.Bucket, name string) (o others) {
 
 // Encode does the part of Put that needs no transaction.
 func (b *Box) Encode(it *Item) error {
-	it.IDEpoch = b.Epoch()
-	v, err := protocol.Marshal(record{it.Kind, it.To, it.Body, it.Priority, it.QueuedAt, it.IDEpoch})
+	if it.IDEpoch == 0 {
+		it.IDEpoch = b.Epoch()
+	}
+	v, err := protocol.Marshal(record{it.Kind, it.To, it.Body, it.Priority, it.QueuedAt, it.IDEpoch, it.IDNumber, it.Withdrawn})
 	if err != nil {
 		return err
 	}
@@ -245,11 +263,41 @@ func (b *Box) Remove(tx *bbolt.Tx, first uint64, n int) (removed []bool, err err
 	return removed, acct.Put(firstKey, store.Seal(key(b.counted.first)))
 }
 
+// ErrTaken says that an item cannot be withdrawn any more: it may be at the hub.
+var ErrTaken = protocol.Errorf(protocol.CodeInProgress, "the message is on its way")
+
+// Withdraw takes an item back within a transaction: it holds its place and asks
+// for nothing. ErrTaken: too late. gone: it is not there (any more).
+func (b *Box) Withdraw(tx *bbolt.Tx, cseq uint64) (gone bool, err error) {
+	items := b.account(tx).Bucket(itemsName)
+	old := items.Get(key(cseq))
+	if old == nil {
+		return true, nil
+	}
+	b.mu.Lock()
+	taken := cseq <= b.taken
+	if !taken && (b.held == 0 || cseq < b.held) {
+		b.held = cseq
+	}
+	b.mu.Unlock()
+	if taken {
+		return false, ErrTaken
+	}
+	it := decode(cseq, old)
+	void := Item{Kind: protocol.ItemVoid, IDEpoch: it.IDEpoch, Withdrawn: true}
+	if err := b.Encode(&void); err != nil {
+		return false, err
+	}
+	b.counted.bytes += int64(len(void.encoded)) - int64(len(old))
+	return false, items.Put(key(cseq), void.encoded)
+}
+
 // Committed tells the result of the transaction in which Put or Remove ran. It
 // is called on the committer's goroutine.
 func (b *Box) Committed(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.held = 0
 	switch {
 	case err == nil:
 		b.known = b.counted
@@ -270,6 +318,10 @@ func (b *Box) Batch(limit, maxBytes int) (Numbering, []Item, error) {
 	b.mu.Lock()
 	n, until := b.producer.of(b.known.first)
 	until = min(until, b.known.next) // the store shows what is written a moment before it is on disk
+	if b.held != 0 {
+		until = min(until, b.held)
+	}
+	b.taken = max(b.taken, min(until, b.known.first+uint64(limit))-1)
 	b.mu.Unlock()
 	items, err := b.read(limit, maxBytes, until)
 	for i := range items {
@@ -305,9 +357,11 @@ func decode(cseq uint64, v []byte) Item {
 	var r record
 	v, ok := store.Unseal(v)
 	if !ok || protocol.Unmarshal(v, &r) != nil || r.Kind == protocol.ItemVoid {
-		return Item{Cseq: cseq, IDEpoch: r.IDEpoch}
+		return Item{Cseq: cseq, IDEpoch: r.IDEpoch, Withdrawn: r.Withdrawn}
 	}
-	return Item{Cseq: cseq, Kind: r.Kind, To: r.To, Body: r.Body, Priority: r.Priority, QueuedAt: r.QueuedAt, IDEpoch: r.IDEpoch}
+	return Item{
+		Cseq: cseq, Kind: r.Kind, To: r.To, Body: r.Body, Priority: r.Priority, QueuedAt: r.QueuedAt, IDEpoch: r.IDEpoch, IDNumber: r.IDNumber,
+	}
 }
 
 // Status sums up the outbox.

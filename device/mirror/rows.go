@@ -1,0 +1,325 @@
+package mirror
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/herald-im/herald/device/store"
+	"github.com/herald-im/herald/protocol"
+	"go.etcd.io/bbolt"
+)
+
+// Row is one message as it lies in the mirror.
+type Row struct {
+	Entry protocol.Entry `cbor:"1,keyasint"`
+	// Status is one of the document's; 0 stands for sent.
+	Status uint8 `cbor:"2,keyasint,omitempty"`
+	// Code and Msg say why the hub refused it.
+	Code protocol.Code `cbor:"3,keyasint,omitempty"`
+	Msg  string        `cbor:"4,keyasint,omitempty"`
+	Pos  Pos           `cbor:"-"`
+}
+
+func (m *Mirror) decode(v []byte, p Pos) (Row, bool) {
+	var r Row
+	v, ok := store.Unseal(v)
+	if !ok || protocol.Unmarshal(v, &r) != nil {
+		return r, false
+	}
+	r.Pos = p
+	return r, true
+}
+
+// put writes a row, new or in place of what is there.
+func (m *Mirror) put(tx *bbolt.Tx, c *Conv, r Row) error {
+	v, err := protocol.Marshal(r)
+	if err != nil {
+		return err
+	}
+	v = store.Seal(v)
+	k := key(c.No, r.Pos)
+	rows := m.rows(tx)
+	old := rows.Get(k)
+	size := int64(len(k) + len(v))
+	if old == nil {
+		c.Rows++
+	} else {
+		size -= int64(len(k) + len(old))
+	}
+	if err := rows.Put(k, v); err != nil {
+		return err
+	}
+	c.Bytes += size
+	m.bytes += size
+	if old != nil || r.Entry.MsgID == "" {
+		return nil
+	}
+	return m.ids(tx).Put([]byte(r.Entry.MsgID), k)
+}
+
+// remove takes a row away, if it is there, and what it added to the unread count.
+func (m *Mirror) remove(tx *bbolt.Tx, c *Conv, p Pos) error {
+	rows := m.rows(tx)
+	k := key(c.No, p)
+	v := rows.Get(k)
+	if v == nil {
+		return nil
+	}
+	size := int64(len(k) + len(v))
+	c.Rows--
+	c.Bytes -= size
+	m.bytes -= size
+	if r, ok := m.decode(v, p); ok {
+		if m.unread(&r.Entry) && p.Sub == 0 && p.Seq > c.Floor() && p.Seq >= c.First {
+			c.Count -= min(c.Count, 1)
+		}
+		if id := []byte(r.Entry.MsgID); len(id) > 0 && bytes.Equal(m.ids(tx).Get(id), k) {
+			if err := m.ids(tx).Delete(id); err != nil {
+				return err
+			}
+		}
+	}
+	return rows.Delete(k)
+}
+
+// walk goes over a conversation's rows from a position on, while f returns true.
+// f must not change the bucket.
+func (m *Mirror) walk(tx *bbolt.Tx, c *Conv, from Pos, f func(p Pos, v []byte) bool) {
+	cur := m.rows(tx).Cursor()
+	for k, v := cur.Seek(key(c.No, from)); k != nil; k, v = cur.Next() {
+		no, p, ok := parseKey(k)
+		if !ok || no != c.No || !f(p, v) {
+			return
+		}
+	}
+}
+
+// back goes over a conversation's rows backwards from before a position, or from
+// the newest where that is zero, while f returns true.
+func (m *Mirror) back(tx *bbolt.Tx, c *Conv, before Pos, f func(p Pos, v []byte) bool) {
+	cur := m.rows(tx).Cursor()
+	end := key(c.No, before)
+	if before == (Pos{}) {
+		end = key(c.No+1, Pos{})
+	}
+	k, v := cur.Seek(end)
+	if k == nil {
+		k, v = cur.Last()
+	} else {
+		k, v = cur.Prev()
+	}
+	for ; k != nil; k, v = cur.Prev() {
+		no, p, ok := parseKey(k)
+		if !ok || no != c.No || !f(p, v) {
+			return
+		}
+	}
+}
+
+// count counts the unread rows anew, after the floor has moved.
+func (m *Mirror) count(tx *bbolt.Tx, c *Conv) {
+	floor := c.Floor()
+	switch {
+	case c.First == 0 || floor+1 >= c.First:
+		c.Base = 0
+	case c.Base > 0 || !c.Known:
+		c.doubt()
+	}
+	c.Count = 0
+	m.walk(tx, c, Pos{Seq: max(floor+1, c.First)}, func(p Pos, v []byte) bool {
+		if r, ok := m.decode(v, p); ok && p.Sub == 0 && m.unread(&r.Entry) {
+			c.Count++
+		}
+		return true
+	})
+}
+
+// newest finds the last message anew, after one was taken away.
+func (m *Mirror) newest(tx *bbolt.Tx, c *Conv) {
+	c.Last, c.LastTime = Pos{}, 0
+	m.back(tx, c, Pos{}, func(p Pos, v []byte) bool {
+		r, ok := m.decode(v, p)
+		if !ok {
+			return true
+		}
+		c.Last, c.LastTime = p, r.Entry.Time
+		return false
+	})
+	if c.Last == (Pos{}) && c.First > 1 && c.Cleared+1 < c.First {
+		c.doubt() // the hub may have an older one
+	}
+}
+
+// trim takes the oldest rows away where a conversation, or all of them, have
+// more than they may. It takes off more than there is too much, so that it is not
+// called with each message.
+func (m *Mirror) trim(tx *bbolt.Tx, c *Conv) error {
+	if c.Rows > m.limits.MaxRows+max(m.limits.MaxRows/8, 16) {
+		if err := m.dropOldest(tx, c, c.Rows-m.limits.MaxRows); err != nil {
+			return err
+		}
+	}
+	for m.bytes > m.limits.MaxBytes {
+		big := m.biggest()
+		if big == nil || big.Rows < 2 {
+			return nil
+		}
+		victim := m.edit(big.Log, big.First)
+		if err := m.dropOldest(tx, victim, max(victim.Rows/4, 1)); err != nil {
+			return err
+		}
+		if victim != c {
+			if err := m.save(tx, victim, victim.Visible()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// biggest is the conversation with the most bytes.
+func (m *Mirror) biggest() (big *Conv) {
+	for _, c := range m.Convs() {
+		if w := m.written[c.Log]; w != nil {
+			c = w
+		}
+		if big == nil || c.Bytes > big.Bytes {
+			big = c
+		}
+	}
+	for _, c := range m.written { // those made in this transaction, too
+		if big == nil || c.Bytes > big.Bytes {
+			big = c
+		}
+	}
+	return big
+}
+
+// dropOldest takes a conversation's n oldest rows away, but never the last one.
+// What is unread of them is counted on, as the hub would.
+func (m *Mirror) dropOldest(tx *bbolt.Tx, c *Conv, n int) error {
+	var drop []Pos
+	m.walk(tx, c, Pos{}, func(p Pos, _ []byte) bool {
+		if len(drop) == n || p == c.Last {
+			return false
+		}
+		drop = append(drop, p)
+		return true
+	})
+	for _, p := range drop {
+		before := c.Count
+		if err := m.remove(tx, c, p); err != nil {
+			return err
+		}
+		c.Base += before - c.Count
+		if p.Seq >= c.First {
+			c.First = p.Seq + 1
+		}
+	}
+	return nil
+}
+
+// dropAll takes all of a conversation's rows up to a position away.
+func (m *Mirror) dropAll(tx *bbolt.Tx, c *Conv, upTo Pos) error {
+	var drop []Pos
+	m.walk(tx, c, Pos{}, func(p Pos, _ []byte) bool {
+		if upTo.Before(p) {
+			return false
+		}
+		drop = append(drop, p)
+		return true
+	})
+	for _, p := range drop {
+		if err := m.remove(tx, c, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Page is a part of a conversation, the newest first.
+type Page struct {
+	Rows []Row
+	// Below is where the hub's history goes on: what is below this seq is not held.
+	// 0: there is nothing older.
+	Below uint64
+}
+
+// Read returns at most count messages of a log before a position, from the newest
+// where that is zero.
+func (m *Mirror) Read(tx *bbolt.Tx, log string, before Pos, count int) (page Page) {
+	c := m.Conv(log)
+	if c == nil {
+		at, _ := m.cursors.Cursor(log)
+		return Page{Below: at + 1}
+	}
+	low := c.low()
+	full := false
+	m.back(tx, c, before, func(p Pos, v []byte) bool {
+		if p.Before(low) {
+			return false
+		}
+		if len(page.Rows) == count {
+			full = true
+			return false
+		}
+		if r, ok := m.decode(v, p); ok {
+			page.Rows = append(page.Rows, r)
+		}
+		return true
+	})
+	switch {
+	case full:
+		page.Below = 1 // there is more, and it is here
+	case c.First <= c.Cleared+1: // also where both are 0: the log is held whole
+	case before != (Pos{}) && before.Seq < c.First:
+		page.Below = before.Seq
+		if before.Sub > 0 {
+			page.Below++
+		}
+	default:
+		page.Below = c.First
+	}
+	return page
+}
+
+// Row returns the row at a place.
+func (m *Mirror) Row(tx *bbolt.Tx, c *Conv, p Pos) (Row, bool) {
+	v := m.rows(tx).Get(key(c.No, p))
+	if v == nil {
+		return Row{}, false
+	}
+	return m.decode(v, p)
+}
+
+// Find returns the message with an id, and its conversation.
+func (m *Mirror) Find(tx *bbolt.Tx, msgID string) (*Conv, Row, bool) {
+	no, p, ok := parseKey(m.ids(tx).Get([]byte(msgID)))
+	if !ok {
+		return nil, Row{}, false
+	}
+	m.mu.Lock()
+	c := m.convs[m.names[no]]
+	m.mu.Unlock()
+	if c == nil {
+		return nil, Row{}, false
+	}
+	r, ok := m.Row(tx, c, p)
+	return c, r, ok && r.Entry.MsgID == msgID
+}
+
+// sortByTime orders conversations for the list.
+func sortByTime(list []*Conv) {
+	slices.SortFunc(list, func(a, b *Conv) int {
+		switch {
+		case a.Time() != b.Time():
+			if a.Time() > b.Time() {
+				return -1
+			}
+			return 1
+		case a.Log < b.Log:
+			return -1
+		}
+		return 1
+	})
+}

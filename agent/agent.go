@@ -21,6 +21,7 @@ import (
 	"github.com/herald-im/herald/configs"
 	"github.com/herald-im/herald/device"
 	"github.com/herald-im/herald/device/journal"
+	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/device/outbox"
 	"github.com/herald-im/herald/logging"
 	"github.com/herald-im/herald/media"
@@ -107,6 +108,7 @@ func deviceConfig(c configs.Agent, log Logging) device.Config {
 		StateDir: c.State.Dir, MinFree: int64(c.State.MinFree),
 		Outbox:  outbox.Limits{MaxItems: c.Outbox.MaxItems, MaxBytes: int64(c.Outbox.MaxBytes)},
 		Journal: journal.Limits{MaxEvents: c.Journal.MaxEvents, MaxBytes: int64(c.Journal.MaxBytes)},
+		Mirror:  mirror.Limits{MaxRows: c.Mirror.MaxPerConversation, MaxBytes: int64(c.Mirror.MaxBytes)},
 		HubAddr: addr, HubTLS: secure, CAFile: c.Hub.CAFile,
 		ConnectTimeout: time.Duration(c.Hub.ConnectTimeout), KeepAlive: time.Duration(c.Hub.Keepalive),
 		ReconnectMin: time.Duration(c.Hub.ReconnectMin), ReconnectMax: time.Duration(c.Hub.ReconnectMax),

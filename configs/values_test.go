@@ -129,6 +129,8 @@ func TestValidateAgent(t *testing.T) {
 		{"account.platform", func(a *Agent) { a.Account.Platform = "" }, "1 to 16"},
 		{"account.platform", func(a *Agent) { a.Account.Platform = strings.Repeat("a", 17) }, "1 to 16"},
 		{"state.min_free", func(a *Agent) { a.State.MinFree = 0 }, `"0B" must be 64KiB to 1GiB`},
+		{"mirror.max_per_conversation", func(a *Agent) { a.Mirror.MaxPerConversation = 19 }, "20 to 10000000"},
+		{"mirror.max_bytes", func(a *Agent) { a.Mirror.MaxBytes = 2 * GiB }, "64KiB to 1GiB"},
 		{"journal.max_events", func(a *Agent) { a.Journal.MaxEvents = math.MinInt }, "100 to 10000000"},
 		{"api.socket", func(a *Agent) { a.API.Socket = "" }, "not empty"},
 		{"api.socket", func(a *Agent) { a.API.Socket = "@herald" }, "abstract"},

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/herald-im/herald/device/journal"
+	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/device/outbox"
 	"github.com/herald-im/herald/device/store"
 	"github.com/herald-im/herald/protocol"
@@ -29,6 +30,7 @@ type Config struct {
 	MinFree  int64 // bytes of disk kept back, see store.DB.Room
 	Outbox   outbox.Limits
 	Journal  journal.Limits
+	Mirror   mirror.Limits
 
 	HubAddr        string // HOST:PORT of its broker
 	HubTLS         bool
@@ -64,6 +66,7 @@ type Device struct {
 	begun    chan struct{}
 	wake     chan struct{} // do not wait any longer to look for the UserSig
 	follower Follower
+	files    filing
 
 	mu        sync.Mutex
 	ctx       context.Context // of Run; nil before it. Sessions end with it

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/herald-im/herald/device/inbox"
+	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/device/outbox"
 	"github.com/herald-im/herald/protocol"
 	"github.com/herald-im/herald/protocol/usersig"
@@ -125,7 +126,9 @@ func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*s
 		calls:   make(chan *call),
 		signals: make(chan signalling, maxSignals),
 		moved:   make(chan struct{}, 1),
-		waiters: make(map[uint64]chan protocol.Ack),
+		waiters: make(map[string]chan protocol.Ack),
+		queries: make(chan *query),
+		account: acct,
 		link:    "down", since: d.clock.seconds(),
 	}
 	if !auto { // else it is read anew for each attempt
@@ -135,6 +138,12 @@ func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*s
 		return nil, err
 	}
 	if s.inbox, err = inbox.Open(d.db, acct); err != nil {
+		return nil, err
+	}
+	if s.mirror, err = mirror.Open(d.db, acct, user, s.inbox, d.cfg.Mirror); err != nil {
+		return nil, err
+	}
+	if err = s.uploads.open(s); err != nil {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(d.ctx)

@@ -34,6 +34,7 @@ func (d *Device) Bind(t *protocol.Table[protocol.Caller]) {
 		}
 	}
 	protocol.Bind(t, protocol.GetICEServers, d.getICEServers)
+	d.bindMessages(t)
 }
 
 func (d *Device) forward(ctx context.Context, _ protocol.Caller, method string, body []byte) ([]byte, error) {
@@ -65,7 +66,7 @@ func (d *Device) post(ctx context.Context, kind protocol.ItemKind, to string, m 
 	if err != nil {
 		return protocol.SendResponse{}, err
 	}
-	return s.post(ctx, kind, to, m, priority)
+	return s.send(ctx, kind, to, m, priority)
 }
 
 func (d *Device) getVersion(context.Context, protocol.Caller, protocol.Empty) (protocol.VersionResponse, error) {
@@ -144,7 +145,7 @@ func (d *Device) getQueue(_ context.Context, _ protocol.Caller, r protocol.Queue
 	}
 	res := protocol.QueueResponse{QueueStatus: s.box.Status(), List: make([]protocol.QueueItem, 0, len(items))}
 	for _, it := range items {
-		q := protocol.QueueItem{MsgID: protocol.MsgID(s.msgIDPrefix(it.IDEpoch), it.Cseq), Bytes: len(it.Body), QueuedAt: it.QueuedAt}
+		q := protocol.QueueItem{MsgID: s.itemID(it), Bytes: len(it.Body), QueuedAt: it.QueuedAt}
 		switch it.Kind {
 		case protocol.ItemC2C:
 			q.UserID = it.To

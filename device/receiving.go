@@ -1,6 +1,7 @@
 package device
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -56,15 +57,15 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 			if len(l.Entries) == 0 {
 				continue
 			}
-			gap, err := s.inbox.Apply(tx, l.Log, l.Entries, func(e *protocol.Entry) error {
-				events = append(events, s.events(l.Log, e)...)
+			applied, gap, err := s.applyEntries(tx, l.Log, l.Entries)
+			if err != nil {
+				return err
+			}
+			for _, e := range applied {
+				events = append(events, s.events(tx, l.Log, e)...)
 				if step, is := s.step(e); is {
 					steps = append(steps, step)
 				}
-				return nil
-			})
-			if err != nil {
-				return err
 			}
 			if gap {
 				holes = append(holes, hole{l.Log, l.Entries[len(l.Entries)-1].Seq})
@@ -73,71 +74,29 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 		return s.d.journal.Append(tx, events...)
 	}, func(err error) {
 		s.inbox.Committed(err)
+		s.mirrored(err)
 		s.d.journal.Committed(err)
 		c.posts.add(func() error {
 			if err != nil {
 				return err
 			}
 			s.tell(steps)
-			return then(holes)
+			return errors.Join(then(holes), c.survey())
 		})
 	})
 }
 
-// events are what programs are told of an entry. A step of an invitation is a
-// message, too.
-func (s *session) events(log string, e *protocol.Entry) (out []protocol.Occurrence) {
-	if e.From == s.user && e.Term == s.d.terminal {
+// applyEntries moves a log's cursor past those of the entries that are next in
+// order, and has the mirror take them. gap: there are more behind a hole.
+func (s *session) applyEntries(tx *bbolt.Tx, log string, entries []protocol.Entry) (applied []*protocol.Entry, gap bool, err error) {
+	gap, err = s.inbox.Apply(tx, log, entries, func(e *protocol.Entry) error {
+		applied = append(applied, e)
 		return nil
+	})
+	if err == nil {
+		err = s.mirror.Apply(tx, log, applied)
 	}
-	tell := func(ev protocol.Occurrence, err error) {
-		switch {
-		case err != nil:
-			// It came through the hub's checks, so a newer side wrote it. The
-			// cursor must go past it, or nothing behind it would ever arrive.
-			s.log.Warn("an entry that cannot be read is left out", "log", log, "seq", e.Seq, "err", err)
-		case ev.Info != nil:
-			out = append(out, ev)
-		}
-	}
-	switch e.Kind {
-	case protocol.EntryMessage, protocol.EntrySignaling:
-		kind, a, b := protocol.ParseLog(log)
-		tell(s.messageEvent(kind, a, protocol.Peer(a, b, s.user), e))
-	}
-	if e.Kind == protocol.EntrySignaling {
-		tell(s.signalingEvent(e))
-	}
-	return out
-}
-
-// messageEvent is the event of a message; without Info for an element that
-// this version does not know.
-func (s *session) messageEvent(kind protocol.LogKind, group, peer string, e *protocol.Entry) (protocol.Occurrence, error) {
-	m, err := protocol.DecodeMessage(e.Body)
-	if err != nil {
-		return protocol.Occurrence{}, err
-	}
-	from, self, at := protocol.UserInfo{UserID: e.From}, e.From == s.user, e.Time/1000
-	switch {
-	case kind == protocol.LogC2C && m.Elem == protocol.ElemText:
-		return protocol.OnRecvC2CTextMessage.New(protocol.C2CTextEvent{
-			MsgID: e.MsgID, Text: m.Text, Sender: from, UserID: peer, IsSelf: self, Timestamp: at,
-		})
-	case kind == protocol.LogC2C && m.Elem == protocol.ElemCustom:
-		return protocol.OnRecvC2CCustomMessage.New(protocol.C2CCustomEvent{
-			MsgID: e.MsgID, CustomData: m.Custom, Sender: from, UserID: peer, IsSelf: self, Timestamp: at,
-		})
-	case kind == protocol.LogGroup && m.Elem == protocol.ElemText:
-		return protocol.OnRecvGroupTextMessage.New(protocol.GroupTextEvent{
-			MsgID: e.MsgID, GroupID: group, Text: m.Text, Sender: from, IsSelf: self, Timestamp: at,
-		})
-	case kind == protocol.LogGroup && m.Elem == protocol.ElemCustom:
-		return protocol.OnRecvGroupCustomMessage.New(protocol.GroupCustomEvent{
-			MsgID: e.MsgID, GroupID: group, CustomData: m.Custom, Sender: from, IsSelf: self, Timestamp: at,
-		})
-	}
-	return protocol.Occurrence{}, nil
+	return applied, gap, err
 }
 
 // signal takes what is transient: a live room's message, or the list of rooms.
@@ -151,17 +110,11 @@ func (c *connection) signal(sig *protocol.Signal) error {
 		return nil
 	}
 	s := c.s
-	if _, in := c.live[sig.Group]; !in || sig.From == s.user && sig.Term == s.d.terminal {
+	if _, in := c.live[sig.Group]; !in && !sig.Online || sig.From == s.user && sig.Term == s.d.terminal {
 		return nil
 	}
-	ev, err := s.messageEvent(protocol.LogGroup, sig.Group, "", &protocol.Entry{
-		From: sig.From, MsgID: sig.MsgID, Time: sig.Time, Body: sig.Body,
-	})
-	if err != nil || ev.Info == nil {
-		c.log.Warn("a live message that cannot be read is left out", "err", err)
-		return nil
-	}
-	s.d.db.Go(func(tx *bbolt.Tx) error { return s.d.journal.Append(tx, ev) }, func(err error) {
+	events := s.passing(sig)
+	s.d.db.Go(func(tx *bbolt.Tx) error { return s.d.journal.Append(tx, events...) }, func(err error) {
 		s.d.journal.Committed(err)
 		if err != nil {
 			s.log.Error("a live message could not be recorded", "err", err)
@@ -332,6 +285,9 @@ func (p *pulls) giveUp(a *pulling) {
 
 // gotRange applies the answer to a pull and asks for what is left.
 func (c *connection) gotRange(r *protocol.Range) error {
+	if c.answeredQuery(r) {
+		return nil
+	}
 	a := c.pulls.asked[r.ID]
 	if a == nil || a.log != r.Log {
 		return nil
@@ -343,7 +299,11 @@ func (c *connection) gotRange(r *protocol.Range) error {
 		return c.pulls.ask(c)
 	}
 	s := c.s
-	s.d.db.Go(func(tx *bbolt.Tx) error { return s.inbox.Skip(tx, r.Log, r.From) }, s.inbox.Committed)
+	s.d.db.Go(func(tx *bbolt.Tx) error { return s.skip(tx, r, a.after) }, func(err error) {
+		s.inbox.Committed(err)
+		s.mirrored(err)
+		s.d.journal.Committed(err)
+	})
 	c.apply([]protocol.LogEntries{{Log: r.Log, Entries: r.Entries}}, func([]hole) error {
 		delete(c.pulls.asked, r.ID)
 		at, _ := s.inbox.Cursor(r.Log)
@@ -353,4 +313,35 @@ func (c *connection) gotRange(r *protocol.Range) error {
 		return c.pulls.ask(c)
 	})
 	return nil
+}
+
+// skip moves a log's cursor to where the hub says that a range begins. Where that
+// leaves out what the terminal has missed, programs are told.
+func (s *session) skip(tx *bbolt.Tx, r *protocol.Range, after uint64) error {
+	at, known := s.inbox.At(r.Log)
+	if known && r.From <= at {
+		return nil
+	}
+	if err := s.inbox.Skip(tx, r.Log, r.From); err != nil {
+		return err
+	}
+	if err := s.mirror.Skip(tx, r.Log, r.From); err != nil || !r.Truncated || !known {
+		return err
+	}
+	kind, a, b := protocol.ParseLog(r.Log)
+	if kind == protocol.LogUser {
+		s.log.Warn("the hub tells only a part of what this account's other terminals did: what conversations hold is asked anew", "missed", r.From-after)
+		return nil
+	}
+	id := a
+	if kind == protocol.LogC2C {
+		id = protocol.Peer(a, b, s.user)
+	}
+	missed := protocol.HistoryTruncatedEvent{ConversationID: protocol.ConversationID(kind, id), Missed: r.From - at}
+	s.log.Warn("more was missed than the hub tells at once: what is passed over is in the history", "conversation", missed.ConversationID, "missed", missed.Missed)
+	ev, err := protocol.OnHistoryTruncated.New(missed)
+	if err != nil {
+		return err
+	}
+	return s.d.journal.Append(tx, ev)
 }

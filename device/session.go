@@ -11,8 +11,10 @@ import (
 
 	"github.com/herald-im/herald/device/inbox"
 	"github.com/herald-im/herald/device/link"
+	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/device/outbox"
 	"github.com/herald-im/herald/protocol"
+	"go.etcd.io/bbolt"
 )
 
 // session is one login of an account: it makes one connection after another
@@ -23,8 +25,17 @@ type session struct {
 	user string
 	log  *slog.Logger
 
-	box   *outbox.Box
-	inbox *inbox.Inbox
+	account func(*bbolt.Tx) *bbolt.Bucket
+	box     *outbox.Box
+	inbox   *inbox.Inbox
+	mirror  *mirror.Mirror
+	uploads uploads
+	places  places
+	onlines onlines
+
+	// Of the committer.
+	madeCleared int64    // Unix seconds: when made messages were looked through
+	madeGone    []string // keys of those that were thrown away
 
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -33,6 +44,7 @@ type session struct {
 	queued  chan struct{} // something was put into the outbox
 	poke    chan struct{} // do not wait any longer for the next attempt
 	calls   chan *call
+	queries chan *query
 	signals chan signalling
 	moved   chan struct{} // the board's addresses have changed
 	alive   atomic.Int64  // Device.uptime, in ns, at which the connection's loop last went round; 0: no connection
@@ -51,12 +63,16 @@ type session struct {
 	since   int64
 	lastErr *protocol.Error
 	end     *protocol.Error              // why it ended, or is to
-	waiters map[uint64]chan protocol.Ack // callers waiting for the hub's answer, by cseq
+	waiters map[string]chan protocol.Ack // callers waiting for the hub's answer, by the id of the item
 }
 
 // run is the session's life.
 func (s *session) run() {
 	defer close(s.ended)
+	var uploading sync.WaitGroup
+	uploading.Go(func() { s.uploads.run(s) })
+	defer uploading.Wait()
+	defer s.cancel()
 	wait := s.d.cfg.ReconnectMin
 	for {
 		began := time.Now()
@@ -194,6 +210,8 @@ func (s *session) pause(d time.Duration) bool {
 			return false
 		case c := <-s.calls:
 			c.done(nil, errOffline)
+		case q := <-s.queries:
+			q.done(nil, errOffline)
 		case <-s.moved:
 			return true
 		case <-s.signals: // there is no link any more

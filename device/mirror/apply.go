@@ -241,10 +241,50 @@ func (m *Mirror) Insert(tx *bbolt.Tx, log string, r Row) error {
 	return m.save(tx, c, visible)
 }
 
+// Touch has a conversation stand where a message of that time, Unix ms, would have
+// it, which is on its way.
+func (m *Mirror) Touch(tx *bbolt.Tx, log string, at int64) error {
+	c := m.edit(log, m.cursor(log)+1)
+	visible := c.Visible()
+	c.LastTime = max(c.LastTime, at)
+	return m.save(tx, c, visible)
+}
+
+// Untouch takes it back: the message was withdrawn.
+func (m *Mirror) Untouch(tx *bbolt.Tx, log string) error {
+	c := m.InTx(log)
+	if c == nil {
+		return nil
+	}
+	c = m.edit(log, c.First)
+	visible := c.Visible()
+	m.newest(tx, c)
+	return m.save(tx, c, visible)
+}
+
+// Forget deletes a conversation that no log is behind: it has what this board alone
+// has.
+func (m *Mirror) Forget(tx *bbolt.Tx, log string) error {
+	c := m.InTx(log)
+	if c == nil {
+		return nil
+	}
+	c = m.edit(log, c.First)
+	visible := c.Visible()
+	if err := m.dropAll(tx, c, Pos{Seq: ^uint64(0)}); err != nil {
+		return err
+	}
+	c.Last, c.LastTime = Pos{}, 0
+	if err := m.setDraft(tx, c, "", 0); err != nil {
+		return err
+	}
+	return m.save(tx, c, visible)
+}
+
 // Skip forgets what is held of a log below a seq from which on its entries come
 // next: what lies between is not here.
 func (m *Mirror) Skip(tx *bbolt.Tx, log string, from uint64) error {
-	c := m.seen(log)
+	c := m.InTx(log)
 	if c == nil {
 		return nil
 	}
@@ -273,7 +313,7 @@ func (m *Mirror) Skip(tx *bbolt.Tx, log string, from uint64) error {
 // put back: the hub has lost it. A log that is put back to 0 is forgotten whole.
 func (m *Mirror) Rewind(tx *bbolt.Tx, to map[string]uint64) error {
 	for log, was := range to {
-		c := m.seen(log)
+		c := m.InTx(log)
 		if c == nil {
 			continue
 		}

@@ -57,7 +57,7 @@ func (m *Mirror) Note(tx *bbolt.Tx, msgID string) (n Note) {
 // SetDraft keeps what was written and not sent, within a transaction. at is the
 // time, Unix ms. An empty text takes it away.
 func (m *Mirror) SetDraft(tx *bbolt.Tx, log, text string, at int64) error {
-	if c := m.seen(log); text == "" && (c == nil || c.DraftTime == 0) {
+	if c := m.InTx(log); text == "" && (c == nil || c.DraftTime == 0) {
 		return nil
 	} else if text != "" && (c == nil || c.DraftTime == 0) && m.drafts >= maxDrafts {
 		return protocol.Errorf(protocol.CodeNetReqCountLimit, "%d conversations have drafts already: send or empty some first", maxDrafts)

@@ -240,6 +240,7 @@ func (m *Mirror) dropAll(tx *bbolt.Tx, c *Conv, upTo Pos) error {
 // Page is a part of a conversation, the newest first.
 type Page struct {
 	Rows []Row
+	More bool // there are older ones, and they are here
 	// Below is where the hub's history goes on: what is below this seq is not held.
 	// 0: there is nothing older.
 	Below uint64
@@ -254,13 +255,12 @@ func (m *Mirror) Read(tx *bbolt.Tx, log string, before Pos, count int) (page Pag
 		return Page{Below: at + 1}
 	}
 	low := c.low()
-	full := false
 	m.back(tx, c, before, func(p Pos, v []byte) bool {
 		if p.Before(low) {
 			return false
 		}
 		if len(page.Rows) == count {
-			full = true
+			page.More = true
 			return false
 		}
 		if r, ok := m.decode(v, p); ok {
@@ -269,8 +269,7 @@ func (m *Mirror) Read(tx *bbolt.Tx, log string, before Pos, count int) (page Pag
 		return true
 	})
 	switch {
-	case full:
-		page.Below = 1 // there is more, and it is here
+	case page.More:
 	case c.First <= c.Cleared+1: // also where both are 0: the log is held whole
 	case before != (Pos{}) && before.Seq < c.First:
 		page.Below = before.Seq

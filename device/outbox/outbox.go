@@ -332,6 +332,26 @@ func (b *Box) Batch(limit, maxBytes int) (Numbering, []Item, error) {
 	return n, items, err
 }
 
+// Newest returns the newest items, at most limit, the newest first.
+func (b *Box) Newest(limit int) (out []Item, err error) {
+	b.mu.Lock()
+	next := b.known.next
+	b.mu.Unlock()
+	err = b.db.View(func(tx *bbolt.Tx) error {
+		c := b.account(tx).Bucket(itemsName).Cursor()
+		for k, v := c.Last(); k != nil && len(out) < limit; k, v = c.Prev() {
+			if cseq := number(k); cseq < next {
+				out = append(out, decode(cseq, v))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	return out, nil
+}
+
 func (b *Box) read(limit, maxBytes int, until uint64) (out []Item, err error) {
 	err = b.db.View(func(tx *bbolt.Tx) error {
 		c := b.account(tx).Bucket(itemsName).Cursor()

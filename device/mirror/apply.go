@@ -296,9 +296,11 @@ func (m *Mirror) Skip(tx *bbolt.Tx, log string, from uint64) error {
 	if last.Seq <= from {
 		keep, held = m.Row(tx, c, last)
 	}
+	counted := c.Count
 	if err := m.dropAll(tx, c, Pos{Seq: from, Sub: ^uint32(0)}); err != nil {
 		return err
 	}
+	c.Base += counted - c.Count // until the hub has counted anew
 	c.First = max(c.First, from+1)
 	if held { // for the list, until something comes
 		if err := m.put(tx, c, keep); err != nil {

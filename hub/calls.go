@@ -19,9 +19,10 @@ type Caller struct {
 	User     string
 	Terminal string
 
-	tx  *store.Tx
-	res *results
-	now time.Time
+	tx   *store.Tx
+	res  *results
+	plan *planner
+	now  time.Time
 }
 
 // callJob is a call that waits for the writer.
@@ -50,6 +51,10 @@ func (h *Hub) bind() error {
 	protocol.Bind(t, protocol.AddInvitedSignaling, h.addInvitedSignaling)
 	protocol.Bind(t, protocol.GetInvitations, h.getInvitations)
 	protocol.Bind(t, protocol.GetICEServers, h.getICEServers)
+	protocol.Bind(t, protocol.AddToBlackList, h.addToBlackList)
+	protocol.Bind(t, protocol.DeleteFromBlackList, h.deleteFromBlackList)
+	protocol.Bind(t, protocol.GetBlackList, h.getBlackList)
+	protocol.Bind(t, protocol.SendOnline, h.sendOnline)
 	if missing := t.Unbound(protocol.Hub); len(missing) > 0 {
 		return fmt.Errorf("nothing answers %s", strings.Join(missing, ", "))
 	}

@@ -58,7 +58,7 @@ func (m *Mirror) entry(tx *bbolt.Tx, c *Conv, e *protocol.Entry) error {
 			c.Read = mark.UpTo
 			m.count(tx, c)
 		}
-		if e.From != m.self || c.ID == m.self {
+		if e.From != m.self {
 			c.PeerRead = max(c.PeerRead, mark.UpTo)
 		}
 	}

@@ -42,6 +42,8 @@ func (h *Hub) bind() error {
 	protocol.Bind(t, protocol.JoinGroup, h.joinGroup)
 	protocol.Bind(t, protocol.QuitGroup, h.quitGroup)
 	protocol.Bind(t, protocol.DismissGroup, h.dismissGroup)
+	protocol.Bind(t, protocol.InviteUserToGroup, h.inviteUserToGroup)
+	protocol.Bind(t, protocol.KickGroupMember, h.kickGroupMember)
 	protocol.Bind(t, protocol.Invite, h.invite)
 	protocol.Bind(t, protocol.InviteInGroup, h.inviteInGroup)
 	protocol.Bind(t, protocol.Cancel, h.cancel)

@@ -46,7 +46,9 @@ func terminalsAgree(t *testing.T, db string) {
 		}
 	}
 	h.group("yard", protocol.GroupMeeting, all[0], all[2], all[4])
-	h.group("club", protocol.GroupPublic, all[2])
+	h.group("crew", protocol.GroupWork, all[2])
+	_, err := client.Call(h.ctx, all[2].board.Client(), protocol.InviteUserToGroup, protocol.InviteToGroupRequest{GroupID: "crew", UserIDList: []string{"anna", "cleo"}})
+	must(t, err)
 
 	var acting sync.WaitGroup
 	progress := make(chan struct{}, 1<<16)
@@ -113,8 +115,11 @@ type player struct {
 }
 
 func (p *player) pick() (user, group string) {
-	if p.rnd.IntN(3) == 0 {
+	switch p.rnd.IntN(6) {
+	case 0:
 		return "", "yard"
+	case 1:
+		return "", "crew"
 	}
 	return p.users[p.rnd.IntN(len(p.users))], ""
 }

@@ -50,7 +50,7 @@ func (p *planner) revoke(ctx context.Context, tx *store.Tx, b *plannedBatch, i i
 	if err != nil {
 		return nil, err
 	}
-	switch age := p.now.Sub(time.UnixMilli(e.Time)); {
+	switch age := time.Duration(p.now.UnixMilli()-e.Time) * time.Millisecond; {
 	case e.Kind != protocol.EntryMessage:
 		return protocol.Errorf(protocol.CodeSvrGroupNotAllowRevokeMsg, "msgId: %s is not a message that somebody sent, and stays", in.MsgID), nil
 	case e.From != user && !admin:

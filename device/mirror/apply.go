@@ -222,12 +222,9 @@ func (m *Mirror) Insert(tx *bbolt.Tx, log string, r Row) error {
 	c := m.edit(log, at+1)
 	visible := c.Visible()
 	p := Pos{Seq: at, Sub: 1}
-	m.back(tx, c, Pos{}, func(last Pos, _ []byte) bool {
-		if last.Seq >= at {
-			p = Pos{Seq: last.Seq, Sub: last.Sub + 1}
-		}
-		return false
-	})
+	if last, ok := m.last(tx, c, maxSeq); ok && last.Seq >= at {
+		p = Pos{Seq: last.Seq, Sub: last.Sub + 1}
+	}
 	r.Entry.Seq, r.Pos = p.Seq, p
 	if err := m.put(tx, c, r); err != nil {
 		return err

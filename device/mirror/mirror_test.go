@@ -522,6 +522,36 @@ func TestTakenBack(t *testing.T) {
 	f.want(talk, 2, "c", "a")
 }
 
+// TestAllDeleted: bbolt's cursor goes round for ever when it is asked for the last
+// row of pages that the same transaction has emptied.
+func TestAllDeleted(t *testing.T) {
+	f := open(t, t.TempDir(), cursors{}, Limits{})
+	var many []protocol.Entry
+	for seq := uint64(1); seq <= 1000; seq++ {
+		many = append(many, message(seq, other, "a text of the usual length, so that there are several pages"))
+	}
+	f.apply(talk, many...)
+	f.mark(protocol.Mark{Kind: protocol.MarkCleared, Log: talk, UpTo: 1000})
+	f.want(talk, 0)
+	f.apply(talk, message(1001, other, "after"))
+	f.apply(group, many...)
+	f.do(func(tx *bbolt.Tx) error { // the newest ones, one page after the other
+		for seq := uint64(1000); seq > 900; seq-- {
+			if err := f.Mark(tx, protocol.Mark{Kind: protocol.MarkDeleted, Log: group, Seqs: []uint64{seq}}); err != nil {
+				return err
+			}
+			if c := f.InTx(group); c.Last.Seq != seq-1 {
+				t.Fatal(seq, c.Last)
+			}
+		}
+		return nil
+	})
+	f.want(talk, 1, "after")
+	if c := f.Conv(group); c.Last.Seq != 900 || c.Unread() != 900 {
+		t.Errorf("%+v", c)
+	}
+}
+
 // TestDamage: a conversation whose record is damaged begins anew.
 func TestDamage(t *testing.T) {
 	f := open(t, t.TempDir(), cursors{}, Limits{})

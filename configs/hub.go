@@ -127,6 +127,11 @@ type Limits struct {
 	// PullEntries is how many entries of a log a terminal gets at a time. 1 to
 	// 512.
 	PullEntries int `toml:"pull_entries"`
+	// SyncEntries is how many entries of a log a terminal gets that was away; what
+	// is older it finds in the history. 1000 to 10000000.
+	SyncEntries int `toml:"sync_entries"`
+	// RevokeWindow is how long a sender may take a message back. 1s to 168h.
+	RevokeWindow Duration `toml:"revoke_window"`
 }
 
 // DefaultHub is the configuration of a hub without a file.
@@ -163,6 +168,8 @@ func DefaultHub() Hub {
 			GroupsPerUser:       1000,
 			GroupNameBytes:      30,
 			PullEntries:         256,
+			SyncEntries:         100_000,
+			RevokeWindow:        Duration(2 * time.Minute),
 		},
 		Log: Log{Level: "info"},
 	}
@@ -217,6 +224,8 @@ func (h Hub) rules() []rule {
 		count("limits.groups_per_user", h.Limits.GroupsPerUser, 1, 4000),
 		count("limits.group_name_bytes", h.Limits.GroupNameBytes, 1, 30),
 		count("limits.pull_entries", h.Limits.PullEntries, 1, 512),
+		count("limits.sync_entries", h.Limits.SyncEntries, 1000, 10_000_000),
+		span("limits.revoke_window", h.Limits.RevokeWindow, time.Second, 168*time.Hour),
 		level("log.level", h.Log.Level),
 	}
 }

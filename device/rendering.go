@@ -26,6 +26,9 @@ func (s *session) render(tx *bbolt.Tx, kind protocol.LogKind, id string, c *mirr
 	} else {
 		info.IsRead = info.IsSelf
 	}
+	if kind == protocol.LogC2C && id == s.user { // what one writes to oneself one has read
+		info.IsPeerRead = r.Status == 0
+	}
 	switch {
 	case e.RevokedBy != "":
 		info.Status = protocol.StatusRevoked

@@ -45,7 +45,7 @@ const messageHead = 256
 // checkItem refuses what is wrong whatever the database says.
 func (h *Hub) checkItem(it *protocol.Item) *protocol.Error {
 	switch it.Kind {
-	case protocol.ItemVoid:
+	case protocol.ItemVoid, protocol.ItemMark, protocol.ItemRevoke: // the planner reads what is in them
 		return nil
 	case protocol.ItemC2C:
 		if !protocol.ValidUserID(it.To) {
@@ -55,11 +55,14 @@ func (h *Hub) checkItem(it *protocol.Item) *protocol.Error {
 		if !protocol.ValidGroupID(it.To) {
 			return protocol.Errorf(protocol.CodeSvrGroupNotFound, "the groupId is not valid")
 		}
-		if it.Priority > 2 {
-			return protocol.Errorf(protocol.CodeInvalidParameters, "priority: %d is not 0 to 2", it.Priority)
+		if it.Priority > protocol.MaxPriority {
+			return protocol.Errorf(protocol.CodeInvalidParameters, "priority: %d is not 0 to %d", it.Priority, protocol.MaxPriority)
 		}
 	default:
 		return protocol.Errorf(protocol.CodeInvalidParameters, "this hub does not know items of kind %d: update it", it.Kind)
+	}
+	if it.IDNumber != 0 && !validIDNumber(it.IDNumber) {
+		return protocol.Errorf(protocol.CodeInvalidParameters, "idNumber: %d could be the number of an item", it.IDNumber)
 	}
 	m, err := protocol.DecodeMessage(it.Body)
 	if err != nil {
@@ -71,6 +74,9 @@ func (h *Hub) checkItem(it *protocol.Item) *protocol.Error {
 	}
 	return nil
 }
+
+// validIDNumber tells whether n is for ids of messages alone.
+func validIDNumber(n uint64) bool { return n >= protocol.FirstIDNumber }
 
 // record is what a producer's row keeps of the answers to its last batch. An
 // answer repeats what its neighbours say but for the seq, so runs are short.

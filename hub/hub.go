@@ -2,8 +2,8 @@
 // of every log, hands them to the terminals that are online, and runs the
 // methods that boards ask of it.
 //
-// What arrives from a terminal goes through Receive. Reads (hello, pull, beat)
-// are answered at once from the store's readers. Whatever writes (append, call)
+// What arrives from a terminal goes through Receive. Reads (hello, pull, survey,
+// beat) are answered at once from the store's readers. Whatever writes (append, call)
 // becomes a job in the queue; the writer takes all that has gathered into one
 // transaction, and after its commit the emitter hands out answers and pushes in
 // the order of the commits. So one fsync serves many, and nobody hears of what
@@ -62,6 +62,9 @@ type Config struct {
 	GroupsPerUser  int // 1000
 	GroupNameBytes int // 30
 	PullEntries    int // in a range; 256, at most 512
+	SyncEntries    int // of one log, that a terminal gets after it was away; 100,000
+
+	RevokeWindow time.Duration // in which a sender may take a message back; 2 min
 
 	Broker broker.Limits
 	Now    func() time.Time // nil: time.Now
@@ -81,6 +84,8 @@ func (c *Config) fill() {
 	set(&c.GroupsPerUser, 1000)
 	set(&c.GroupNameBytes, protocol.MaxGroupName)
 	set(&c.PullEntries, 256)
+	set(&c.SyncEntries, 100_000)
+	set(&c.RevokeWindow, 2*time.Minute)
 	c.Turn.fill()
 	if c.Now == nil {
 		c.Now = time.Now

@@ -14,8 +14,8 @@ import (
 type metricSet struct {
 	set *metrics.Set
 
-	entries, repeats, holes, pulls, pushes, signals, rewound, outages, failed *metrics.Counter
-	seconds, jobs                                                             *metrics.Summary
+	entries, repeats, holes, pulls, surveys, pushes, signals, rewound, outages, failed *metrics.Counter
+	seconds, jobs                                                                      *metrics.Summary
 }
 
 func newMetrics(h *Hub) *metricSet {
@@ -49,6 +49,7 @@ func newMetrics(h *Hub) *metricSet {
 		repeats: s.NewCounter("herald_hub_repeated_items_total"),  // answered with the answer of then
 		holes:   s.NewCounter("herald_hub_refused_appends_total"), // holes and old epochs
 		pulls:   s.NewCounter("herald_hub_pulls_total"),           //
+		surveys: s.NewCounter("herald_hub_surveys_total"),         //
 		pushes:  s.NewCounter("herald_hub_pushes_total"),          // frames, one per topic
 		signals: s.NewCounter("herald_hub_signals_total"),         // handed on
 		rewound: s.NewCounter("herald_hub_rewinds_noticed_total"), // hellos that know a later era

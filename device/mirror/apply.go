@@ -58,7 +58,7 @@ func (m *Mirror) entry(tx *bbolt.Tx, c *Conv, e *protocol.Entry) error {
 			c.Read = mark.UpTo
 			m.count(tx, c)
 		}
-		if e.From != m.self || c.ID == m.self {
+		if e.From != m.self {
 			c.PeerRead = max(c.PeerRead, mark.UpTo)
 		}
 	}
@@ -222,12 +222,9 @@ func (m *Mirror) Insert(tx *bbolt.Tx, log string, r Row) error {
 	c := m.edit(log, at+1)
 	visible := c.Visible()
 	p := Pos{Seq: at, Sub: 1}
-	m.back(tx, c, Pos{}, func(last Pos, _ []byte) bool {
-		if last.Seq >= at {
-			p = Pos{Seq: last.Seq, Sub: last.Sub + 1}
-		}
-		return false
-	})
+	if last, ok := m.last(tx, c, maxSeq); ok && last.Seq >= at {
+		p = Pos{Seq: last.Seq, Sub: last.Sub + 1}
+	}
 	r.Entry.Seq, r.Pos = p.Seq, p
 	if err := m.put(tx, c, r); err != nil {
 		return err
@@ -296,9 +293,11 @@ func (m *Mirror) Skip(tx *bbolt.Tx, log string, from uint64) error {
 	if last.Seq <= from {
 		keep, held = m.Row(tx, c, last)
 	}
+	counted := c.Count
 	if err := m.dropAll(tx, c, Pos{Seq: from, Sub: ^uint32(0)}); err != nil {
 		return err
 	}
+	c.Base += counted - c.Count // until the hub has counted anew
 	c.First = max(c.First, from+1)
 	if held { // for the list, until something comes
 		if err := m.put(tx, c, keep); err != nil {

@@ -95,7 +95,9 @@ func (m *Mirror) walk(tx *bbolt.Tx, c *Conv, from Pos, f func(p Pos, v []byte) b
 }
 
 // back goes over a conversation's rows backwards from before a position, or from
-// the newest where that is zero, while f returns true.
+// the newest where that is zero, while f returns true. It is for transactions that
+// only read: in one that has deleted, bbolt's way back ends at the first page that
+// is empty by it, or goes round for ever where all are. See last.
 func (m *Mirror) back(tx *bbolt.Tx, c *Conv, before Pos, f func(p Pos, v []byte) bool) {
 	cur := m.rows(tx).Cursor()
 	end := key(c.No, before)
@@ -134,18 +136,57 @@ func (m *Mirror) count(tx *bbolt.Tx, c *Conv) {
 	})
 }
 
+// last finds the newest position at or below a seq, also in a transaction that has
+// deleted rows: it halves, as bbolt looks forward well.
+func (m *Mirror) last(tx *bbolt.Tx, c *Conv, atMost uint64) (last Pos, ok bool) {
+	cur := m.rows(tx).Cursor()
+	from := func(seq uint64) bool { // is there any row from seq on, up to atMost
+		no, p, is := parseKey(first(cur.Seek(key(c.No, Pos{Seq: seq}))))
+		return is && no == c.No && p.Seq <= atMost
+	}
+	if !from(0) {
+		return Pos{}, false
+	}
+	low, high := uint64(0), atMost // there is one from low on, and none above high
+	for low < high {
+		if mid := low + (high-low)/2 + 1; from(mid) {
+			low = mid
+		} else {
+			high = mid - 1
+		}
+	}
+	m.walk(tx, c, Pos{Seq: low}, func(p Pos, _ []byte) bool {
+		if p.Seq == low {
+			last, ok = p, true
+		}
+		return p.Seq == low
+	})
+	return last, ok
+}
+
+func first(k, _ []byte) []byte { return k }
+
+// maxSeq is above any seq.
+const maxSeq = 1 << 62
+
 // newest finds the last message anew, after one was taken away.
 func (m *Mirror) newest(tx *bbolt.Tx, c *Conv) {
 	c.Last, c.LastTime = Pos{}, 0
-	m.back(tx, c, Pos{}, func(p Pos, v []byte) bool {
-		r, ok := m.decode(v, p)
+	for atMost := uint64(maxSeq); ; {
+		p, ok := m.last(tx, c, atMost)
 		if !ok {
-			return true
+			break
 		}
-		c.Last, c.LastTime = p, r.Entry.Time
-		return false
-	})
-	if c.Last == (Pos{}) && c.First > 1 && c.Cleared+1 < c.First {
+		if r, ok := m.Row(tx, c, p); ok {
+			c.Last, c.LastTime = p, r.Entry.Time
+			return
+		}
+		if p.Seq == 0 { // damaged, and the only one
+			break
+		}
+		atMost = p.Seq - 1
+	}
+	if c.First > 1 && c.Cleared+1 < c.First {
 		c.doubt() // the hub may have an older one
 	}
 }

@@ -165,6 +165,8 @@ func hubConfig(c configs.Hub) hub.Config {
 		GroupsPerUser:        c.Limits.GroupsPerUser,
 		GroupNameBytes:       c.Limits.GroupNameBytes,
 		PullEntries:          c.Limits.PullEntries,
+		SyncEntries:          c.Limits.SyncEntries,
+		RevokeWindow:         time.Duration(c.Limits.RevokeWindow),
 		Broker: broker.Limits{
 			Connections:    c.MQTT.MaxConnections,
 			PerAddress:     c.MQTT.MaxConnectionsPerAddr,

@@ -214,10 +214,18 @@ export interface Im {
   inviteInGroup(params: InviteInGroupRequest, callback: Callback<Success & InviteResponse>): void;
   /** Invites members of a group. */
   inviteInGroup(params: InviteInGroupRequest): Promise<Success & InviteResponse>;
+  /** Makes accounts members of a Work group; any member may. */
+  inviteUserToGroup(params: InviteToGroupRequest, callback: Callback<Success & MemberResultsResponse>): void;
+  /** Makes accounts members of a Work group; any member may. */
+  inviteUserToGroup(params: InviteToGroupRequest): Promise<Success & MemberResultsResponse>;
   /** Joins a Meeting or AVChatRoom, applies to a Public group; nothing decides about applications yet. */
   joinGroup(params: JoinGroupRequest, callback: Callback<Success>): void;
   /** Joins a Meeting or AVChatRoom, applies to a Public group; nothing decides about applications yet. */
   joinGroup(params: JoinGroupRequest): Promise<Success>;
+  /** Puts members out of a group; the owner may, of a Public or Meeting group also an admin ordinary members. */
+  kickGroupMember(params: KickRequest, callback: Callback<Success & MemberResultsResponse>): void;
+  /** Puts members out of a group; the owner may, of a Public or Meeting group also an admin ordinary members. */
+  kickGroupMember(params: KickRequest): Promise<Success & MemberResultsResponse>;
   /** Logs an account in and keeps it logged in. */
   login(params: LoginRequest, callback: Callback<Success>): void;
   /** Logs an account in and keeps it logged in. */
@@ -863,11 +871,36 @@ export interface InviteInGroupRequest {
   timeout?: number;
 }
 
+export interface InviteToGroupRequest {
+  /** GroupID of the group. */
+  groupId: string;
+  /** UserIDList are the userIds to be members, 1 to 100. */
+  userIdList?: string[];
+  /** UserID is one, in place of the list. */
+  userId?: string;
+}
+
+export interface MemberResultsResponse {
+  /** ResultList has one result for each of the request, in its order. */
+  resultList: MemberResult[];
+}
+
 export interface JoinGroupRequest {
   /** GroupID of the group to join. */
   groupId: string;
   /** Msg goes to those who decide about an application, at most 300 bytes without a zero byte. */
   msg?: string;
+}
+
+export interface KickRequest {
+  /** GroupID of the group. */
+  groupId: string;
+  /** UserID of the member to put out; or MemberList. */
+  userId?: string;
+  /** MemberList are the userIds of 1 to 100 members to put out; or UserID. */
+  memberList?: string[];
+  /** Reason to tell them, at most 512 bytes of UTF-8. */
+  reason?: string;
 }
 
 export interface LoginRequest {
@@ -1482,6 +1515,13 @@ export interface SignalingInfo {
   timeout: number;
   /** ActionType of the step: 1 invite, 2 cancel, 3 accept, 4 reject, 5 timeout. */
   actionType: number;
+}
+
+export interface MemberResult {
+  /** UserID it is about. */
+  userId: string;
+  /** Result is 0 failed, 1 done, 2 not valid, 3 waits for somebody's consent. */
+  result: number;
 }
 
 export interface Rect {

@@ -5,11 +5,11 @@ import { conversation } from './conversation.mjs';
 import { samples } from './sample.mjs';
 import { sdk, sdkEnd } from './sdk.mjs';
 import { signaling } from './signaling.mjs';
-import { simple, simpleEnd } from './simple.mjs';
+import { simple } from './simple.mjs';
 import { World } from './world.mjs';
 
 // families are the cases by family: [what it shows, what runs].
-const families = { sdk, simple, signaling, advanced, conversation, call, simpleEnd, sdkEnd };
+const families = { sdk, simple, signaling, advanced, conversation, call, sdkEnd };
 
 // unraised are events that no case can have raised, with the reason.
 const unraised = {

@@ -1,5 +1,5 @@
 // The family of the SDK and the login, and the listeners that all other cases need.
-import { bool, check, filled, int, str } from './world.mjs';
+import { check, filled, int, str } from './world.mjs';
 
 // listeners are [module, method, whether it is told events only].
 export const listeners = [
@@ -107,5 +107,3 @@ export const sdkEnd = [
     await listen(w.peer);
   }],
 ];
-
-void bool;

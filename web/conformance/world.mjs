@@ -41,6 +41,14 @@ export function check(value, pattern, what = '') {
   return value;
 }
 
+// within gives what a promise gives, or fails with a sentence if that takes too long.
+export function within(promise, sentence) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(sentence)), patience);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
 // Account is one of the three with its board.
 export class Account {
   #seen = []; // events that nobody has waited for yet

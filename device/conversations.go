@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/herald-im/herald/device/mirror"
+	"github.com/herald-im/herald/device/outbox"
 	"github.com/herald-im/herald/protocol"
 	"go.etcd.io/bbolt"
 )
@@ -18,7 +19,7 @@ func (d *Device) getConversationList(_ context.Context, _ protocol.Caller, r pro
 	newest, err := s.newestPending()
 	if err == nil {
 		err = d.db.View(func(tx *bbolt.Tx) error {
-			list, after, more := s.mirror.List(r.NextSeq, r.Count)
+			list, after, more := s.mirror.List(r.NextSeq, r.Count, timesOf(newest))
 			res = protocol.ConversationListResponse{NextSeq: after, IsFinished: !more, ConversationList: make([]protocol.Conversation, len(list))}
 			for i, c := range list {
 				res.ConversationList[i] = s.conversation(tx, c, newest[c.Log])
@@ -45,6 +46,41 @@ func (s *session) newestPending() (map[string]*pendingMessage, error) {
 		}
 	}
 	return out, nil
+}
+
+func timesOf(newest map[string]*pendingMessage) map[string]int64 {
+	if len(newest) == 0 {
+		return nil
+	}
+	out := make(map[string]int64, len(newest))
+	for log, p := range newest {
+		out[log] = p.at * 1000
+	}
+	return out
+}
+
+// showWaiting tells programs of a message that was accepted, which is the last of
+// its conversation now. It is called on the committer's goroutine.
+func (s *session) showWaiting(it outbox.Item) {
+	p, is := s.asPending(it)
+	if !is || !s.d.moments.watched() {
+		return
+	}
+	e := protocol.OnConversationChanged
+	c := s.mirror.Conv(p.log)
+	if c == nil || !c.Visible() {
+		e = protocol.OnNewConversation
+	}
+	if c == nil {
+		c = s.mirror.Empty(p.log)
+	}
+	err := s.d.db.View(func(tx *bbolt.Tx) error {
+		raise(s.d, e, protocol.ConversationsEvent{ConversationList: []protocol.Conversation{s.conversation(tx, c, &p)}})
+		return nil
+	})
+	if err != nil {
+		s.log.Warn("programs could not be told of a conversation", "err", err)
+	}
 }
 
 // conversationLog is the log of a conversationId that Validate has seen.

@@ -186,9 +186,6 @@ func (s *session) withdraw(p pendingMessage) error {
 		} else {
 			gone, err = s.box.Withdraw(tx, p.cseq)
 		}
-		if err == nil && !gone {
-			err = s.mirror.Untouch(tx, p.log)
-		}
 		if gone {
 			return protocol.Errorf(protocol.CodeInterrupt, "%v", errSent)
 		}

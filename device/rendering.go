@@ -11,6 +11,18 @@ const filesPath = "/v1/files/"
 
 // render makes the document's message of a row. c is its conversation as it stands.
 func (s *session) render(tx *bbolt.Tx, kind protocol.LogKind, id string, c *mirror.Conv, r mirror.Row) protocol.MessageInfo {
+	var m *protocol.Message
+	if r.Entry.Kind != protocol.EntryTip && r.Entry.RevokedBy == "" {
+		// One that cannot be read is of no known kind: it comes from a newer side.
+		if decoded, err := protocol.DecodeMessage(r.Entry.Body); err == nil {
+			m = &decoded
+		}
+	}
+	return s.renderDecoded(tx, kind, id, c, &r, m)
+}
+
+// renderDecoded is render for a message whose body, m, is at hand; nil: it has none.
+func (s *session) renderDecoded(tx *bbolt.Tx, kind protocol.LogKind, id string, c *mirror.Conv, r *mirror.Row, m *protocol.Message) protocol.MessageInfo {
 	e := &r.Entry
 	info := protocol.MessageInfo{
 		MsgID: e.MsgID, Timestamp: e.Time / 1000, Sender: e.From, Status: protocol.StatusSent, IsSelf: e.From == s.user, Priority: e.Priority,
@@ -39,28 +51,26 @@ func (s *session) render(tx *bbolt.Tx, kind protocol.LogKind, id string, c *mirr
 		note := s.mirror.Note(tx, e.MsgID)
 		info.LocalCustomData, info.LocalCustomInt = note.Data, note.Int
 	}
-	if info.Status != protocol.StatusRevoked {
-		s.elem(&info, e)
+	switch {
+	case info.Status == protocol.StatusRevoked:
+	case e.Kind == protocol.EntryTip:
+		tipElem(&info, e)
+	case m != nil:
+		s.elem(&info, m)
 	}
 	return info
 }
 
-// elem fills in what a message says. One that cannot be read is of no known kind:
-// it comes from a newer side.
-func (s *session) elem(info *protocol.MessageInfo, e *protocol.Entry) {
-	if e.Kind == protocol.EntryTip {
-		var tip protocol.Tip
-		if protocol.Unmarshal(e.Body, &tip) != nil {
-			return
-		}
+func tipElem(info *protocol.MessageInfo, e *protocol.Entry) {
+	var tip protocol.Tip
+	if protocol.Unmarshal(e.Body, &tip) == nil {
 		info.ElemType = protocol.ElemGroupTip
 		info.Msg.GroupTip = &protocol.GroupTipInfo{Type: tip.Kind, OpUser: e.From, UserIDList: tip.Users}
-		return
 	}
-	m, err := protocol.DecodeMessage(e.Body)
-	if err != nil {
-		return
-	}
+}
+
+// elem fills in what a message says.
+func (s *session) elem(info *protocol.MessageInfo, m *protocol.Message) {
 	info.ElemType = m.Elem
 	msg := &info.Msg
 	switch m.Elem {
@@ -79,7 +89,7 @@ func (s *session) elem(info *protocol.MessageInfo, e *protocol.Entry) {
 			})
 		}
 	case protocol.ElemSound, protocol.ElemVideo, protocol.ElemFile:
-		s.elemFile(msg, &m)
+		s.elemFile(msg, m)
 	default:
 		info.ElemType = protocol.ElemNone
 	}

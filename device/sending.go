@@ -102,11 +102,6 @@ func (s *session) accept(it *outbox.Item, h hooks) (id string, ch chan protocol.
 		if err := s.box.Put(tx, it); err != nil {
 			return err
 		}
-		if log, _, is := s.logOf(it.Kind, it.To); is {
-			if err := s.mirror.Touch(tx, log, it.QueuedAt*1000); err != nil {
-				return err
-			}
-		}
 		if h.also != nil {
 			return h.also(tx)
 		}
@@ -119,6 +114,7 @@ func (s *session) accept(it *outbox.Item, h hooks) (id string, ch chan protocol.
 			if up {
 				ch = s.expect(id)
 			}
+			s.showWaiting(*it)
 		}
 		res <- err
 	})

@@ -1,6 +1,8 @@
 package device
 
 import (
+	"errors"
+
 	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/protocol"
 	"go.etcd.io/bbolt"
@@ -29,12 +31,17 @@ func (s *session) events(tx *bbolt.Tx, log string, e *protocol.Entry) (out []pro
 	}
 	switch e.Kind {
 	case protocol.EntryMessage, protocol.EntrySignaling:
+		m, err := protocol.DecodeMessage(e.Body)
 		if e.RevokedBy == "" {
-			tell(s.simpleEvent(kind, id, e))
+			if err == nil {
+				tell(s.simpleEvent(kind, id, e, &m))
+			} else {
+				tell(protocol.Occurrence{}, err)
+			}
 		}
-		tell(s.newMessage(tx, log, kind, id, e, false))
+		tell(s.newMessage(tx, log, kind, id, e, &m, false))
 	case protocol.EntryTip:
-		tell(s.newMessage(tx, log, kind, id, e, false))
+		tell(s.newMessage(tx, log, kind, id, e, nil, false))
 	case protocol.EntryRevoke:
 		tell(s.revokedEvent(kind, id, e))
 	case protocol.EntryMark:
@@ -47,12 +54,12 @@ func (s *session) events(tx *bbolt.Tx, log string, e *protocol.Entry) (out []pro
 }
 
 // newMessage is the event of a message of any kind.
-func (s *session) newMessage(tx *bbolt.Tx, log string, kind protocol.LogKind, id string, e *protocol.Entry, online bool) (protocol.Occurrence, error) {
+func (s *session) newMessage(tx *bbolt.Tx, log string, kind protocol.LogKind, id string, e *protocol.Entry, m *protocol.Message, online bool) (protocol.Occurrence, error) {
 	var c *mirror.Conv
 	if !online {
 		c = s.mirror.InTx(log)
 	}
-	info := s.render(tx, kind, id, c, mirror.Row{Entry: *e, Pos: mirror.Pos{Seq: e.Seq}})
+	info := s.renderDecoded(tx, kind, id, c, &mirror.Row{Entry: *e, Pos: mirror.Pos{Seq: e.Seq}}, m)
 	return protocol.OnRecvNewMessage.New(protocol.NewMessageEvent{ElemType: info.ElemType, Message: info, OnlineUserOnly: online})
 }
 
@@ -94,29 +101,27 @@ func (s *session) passing(sig *protocol.Signal) (out []protocol.Occurrence) {
 		}
 	}
 	e := &protocol.Entry{Kind: protocol.EntryMessage, From: sig.From, Term: sig.Term, MsgID: sig.MsgID, Time: sig.Time, Body: sig.Body}
-	for _, make := range []func() (protocol.Occurrence, error){
-		func() (protocol.Occurrence, error) { return s.simpleEvent(kind, id, e) },
-		func() (protocol.Occurrence, error) { return s.newMessage(nil, "", kind, id, e, true) },
-	} {
-		ev, err := make()
-		if err != nil {
-			s.log.Warn("a live message that cannot be read is left out", "err", err)
-			return nil
-		}
+	m, err := protocol.DecodeMessage(e.Body)
+	if err != nil {
+		s.log.Warn("a live message that cannot be read is left out", "err", err)
+		return nil
+	}
+	simple, err1 := s.simpleEvent(kind, id, e, &m)
+	all, err2 := s.newMessage(nil, "", kind, id, e, &m, true)
+	for _, ev := range []protocol.Occurrence{simple, all} {
 		if ev.Info != nil {
 			out = append(out, ev)
 		}
+	}
+	if err := errors.Join(err1, err2); err != nil {
+		s.log.Error("programs could not be told of a live message", "err", err)
 	}
 	return out
 }
 
 // simpleEvent is the event of a text or of custom data, as simple listeners get
 // it; without Info for any other element.
-func (s *session) simpleEvent(kind protocol.LogKind, id string, e *protocol.Entry) (protocol.Occurrence, error) {
-	m, err := protocol.DecodeMessage(e.Body)
-	if err != nil {
-		return protocol.Occurrence{}, err
-	}
+func (s *session) simpleEvent(kind protocol.LogKind, id string, e *protocol.Entry, m *protocol.Message) (protocol.Occurrence, error) {
 	from, self, at := protocol.UserInfo{UserID: e.From}, e.From == s.user, e.Time/1000
 	switch {
 	case kind == protocol.LogC2C && m.Elem == protocol.ElemText:

@@ -143,7 +143,6 @@ func (u *uploads) send(ctx context.Context, s *session, it *outbox.Item, m proto
 		return protocol.SendResponse{}, err
 	}
 	w := waitingMessage{Kind: it.Kind, To: it.To, Body: it.Body, Priority: it.Priority, QueuedAt: s.d.clock.seconds(), IDEpoch: s.box.Epoch()}
-	log, _, _ := s.logOf(it.Kind, it.To)
 	up := s.linkUp()
 	var id string
 	var ch chan protocol.Ack
@@ -165,9 +164,6 @@ func (u *uploads) send(ctx context.Context, s *session, it *outbox.Item, m proto
 			return err
 		}
 		*it = w.item()
-		if err := s.mirror.Touch(tx, log, w.QueuedAt*1000); err != nil {
-			return err
-		}
 		return h.also(tx)
 	}, func(err error) {
 		s.mirrored(err)
@@ -177,6 +173,7 @@ func (u *uploads) send(ctx context.Context, s *session, it *outbox.Item, m proto
 				ch = s.expect(id)
 			}
 			u.added(w)
+			s.showWaiting(*it)
 		}
 		res <- err
 	})

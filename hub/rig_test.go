@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a test waits for what must come.
-const patience = 4 * time.Second
+const patience = 20 * time.Second
 
 // rig is a hub whose broker is a few lines of test, so that thousands of frames
 // take no time. What goes over the network is in wire_test.go.

@@ -78,7 +78,7 @@ func (m *Mirror) message(tx *bbolt.Tx, c *Conv, e *protocol.Entry) error {
 		return nil
 	}
 	p := Pos{Seq: e.Seq}
-	if err := m.put(tx, c, Row{Entry: *e, Pos: p}); err != nil {
+	if err := m.add(tx, c, Row{Entry: *e, Pos: p}); err != nil {
 		return err
 	}
 	if m.unread(e) && e.Seq > c.Floor() {
@@ -226,7 +226,7 @@ func (m *Mirror) Insert(tx *bbolt.Tx, log string, r Row) error {
 		p = Pos{Seq: last.Seq, Sub: last.Sub + 1}
 	}
 	r.Entry.Seq, r.Pos = p.Seq, p
-	if err := m.put(tx, c, r); err != nil {
+	if err := m.add(tx, c, r); err != nil {
 		return err
 	}
 	if c.Last.Before(p) {
@@ -235,27 +235,6 @@ func (m *Mirror) Insert(tx *bbolt.Tx, log string, r Row) error {
 	if err := m.trim(tx, c); err != nil {
 		return err
 	}
-	return m.save(tx, c, visible)
-}
-
-// Touch has a conversation stand where a message of that time, Unix ms, would have
-// it, which is on its way.
-func (m *Mirror) Touch(tx *bbolt.Tx, log string, at int64) error {
-	c := m.edit(log, m.cursor(log)+1)
-	visible := c.Visible()
-	c.LastTime = max(c.LastTime, at)
-	return m.save(tx, c, visible)
-}
-
-// Untouch takes it back: the message was withdrawn.
-func (m *Mirror) Untouch(tx *bbolt.Tx, log string) error {
-	c := m.InTx(log)
-	if c == nil {
-		return nil
-	}
-	c = m.edit(log, c.First)
-	visible := c.Visible()
-	m.newest(tx, c)
 	return m.save(tx, c, visible)
 }
 

@@ -50,7 +50,7 @@ func (c *Conv) identify(log string, kind protocol.LogKind, a, b, self string) {
 }
 
 // Visible tells whether the conversation is in the list.
-func (c *Conv) Visible() bool { return c.Last != Pos{} || c.LastTime > 0 || c.DraftTime > 0 }
+func (c *Conv) Visible() bool { return c.Last != Pos{} || c.DraftTime > 0 }
 
 // Time is what the list is ordered by, Unix ms.
 func (c *Conv) Time() int64 {

@@ -393,7 +393,7 @@ func TestList(t *testing.T) {
 	next, more := uint64(0), true
 	for range 40 {
 		var list []*Conv
-		list, next, more = f.List(next, 3)
+		list, next, more = f.List(next, 3, nil)
 		for _, c := range list {
 			seen = append(seen, c.ID)
 		}
@@ -404,8 +404,12 @@ func TestList(t *testing.T) {
 	if len(seen) != 30 || len(slices.Compact(slices.Sorted(slices.Values(seen)))) != 30 || seen[0] != "u28" || seen[29] != "u03" {
 		t.Error(seen)
 	}
-	if list, _, more := f.List(next, 3); len(list) != 0 || more {
+	if list, _, more := f.List(next, 3, nil); len(list) != 0 || more {
 		t.Error(list, more)
+	}
+	waiting := map[string]int64{protocol.C2CLog(self, "u03"): 5000, protocol.C2CLog(self, "new"): 4000}
+	if list, _, _ := f.List(0, 3, waiting); len(list) != 3 || list[0].ID != "u03" || list[1].ID != "new" || list[2].ID != "u28" {
+		t.Error("messages on their way do not count")
 	}
 	for n := range maxDrafts + 1 {
 		log, refused := protocol.C2CLog(self, fmt.Sprintf("d%d", n)), make(chan error, 1)
@@ -420,7 +424,7 @@ func TestList(t *testing.T) {
 	if ch := f.do(func(tx *bbolt.Tx) error { return f.SetDraft(tx, protocol.C2CLog(self, "d0"), "", 5) }); len(ch) != 1 {
 		t.Error(ch)
 	}
-	if list, _, _ := f.List(0, 2000); len(list) != 30+maxDrafts-1 {
+	if list, _, _ := f.List(0, 2000, nil); len(list) != 30+maxDrafts-1 {
 		t.Error(len(list))
 	}
 }

@@ -1,9 +1,6 @@
 package mirror
 
 import (
-	"bytes"
-	"slices"
-
 	"github.com/herald-im/herald/device/store"
 	"github.com/herald-im/herald/protocol"
 	"go.etcd.io/bbolt"
@@ -32,21 +29,26 @@ func (m *Mirror) decode(v []byte, p Pos) (Row, bool) {
 
 // put writes a row, new or in place of what is there.
 func (m *Mirror) put(tx *bbolt.Tx, c *Conv, r Row) error {
+	return m.write(tx, c, r, m.rows(tx).Get(key(c.No, r.Pos)))
+}
+
+// add writes a row where none is.
+func (m *Mirror) add(tx *bbolt.Tx, c *Conv, r Row) error { return m.write(tx, c, r, nil) }
+
+func (m *Mirror) write(tx *bbolt.Tx, c *Conv, r Row, old []byte) error {
 	v, err := protocol.Marshal(r)
 	if err != nil {
 		return err
 	}
 	v = store.Seal(v)
 	k := key(c.No, r.Pos)
-	rows := m.rows(tx)
-	old := rows.Get(k)
 	size := int64(len(k) + len(v))
 	if old == nil {
 		c.Rows++
 	} else {
 		size -= int64(len(k) + len(old))
 	}
-	if err := rows.Put(k, v); err != nil {
+	if err := m.rows(tx).Put(k, v); err != nil {
 		return err
 	}
 	c.Bytes += size
@@ -59,12 +61,16 @@ func (m *Mirror) put(tx *bbolt.Tx, c *Conv, r Row) error {
 
 // remove takes a row away, if it is there, and what it added to the unread count.
 func (m *Mirror) remove(tx *bbolt.Tx, c *Conv, p Pos) error {
-	rows := m.rows(tx)
-	k := key(c.No, p)
-	v := rows.Get(k)
+	v := m.rows(tx).Get(key(c.No, p))
 	if v == nil {
 		return nil
 	}
+	return m.delete(tx, c, p, v)
+}
+
+// delete is remove for a row whose value is at hand.
+func (m *Mirror) delete(tx *bbolt.Tx, c *Conv, p Pos, v []byte) error {
+	k := key(c.No, p)
 	size := int64(len(k) + len(v))
 	c.Rows--
 	c.Bytes -= size
@@ -73,13 +79,13 @@ func (m *Mirror) remove(tx *bbolt.Tx, c *Conv, p Pos) error {
 		if m.unread(&r.Entry) && p.Sub == 0 && p.Seq > c.Floor() && p.Seq >= c.First {
 			c.Count -= min(c.Count, 1)
 		}
-		if id := []byte(r.Entry.MsgID); len(id) > 0 && bytes.Equal(m.ids(tx).Get(id), k) {
-			if err := m.ids(tx).Delete(id); err != nil {
+		if id := r.Entry.MsgID; id != "" {
+			if err := m.ids(tx).Delete([]byte(id)); err != nil {
 				return err
 			}
 		}
 	}
-	return rows.Delete(k)
+	return m.rows(tx).Delete(k)
 }
 
 // walk goes over a conversation's rows from a position on, while f returns true.
@@ -239,39 +245,42 @@ func (m *Mirror) biggest() (big *Conv) {
 // dropOldest takes a conversation's n oldest rows away, but never the last one.
 // What is unread of them is counted on, as the hub would.
 func (m *Mirror) dropOldest(tx *bbolt.Tx, c *Conv, n int) error {
-	var drop []Pos
-	m.walk(tx, c, Pos{}, func(p Pos, _ []byte) bool {
-		if len(drop) == n || p == c.Last {
-			return false
-		}
-		drop = append(drop, p)
-		return true
-	})
-	for _, p := range drop {
+	for _, d := range m.oldest(tx, c, n, func(p Pos) bool { return p != c.Last }) {
 		before := c.Count
-		if err := m.remove(tx, c, p); err != nil {
+		if err := m.delete(tx, c, d.pos, d.value); err != nil {
 			return err
 		}
 		c.Base += before - c.Count
-		if p.Seq >= c.First {
-			c.First = p.Seq + 1
+		if d.pos.Seq >= c.First {
+			c.First = d.pos.Seq + 1
 		}
 	}
 	return nil
 }
 
-// dropAll takes all of a conversation's rows up to a position away.
-func (m *Mirror) dropAll(tx *bbolt.Tx, c *Conv, upTo Pos) error {
-	var drop []Pos
-	m.walk(tx, c, Pos{}, func(p Pos, _ []byte) bool {
-		if upTo.Before(p) {
+// stored is a row with its value.
+type stored struct {
+	pos   Pos
+	value []byte
+}
+
+// oldest collects a conversation's oldest rows, at most n, while ok returns true.
+// Values stay as they are while rows are deleted: bbolt copies what it moves.
+func (m *Mirror) oldest(tx *bbolt.Tx, c *Conv, n int, ok func(Pos) bool) (out []stored) {
+	m.walk(tx, c, Pos{}, func(p Pos, v []byte) bool {
+		if len(out) == n || !ok(p) {
 			return false
 		}
-		drop = append(drop, p)
+		out = append(out, stored{p, v})
 		return true
 	})
-	for _, p := range drop {
-		if err := m.remove(tx, c, p); err != nil {
+	return out
+}
+
+// dropAll takes all of a conversation's rows up to a position away.
+func (m *Mirror) dropAll(tx *bbolt.Tx, c *Conv, upTo Pos) error {
+	for _, d := range m.oldest(tx, c, c.Rows, func(p Pos) bool { return !upTo.Before(p) }) {
+		if err := m.delete(tx, c, d.pos, d.value); err != nil {
 			return err
 		}
 	}
@@ -346,20 +355,4 @@ func (m *Mirror) Find(tx *bbolt.Tx, msgID string) (*Conv, Row, bool) {
 	}
 	r, ok := m.Row(tx, c, p)
 	return c, r, ok && r.Entry.MsgID == msgID
-}
-
-// sortByTime orders conversations for the list.
-func sortByTime(list []*Conv) {
-	slices.SortFunc(list, func(a, b *Conv) int {
-		switch {
-		case a.Time() != b.Time():
-			if a.Time() > b.Time() {
-				return -1
-			}
-			return 1
-		case a.Log < b.Log:
-			return -1
-		}
-		return 1
-	})
 }

@@ -13,14 +13,15 @@ const shown = `e.kind IN (1, 2, 3) AND ` + notHidden
 
 const notHidden = `NOT EXISTS (SELECT 1 FROM hidden h WHERE h.app = $1 AND h.user_id = $2 AND h.log_id = e.log_id AND h.seq = e.seq)`
 
+const pageText = `SELECT ` + entryColumns + ` FROM entries e
+WHERE e.log_id = $3 AND e.seq >= $4 AND e.seq < $5 AND ` + shown + ` ORDER BY e.seq DESC LIMIT $6`
+
 // Page reads the entries with low <= seq < before that an account is shown of a
 // log, the newest first, at most limit and, but for the first, as long as their
 // bodies have at most maxBytes. from is the least seq that it has looked at: all
 // from there on is in the page or is not shown.
 func (v View) Page(ctx context.Context, app protocol.AppID, user string, id LogID, low, before uint64, limit, maxBytes int) (page []protocol.Entry, from uint64, err error) {
-	page, cut, err := v.entries(ctx, maxBytes, `SELECT `+entryColumns+` FROM entries e
-WHERE e.log_id = $3 AND e.seq >= $4 AND e.seq < $5 AND `+shown+` ORDER BY e.seq DESC LIMIT $6`,
-		int64(app), user, int64(id), int64(low), int64(before), limit)
+	page, cut, err := v.entries(ctx, maxBytes, pageText, int64(app), user, int64(id), int64(low), int64(before), limit)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -30,11 +31,14 @@ WHERE e.log_id = $3 AND e.seq >= $4 AND e.seq < $5 AND `+shown+` ORDER BY e.seq 
 	return page, low, nil
 }
 
+// messageText has the index's condition in it, which says nothing new. SQLite has
+// no statistics of the tables, and would rather read the whole log.
+const messageText = `SELECT ` + entryColumns + ` FROM entries /* sqlite: INDEXED BY entries_msg */
+WHERE log_id = $1 AND msg_id = $2 AND msg_id <> '' LIMIT 1`
+
 // Message finds the entry of a log that bears a message id, or ErrNotFound.
 func (v View) Message(ctx context.Context, id LogID, msgID string) (protocol.Entry, error) {
-	// The condition that says nothing new is that of the index.
-	found, _, err := v.entries(ctx, 0, `SELECT `+entryColumns+` FROM entries WHERE log_id = $1 AND msg_id = $2 AND msg_id <> '' ORDER BY seq LIMIT 1`,
-		int64(id), msgID)
+	found, _, err := v.entries(ctx, 0, messageText, int64(id), msgID)
 	switch {
 	case err != nil:
 		return protocol.Entry{}, err

@@ -22,7 +22,7 @@ func (s *Store) Snapshot(ctx context.Context, f func(View) error) error {
 	if _, err := conn.ExecContext(ctx, begin); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	err = f(View{connection{conn}})
+	err = f(View{connection{conn, s.postgres}})
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTime)
 	defer cancel()
 	if _, e := conn.ExecContext(end, "ROLLBACK"); e != nil {
@@ -34,16 +34,26 @@ func (s *Store) Snapshot(ctx context.Context, f func(View) error) error {
 
 // connection is the querier of a snapshot. It keeps no statements: it is soon
 // given back.
-type connection struct{ conn *sql.Conn }
+type connection struct {
+	conn     *sql.Conn
+	postgres bool
+}
+
+func (c connection) own(text string) string {
+	if c.postgres {
+		return text
+	}
+	return forSQLite(text)
+}
 
 func (c connection) exec(context.Context, string, ...any) (sql.Result, error) {
 	return nil, errors.New("a view does not write")
 }
 
 func (c connection) rows(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	return c.conn.QueryContext(ctx, text, args...)
+	return c.conn.QueryContext(ctx, c.own(text), args...)
 }
 
 func (c connection) row(ctx context.Context, text string, args ...any) scanner {
-	return c.conn.QueryRowContext(ctx, text, args...)
+	return c.conn.QueryRowContext(ctx, c.own(text), args...)
 }

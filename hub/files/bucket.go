@@ -35,21 +35,32 @@ type bucket struct {
 	core   minio.Core
 	name   string
 	prefix string
+	idle   *http.Transport
 }
+
+// s3Tries is how often a request is tried: whoever waits for it tries again, too.
+const s3Tries = 3
 
 func newBucket(c S3, app protocol.AppID) (*bucket, error) {
 	at, err := url.Parse(c.Endpoint)
 	if err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" {
 		return nil, errors.New("the S3 endpoint (files.s3_endpoint) is not a URL such as https://s3.example:9000")
 	}
+	secure := at.Scheme == "https"
+	transport, err := minio.DefaultTransport(secure)
+	if err != nil {
+		return nil, fmt.Errorf("use the S3 endpoint (files.s3_endpoint): %w", err)
+	}
 	client, err := minio.New(at.Host, &minio.Options{
-		Creds: credentials.NewStaticV4(c.AccessKey, c.SecretKey, ""), Secure: at.Scheme == "https", Region: c.Region,
+		Creds: credentials.NewStaticV4(c.AccessKey, c.SecretKey, ""), Secure: secure, Region: c.Region, Transport: transport, MaxRetries: s3Tries,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("use the S3 endpoint (files.s3_endpoint): %w", err)
 	}
-	return &bucket{minio.Core{Client: client}, c.Bucket, fmt.Sprint(app)}, nil
+	return &bucket{minio.Core{Client: client}, c.Bucket, fmt.Sprint(app), transport}, nil
 }
+
+func (b *bucket) close() { b.idle.CloseIdleConnections() }
 
 // inBucket begins Storage of what is in a bucket; the bucket's name and the key
 // follow.
@@ -70,7 +81,10 @@ func (b *bucket) at(f store.StoredFile) (name, key string, err error) {
 }
 
 func (b *bucket) put(ctx context.Context, hash, path string, _ int64) (string, error) {
-	_, err := b.core.FPutObject(ctx, b.name, b.key(hash), path, minio.PutObjectOptions{ContentType: "application/octet-stream"})
+	_, err := b.core.FPutObject(ctx, b.name, b.key(hash), path, minio.PutObjectOptions{
+		ContentType:      "application/octet-stream",
+		DisableMultipart: true, // what breaks off leaves no parts that nobody finds and somebody pays for
+	})
 	if err != nil {
 		return "", fmt.Errorf("put the file into the bucket: %w", err)
 	}

@@ -179,6 +179,7 @@ func (s *Server) End(user string) { s.busy.interrupt(user) }
 
 // Run sweeps until ctx ends, then breaks off all transfers and waits for them.
 func (s *Server) Run(ctx context.Context) {
+	defer s.vault.close()
 	defer s.busy.wait()
 	defer s.busy.interrupt("")
 	defer s.end()

@@ -37,6 +37,8 @@ type rig struct {
 	cfg Config
 	now atomic.Int64 // Unix milliseconds
 
+	talk store.LogID // of door with itself
+
 	*Server
 	web  *http.Server
 	base string
@@ -96,6 +98,14 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 			if err == nil {
 				err = tx.CreateUser(ctx, app, user, r.cfg.Now())
 			}
+		}
+		if err == nil {
+			var l store.Log
+			l, _, err = tx.EnsureLog(ctx, app, protocol.C2CLog("door", "door"))
+			r.talk = l.ID
+		}
+		if err == nil {
+			err = tx.SetReader(ctx, app, "door", r.talk, 0, 0)
 		}
 		return err
 	})

@@ -121,7 +121,9 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request, g grant, x *tran
 		answerKept(w, r, g)
 		return
 	}
-	r = r.Clone(context.WithValue(r.Context(), grantKey{}, g))
+	ctx, done := context.WithCancel(context.WithValue(r.Context(), grantKey{}, g))
+	defer done() // what tusd has begun beside it ends
+	r = r.Clone(ctx)
 	r.Header.Del("X-HTTP-Method-Override")
 	r.URL.Path = "/" + id
 	if r.Body != nil {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -29,6 +28,8 @@ type vault interface {
 	// list gives what is there of the hashes that begin with two digits, as far as
 	// this vault has written it.
 	list(ctx context.Context, digits string) ([]store.StoredFile, error)
+	// close lets go of what is kept for the next call.
+	close()
 }
 
 // disk is a directory with the files in it, each in one that has the first two
@@ -57,7 +58,7 @@ func (d *disk) put(_ context.Context, hash, path string, _ int64) (string, error
 	case !errors.Is(err, fs.ErrExist):
 		return "", fmt.Errorf("make the file's directory: %w", err)
 	}
-	next := final + newSuffix
+	next := path + newSuffix
 	err := os.Remove(next)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		err = os.Link(path, next)
@@ -84,7 +85,8 @@ func (d *disk) put(_ context.Context, hash, path string, _ int64) (string, error
 	return onDisk, nil
 }
 
-// newSuffix is of names that are there for a moment only.
+// newSuffix is of names that are there for a moment only, beside the uploads, where
+// a start removes what it does not know.
 const newSuffix = ".new"
 
 func (d *disk) open(_ context.Context, f store.StoredFile) (io.ReadSeekCloser, error) {
@@ -120,13 +122,14 @@ func (d *disk) list(_ context.Context, digits string) (out []store.StoredFile, e
 		return nil, fmt.Errorf("look through the directory of files: %w", err)
 	}
 	for _, e := range entries {
-		hash := strings.TrimSuffix(e.Name(), newSuffix)
-		if e.Type().IsRegular() && protocol.ValidHash(hash) && hash[:2] == digits {
+		if hash := e.Name(); e.Type().IsRegular() && protocol.ValidHash(hash) && hash[:2] == digits {
 			out = append(out, store.StoredFile{Hash: hash, Storage: onDisk})
 		}
 	}
 	return out, nil
 }
+
+func (d *disk) close() {}
 
 // syncPath brings a file or a directory to disk.
 func syncPath(path string) error {

@@ -2,12 +2,18 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
+
+// limit is for a test that waits for what never comes; the tests themselves take
+// seconds.
+const limit = 2 * time.Minute
 
 // tool finds a program or skips the test.
 func tool(t *testing.T, name string) string {
@@ -21,7 +27,9 @@ func tool(t *testing.T, name string) string {
 
 func run(t *testing.T, name string, args ...string) {
 	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), tool(t, name), args...).CombinedOutput(); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, tool(t, name), args...).CombinedOutput(); err != nil {
 		t.Errorf("%s %v: %v\n%s", name, args, err, out)
 	}
 }

@@ -151,6 +151,26 @@ test('a listener takes the place of the one before, without a new stream', async
   assert.equal(board.requests.length, 1);
 });
 
+test('a listener that is removed and set anew is told nothing until it stands', async () => {
+  const b = new Events();
+  let ready, stands = false, early = 0;
+  await herald.calling.setCallingListener({}, () => {});
+  await herald.Im.setSimpleMsgListener({}, () => {
+    herald.Im.removeSimpleMsgListener({});
+    ready = herald.Im.setSimpleMsgListener({}, ret => { if (!stands) early++; b.call(ret); });
+    ready.then(() => { stands = true; });
+  });
+  board.last = 2;
+  const opened = board.opened();
+  const event = n => `id: ${n}\nevent: im.onRecvC2CTextMessage\ndata: ${JSON.stringify(text(n))}\n\n`;
+  board.streams[0].write(event(1) + event(2));
+  await opened;
+  await ready;
+  board.event(3, 'im.onRecvC2CTextMessage', text(3));
+  await b.count(1);
+  assert.deepEqual([early, b.all], [0, [text(3)]]);
+});
+
 test('a gap is told', async () => {
   const msgs = new Events();
   await simple(herald, msgs);

@@ -50,9 +50,10 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 	s := c.s
 	var holes []hole
 	var steps []Step
+	var t telling
 	s.d.db.Go(func(tx *bbolt.Tx) error {
 		holes, steps = nil, nil
-		var events []protocol.Occurrence
+		t = telling{s: s, tx: tx}
 		for _, l := range logs {
 			if len(l.Entries) == 0 {
 				continue
@@ -62,7 +63,7 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 				return err
 			}
 			for _, e := range applied {
-				events = append(events, s.events(tx, l.Log, e)...)
+				t.entry(l.Log, e)
 				if step, is := s.step(e); is {
 					steps = append(steps, step)
 				}
@@ -71,7 +72,7 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 				holes = append(holes, hole{l.Log, l.Entries[len(l.Entries)-1].Seq})
 			}
 		}
-		return s.d.journal.Append(tx, events...)
+		return s.d.journal.Append(tx, t.events...)
 	}, func(err error) {
 		s.inbox.Committed(err)
 		s.mirrored(err)
@@ -81,6 +82,9 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 				return err
 			}
 			s.tell(steps)
+			for _, m := range t.withFiles {
+				s.d.files.arrived(s, m)
+			}
 			return errors.Join(then(holes), c.survey())
 		})
 	})

@@ -355,7 +355,9 @@ func TestBlockEndsTransfers(t *testing.T) {
 	f := fileWith("picture", 1000)
 	alice.uploads(f)
 	url := alice.fetches(f)
-	err := s.hub.write(func(ctx context.Context, tx *store.Tx) error { return tx.SetBlocked(ctx, s.app, "alice", true, time.Now()) })
+	err := s.hub.write(func(ctx context.Context, tx *store.Tx) error {
+		return tx.SetBlocked(ctx, s.app, "alice", true, time.Now())
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -829,7 +829,8 @@ const canView = typeof document === 'object' && typeof RTCPeerConnection === 'fu
 // Options: request(what) asks the daemon; url is the picture's; element is a <video>
 // of the page, or rect says where to put one: {x, y, w, h} in CSS pixels of the
 // window; muted is false for who wants the sound, too, which the board plays already;
-// ended is called when the picture has gone for good.
+// ended is called when the picture has gone for good, with the view and the reason,
+// if it was not stopped.
 class View {
   #options;
   #video;
@@ -875,6 +876,7 @@ class View {
     const stopped = this.#stopped.signal;
     const leave = () => this.#stopped.abort();
     window.addEventListener('pagehide', leave);
+    let why;
     try {
       for (let tries = 0, shown = false; !stopped.aborted;) {
         const connection = new Connection(this.#options, this.#video, stopped);
@@ -887,7 +889,8 @@ class View {
         } catch (e) {
           const final = e.status >= 400 && e.status < 500 && ![408, 429].includes(e.status);
           if (final || !shown) {
-            reject(asError(e, 'picture'));
+            why = asError(e, 'picture');
+            reject(why);
             return;
           }
         } finally {
@@ -900,7 +903,7 @@ class View {
       window.removeEventListener('pagehide', leave);
       this.#video.srcObject = null;
       if (this.#ours) this.#video.remove();
-      this.#options.ended?.(this);
+      this.#options.ended?.(this, why);
     }
   }
 }
@@ -975,7 +978,7 @@ function pause(ms, signal) {
 // Views are the pictures that a page shows by the methods of calls.
 class Views {
   #request;
-  #views = new Map(); // by whose picture it is: a userId, or '' for the board's own
+  #views = new Map(); // by whose picture it is: a userId, or '' for the board's own; others by themselves
 
   constructor(request) { this.#request = request; }
 
@@ -997,10 +1000,22 @@ class Views {
     await view.shown();
   }
 
+  // view draws a picture that no method of calls is about.
+  view(url, { element, rect, muted, ended }) {
+    if (!canView) throw new HeraldError(CODES.invalid, 'view: there is no page to show a picture in');
+    const view = new View({
+      request: this.#request, url, element, rect, muted,
+      ended: (v, why) => { this.#views.delete(v); ended?.(why); },
+    });
+    this.#views.set(view, view);
+    view.shown().catch(() => {}); // who waits for it is told, and so is ended
+    return view;
+  }
+
   async hide(user) { await this.#views.get(user)?.stop(); }
 
   // hideCall takes away the pictures of others; all of them are of the call.
-  async hideCall() { await Promise.all([...this.#views.keys()].filter(u => u !== '').map(u => this.hide(u))); }
+  async hideCall() { await Promise.all([...this.#views.keys()].filter(u => typeof u === 'string' && u !== '').map(u => this.hide(u))); }
 
   async close() { await Promise.all([...this.#views.values()].map(v => v.stop())); }
 }
@@ -1146,6 +1161,9 @@ class Herald {
       throw asError(e, 'uploadFile');
     }
   }
+
+  // view shows the picture at a URL of the API, at rect or in element; only in pages.
+  view(url, options = {}) { return this.#views.view(url, options); }
 
   // close ends the listeners and the pictures, and is done when they have gone.
   async close() { await Promise.all([this.#stream.close(), this.#views.close()]); }

@@ -73,6 +73,17 @@ export interface HeraldOptions {
   patience?: { first?: number; most?: number; silence?: number; steady?: number };
 }
 
+/** A picture that is shown, connected anew by itself as long as the board has it. */
+export interface View {
+  readonly element: HTMLVideoElement;
+  /** Is kept when the board has answered. */
+  shown(): Promise<HTMLVideoElement>;
+  /** Moves it. */
+  place(rect: Rect): void;
+  /** Takes it away. */
+  stop(): Promise<void>;
+}
+
 /** A connection with one board. */
 export class Herald {
   constructor(options?: HeraldOptions);
@@ -85,6 +96,8 @@ export class Herald {
   call(method: string, params?: object): Promise<Success & Record<string, unknown>>;
   /** Gives a file to the board; in Node a path will do. */
   uploadFile(data: FileSource, options?: { name?: string }): Promise<Upload>;
+  /** Shows the picture at a URL of the API, as calling.startRemoteView gives one: at rect, or in element. In pages only. */
+  view(url: string, options: Drawing & { rect?: Rect; ended?: (why?: HeraldError) => void }): View;
   /** Ends the listeners and the pictures. */
   close(): Promise<void>;
 }
@@ -244,8 +257,7 @@ func eventType(e *protocol.EventInfo) string {
 
 func pascal(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// ref names a struct's type, and has it written. One that is sent and got has two,
-// where it is not the same in both.
+// ref names a struct's type, and has it written.
 func (w *typings) ref(s shape) string {
 	if name, ok := w.known[s.t]; ok {
 		return name

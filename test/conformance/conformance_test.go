@@ -31,6 +31,7 @@ func (h *house) show(results []result) {
 	}
 	for _, r := range results {
 		h.t.Run(r.Name, func(t *testing.T) {
+			t.Logf("%.0f ms", r.Ms)
 			if r.Error != "" {
 				t.Error(r.Error)
 			}

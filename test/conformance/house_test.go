@@ -58,6 +58,7 @@ type config struct {
 type house struct {
 	t      *testing.T
 	hub    *rig.Hub
+	boards map[string]*rig.Board // by account
 	config config
 	pages  string // http://HOST:PORT
 }
@@ -65,7 +66,7 @@ type house struct {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	r := rig.TestHouse(t, bin)
-	h := &house{t: t}
+	h := &house{t: t, boards: map[string]*rig.Board{}}
 	h.serve()
 	var err error
 	if h.hub, err = r.AddHub("", ""); err != nil {
@@ -121,6 +122,7 @@ func (h *house) board(r *rig.House, name string) user {
 	if err := b.Configure(fmt.Sprintf("[api]\nsocket_group = \"\"\ntoken_file = %q\nallow_origins = %q\n", tokenFile, h.pages)); err != nil {
 		h.t.Fatal(err)
 	}
+	h.boards[name] = b
 	h.run(&b.Process)
 	sig, err := os.ReadFile(b.Sig)
 	if err != nil {
@@ -224,6 +226,10 @@ func (h *house) control(ctx context.Context, what, user, expire string) (string,
 		return "", h.hub.Stop()
 	case "start-hub":
 		return "", h.hub.Start(ctx)
+	case "stop-board":
+		return "", h.boards[user].Stop()
+	case "start-board":
+		return "", h.boards[user].Start(ctx)
 	case "kick":
 		return h.hub.Command(ctx, "user", "kick", user)
 	case "sig":

@@ -55,6 +55,35 @@ export const call = [
     check(await w.peer.event('onUserLeave', { userId: w.me.user }), {});
     for (const a of [w.me, w.peer]) await over(w, a, 'hangup');
   }],
+  ['a picture in an element of the page goes when the other one hangs up', async w => {
+    if (!canWatch) return; // Node has no page
+    await connect(w, video);
+    await w.me.event('onUserVideoAvailable', { userId: w.peer.user, isVideoAvailable: true });
+    const element = document.body.appendChild(document.createElement('video'));
+    const url = check(await w.me.call('calling.startRemoteView', { userId: w.peer.user, element }), { url: filled }).url;
+    await w.until('a picture', () => element.videoWidth > 0 && element.getVideoPlaybackQuality().totalVideoFrames > 3);
+    check(await w.me.call('calling.startRemoteView', { userId: w.peer.user, element }), { url }); // again changes nothing
+    let ended;
+    const gone = new Promise(done => { ended = done; });
+    const second = w.me.herald.view(url, { rect: { x: 0, y: 400, w: 100, h: 80 }, ended });
+    await second.shown();
+    check(document.querySelectorAll('video').length, 2);
+    await w.peer.call('calling.hangup');
+    await gone;
+    await w.until('no picture', () => element.srcObject === null);
+    check(document.querySelectorAll('video.herald-view').length, 0);
+    if (!element.isConnected) throw new Error('the element was the page\'s, and it was taken away');
+    element.remove();
+    for (const a of [w.me, w.peer]) await over(w, a, 'hangup');
+  }],
+  ['a picture of nobody', async w => {
+    const err = await w.me.call('calling.startRemoteView', { userId: w.peer.user, rect: { x: 0, y: 0, w: 9, h: 9 } }).then(() => null, e => e.err);
+    check(err, { code: int, msg: filled });
+    if (canWatch) {
+      await w.me.herald.view('/v1/whep/remote/nobody', { rect: {} }).shown().then(() => { throw new Error('it is shown'); }, e => check(e.toJSON(), { code: int, msg: filled }));
+      check(document.querySelectorAll('video').length, 0);
+    }
+  }],
   ['a call that is rejected', async w => {
     await ring(w, voice);
     await w.peer.call('calling.reject');

@@ -68,7 +68,15 @@ const inCall = async w => {
   await w.me.event('onUserVideoAvailable', { isVideoAvailable: true });
 };
 const group = w => ({ groupId: w.config.group });
-const listener = event => ({ listens: true, event });
+const listener = event => ({ event });
+const calledAndBack = async (w, told) => {
+  await idle(w);
+  await w.peer.call('calling.call', { userId: w.me.user, type: 2 });
+  await told;
+  await w.peer.call('calling.hangup');
+  await idle(w);
+};
+const work = async w => (await w.me.call('im.createGroup', { groupType: 'Work', groupName: 'Work' })).groupId;
 
 // needs says for a sample what has to be there first (before), what it is filled in
 // with (values), the variables that it takes from around it (scope), what it gives
@@ -80,8 +88,8 @@ const needs = {
   'im.setSignalingListener': listener(),
   'im.setAdvancedMsgListener': listener(),
   'im.setConversationListener': listener(),
-  'calling.setCallingListener': listener(async w => { await ring(w); await w.peer.call('calling.hangup'); await idle(w); }),
-  'calling.removeCallingListener': listener(async w => { await ring(w); await w.peer.call('calling.hangup'); await idle(w); }), // its sample sets one
+  'calling.setCallingListener': listener(calledAndBack),
+  'calling.removeCallingListener': listener(calledAndBack), // its sample sets one
   'im.destroy': { after: async w => { await w.me.call('im.init', { sdkAppId: w.config.sdkAppId }); await login(w); } },
   'im.getVersion': { gives: { version: filled } },
   'im.getServerTime': { gives: { serverTime: int } },
@@ -123,6 +131,15 @@ const needs = {
   'im.joinGroup': { before: w => w.me.call('im.quitGroup', { groupId: w.config.others }).catch(() => {}), values: w => ({ groupId: w.config.others }) },
   'im.quitGroup': { before: w => w.me.call('im.joinGroup', { groupId: w.config.others }).catch(() => {}), values: w => ({ groupId: w.config.others }) },
   'im.dismissGroup': { before: w => w.me.call('im.createGroup', { groupType: 'Meeting', groupId: 'dismissed', groupName: 'x' }), values: () => ({ groupId: 'dismissed' }) },
+  'im.inviteUserToGroup': { values: async w => ({ groupId: await work(w) }) },
+  'im.kickGroupMember': {
+    values: async w => {
+      const groupId = await work(w);
+      await w.me.call('im.inviteUserToGroup', { groupId, userIdList: [w.peer.user] });
+      return { groupId };
+    },
+    gives: { resultList: [{ result: 1 }] },
+  },
   'im.getConversationList': { gives: { conversationList: v => Array.isArray(v) } },
   'im.deleteConversation': { before: w => sentText(w, { userId: w.third.user }), values: w => ({ conversationId: `c2c_${w.third.user}` }) },
   'im.setConversationDraft': { values: w => ({ conversationId: `c2c_${w.peer.user}` }) },
@@ -176,8 +193,9 @@ async function play(w, { module, heading, code }) {
   scope.console = { log: show };
   try {
     new Function(...Object.keys(scope), fill(code, values))(...Object.values(scope));
-    if (need.event) await need.event(w);
-    await within(first, `the sample shows nothing:\n${fill(code, values)}`);
+    const told = within(first, `the sample shows nothing:\n${fill(code, values)}`);
+    if (need.event) await need.event(w, told);
+    await told;
     const { status, ...rest } = shown[0];
     if (need.refused) check(shown[0], need.refused);
     else if (need.event) check(shown[0], { eventType: filled });

@@ -74,6 +74,15 @@ export const sdkEnd = [
     await w.me.event('onSyncServerFinish', {}, 'setConversationListener');
     for (const a of w.accounts) await online(w, a);
   }],
+  ['a board starts anew, and its listeners go on where they were', async w => {
+    w.third.forget();
+    await w.control('stop-board', { user: w.third.user });
+    const { msgId } = await w.me.call('im.sendC2CTextMessage', { text: 'while the board is down', userId: w.third.user });
+    await w.control('start-board', { user: w.third.user });
+    await w.third.event('onRecvC2CTextMessage', { msgId });
+    if (w.third.has('onRecvC2CTextMessage', { msgId })) throw new Error('it came twice');
+    await online(w, w.third);
+  }],
   ['the operator ends the session', async w => {
     await w.control('kick', { user: w.third.user });
     await w.third.event('onKickedOffline', { code: 6208, msg: filled });

@@ -30,6 +30,17 @@ export const simple = [
     await w.me.call('im.createGroup', { groupType: 'Meeting', groupId: 'brief', groupName: 'Brief' });
     await w.me.call('im.dismissGroup', { groupId: 'brief' });
   }],
+  ['members of a group come and go, in both spellings', async w => {
+    const { groupId } = check(await w.me.call('im.createGroup', { groupType: 'Work', groupName: 'Work' }), { groupId: filled });
+    const both = a => [{ userId: a.user }, { list: [a.user] }];
+    for (const [i, { userId, list }] of [...both(w.peer)].entries()) {
+      const result = { resultList: [{ userId: w.peer.user, result: 1 }] };
+      const tip = type => ({ elemType: 9, message: { groupId, msg: { groupTip: { type, opUser: w.me.user, userIdList: [w.peer.user] } } } });
+      check(await w.me.call('im.inviteUserToGroup', userId ? { groupId, userId } : { groupId, userIdList: list }), result, `inviteUserToGroup ${i}`);
+      await w.peer.event('onRecvNewMessage', tip(2));
+      check(await w.me.call('im.kickGroupMember', userId ? { groupId, userId, reason: 'for a test' } : { groupId, memberList: list, reason: 'for a test' }), result, `kickGroupMember ${i}`);
+    }
+  }],
   ['a text to a group, with and without a priority', async w => {
     for (const more of [{}, { priority: 0 }, { priority: 1 }]) {
       const { msgId } = check(await w.me.call('im.sendGroupTextMessage', { text: 'to all', groupId: w.config.group, ...more }), { msgId: filled });

@@ -102,6 +102,9 @@ export class Herald {
     }
   }
 
+  // view shows the picture at a URL of the API, at rect or in element; only in pages.
+  view(url, options = {}) { return this.#views.view(url, options); }
+
   // close ends the listeners and the pictures, and is done when they have gone.
   async close() { await Promise.all([this.#stream.close(), this.#views.close()]); }
 

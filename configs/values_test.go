@@ -10,6 +10,24 @@ import (
 	"time"
 )
 
+func TestFilesHidden(t *testing.T) {
+	for _, tc := range []struct {
+		mqtt, http, public string
+		want               bool
+	}{
+		{"127.0.0.1:1883", "127.0.0.1:8080", "", false},
+		{":8883", "127.0.0.1:8080", "", true},
+		{":8883", ":8080", "", false},
+		{":8883", "127.0.0.1:8080", "https://hub.example", false},
+	} {
+		h := DefaultHub()
+		h.MQTT.Listen, h.HTTP.Listen, h.Files.PublicURL = tc.mqtt, tc.http, tc.public
+		if got := h.FilesHidden(); got != tc.want {
+			t.Errorf("%+v: %v", tc, got)
+		}
+	}
+}
+
 func TestDuration(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"500ms": 500 * time.Millisecond, "20s": 20 * time.Second, "10m": 10 * time.Minute, "1h": time.Hour,

@@ -108,6 +108,7 @@ func deviceConfig(c configs.Agent, log Logging) device.Config {
 		StateDir: c.State.Dir, MinFree: int64(c.State.MinFree),
 		Outbox:  outbox.Limits{MaxItems: c.Outbox.MaxItems, MaxBytes: int64(c.Outbox.MaxBytes)},
 		Journal: journal.Limits{MaxEvents: c.Journal.MaxEvents, MaxBytes: int64(c.Journal.MaxBytes)},
+		Files:   device.FileLimits{Auto: 1 << 20},
 		Mirror:  mirror.Limits{MaxRows: c.Mirror.MaxPerConversation, MaxBytes: int64(c.Mirror.MaxBytes)},
 		HubAddr: addr, HubTLS: secure, CAFile: c.Hub.CAFile,
 		ConnectTimeout: time.Duration(c.Hub.ConnectTimeout), KeepAlive: time.Duration(c.Hub.Keepalive),

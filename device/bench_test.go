@@ -81,3 +81,29 @@ func BenchmarkReceive(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
 }
+
+// BenchmarkList lists a thousand conversations, to the JSON that programs get.
+func BenchmarkList(b *testing.B) {
+	h := newHub(b)
+	d := start(b, config(b, h.addr))
+	d.mustLogin()
+	const n = 1000
+	for i := range n {
+		h.write(protocol.C2CLog("door", fmt.Sprintf("friend%d", i)), fmt.Sprintf("friend%d", i), strings.Repeat("x", 256), true)
+	}
+	table := protocol.NewTable[protocol.Caller]()
+	d.Bind(table)
+	list := func() int {
+		res, err := table.CallJSON(b.Context(), protocol.Caller{}, "im.getConversationList", []byte(`{"count":1000}`))
+		if err != nil {
+			b.Fatal(err)
+		}
+		return strings.Count(string(res), `"lastMessage"`)
+	}
+	for list() < n {
+		time.Sleep(time.Millisecond)
+	}
+	for b.Loop() {
+		list()
+	}
+}

@@ -102,7 +102,7 @@ func (s *session) connect() error {
 func (s *session) newConnection(l *link.Conn, boot uint64) *connection {
 	c := &connection{
 		s: s, link: l, boot: boot, log: s.log,
-		pending: make(map[uint64]*call), queries: make(map[uint32]*query), live: make(map[string]uint32),
+		pending: make(map[uint64]*call), queries: make(map[uint32]*query), nextQuery: rand.Uint32(), live: make(map[string]uint32),
 		beat: s.d.cfg.Beat, beaten: time.Now(), nextCall: rand.Uint64() >> 1,
 		posts: posts{ready: make(chan struct{}, 1)},
 	}

@@ -31,6 +31,7 @@ type Config struct {
 	Outbox   outbox.Limits
 	Journal  journal.Limits
 	Mirror   mirror.Limits
+	Files    FileLimits
 
 	HubAddr        string // HOST:PORT of its broker
 	HubTLS         bool
@@ -94,6 +95,9 @@ func Open(cfg Config, log *slog.Logger) (*Device, error) {
 	}
 	if err == nil && replaced != nil {
 		err = d.reportReplaced(replaced)
+	}
+	if err == nil {
+		err = d.openFiles()
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -173,7 +177,7 @@ func (d *Device) Run(ctx context.Context) (err error) {
 		d.ctx = nil
 		d.mu.Unlock()
 		d.sessions.Wait()
-		err = errors.Join(err, d.db.Close())
+		err = errors.Join(err, d.Close())
 	}()
 	again := d.autoLogin()
 	close(d.begun)
@@ -191,7 +195,10 @@ func (d *Device) Run(ctx context.Context) (err error) {
 }
 
 // Close closes the state of a device that is not run.
-func (d *Device) Close() error { return d.db.Close() }
+func (d *Device) Close() error {
+	d.files.close()
+	return d.db.Close()
+}
 
 func (d *Device) fail(e *protocol.Error) {
 	d.mu.Lock()

@@ -3,7 +3,6 @@ package device
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -273,6 +272,9 @@ func (s *session) pull(ctx context.Context, p protocol.Pull) (*protocol.Range, e
 	}
 }
 
+// queryBit is set in the ids of queries, and not in those of the other pulls.
+const queryBit = 1 << 31
+
 // query sends a pull on its way.
 func (c *connection) query(q *query) error {
 	switch {
@@ -283,13 +285,9 @@ func (c *connection) query(q *query) error {
 		q.done(nil, protocol.Errorf(protocol.CodeNetReqCountLimit, "%d questions wait for the hub already", maxPending))
 		return nil
 	}
-	if c.nextQuery == 0 {
-		c.nextQuery = rand.Uint32() | 1<<31 // apart from those of pulls
-	}
-	c.nextQuery |= 1 << 31
+	c.nextQuery = (c.nextQuery + 1) | queryBit
 	q.pull.ID = c.nextQuery
 	c.queries[q.pull.ID] = q
-	c.nextQuery++
 	return c.send(&protocol.Frame{Pull: &q.pull})
 }
 

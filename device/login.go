@@ -118,18 +118,19 @@ func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*s
 	}
 	s := &session{
 		d: d, app: app, user: user, tickets: tickets{auto: auto},
-		log:     d.log.With("user", user),
-		first:   make(chan struct{}),
-		ended:   make(chan struct{}),
-		queued:  make(chan struct{}, 1),
-		poke:    make(chan struct{}, 1),
-		calls:   make(chan *call),
-		signals: make(chan signalling, maxSignals),
-		moved:   make(chan struct{}, 1),
-		waiters: make(map[string]chan protocol.Ack),
-		queries: make(chan *query),
-		account: acct,
-		link:    "down", since: d.clock.seconds(),
+		log:      d.log.With("user", user),
+		first:    make(chan struct{}),
+		ended:    make(chan struct{}),
+		queued:   make(chan struct{}, 1),
+		poke:     make(chan struct{}, 1),
+		calls:    make(chan *call),
+		signals:  make(chan signalling, maxSignals),
+		moved:    make(chan struct{}, 1),
+		waiters:  make(map[string]chan protocol.Ack),
+		queries:  make(chan *query),
+		account:  acct,
+		relinked: make(chan struct{}),
+		link:     "down", since: d.clock.seconds(),
 	}
 	if !auto { // else it is read anew for each attempt
 		s.trial = newTrial(sig)

@@ -204,7 +204,7 @@ func (s *session) withdraw(p pendingMessage) error {
 		return err
 	}
 	if p.cseq == 0 {
-		s.uploads.withdrawn(p.waiting)
+		s.uploads.withdrawn(s, p.waiting)
 	}
 	s.answerWithdrawn(p.msgID)
 	return nil

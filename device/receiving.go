@@ -50,9 +50,10 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 	s := c.s
 	var holes []hole
 	var steps []Step
+	var t telling
 	s.d.db.Go(func(tx *bbolt.Tx) error {
 		holes, steps = nil, nil
-		var events []protocol.Occurrence
+		t = telling{s: s, tx: tx}
 		for _, l := range logs {
 			if len(l.Entries) == 0 {
 				continue
@@ -62,7 +63,7 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 				return err
 			}
 			for _, e := range applied {
-				events = append(events, s.events(tx, l.Log, e)...)
+				t.entry(l.Log, e)
 				if step, is := s.step(e); is {
 					steps = append(steps, step)
 				}
@@ -71,7 +72,7 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 				holes = append(holes, hole{l.Log, l.Entries[len(l.Entries)-1].Seq})
 			}
 		}
-		return s.d.journal.Append(tx, events...)
+		return s.d.journal.Append(tx, t.events...)
 	}, func(err error) {
 		s.inbox.Committed(err)
 		s.mirrored(err)
@@ -81,6 +82,9 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 				return err
 			}
 			s.tell(steps)
+			for _, m := range t.withFiles {
+				s.d.files.arrived(s, m)
+			}
 			return errors.Join(then(holes), c.survey())
 		})
 	})
@@ -183,7 +187,10 @@ func (c *connection) listening(t protocol.Topic) bool {
 
 const (
 	pullsAtOnce = 4
-	pullLimit   = 256
+	pullLimit   = 512
+	// applyingAtOnce is how many answers of a log may be on their way to the disk while
+	// the next one is asked for: the hub reads while the board writes.
+	applyingAtOnce = 2
 )
 
 // pulls is the reading of entries that were missed: what is known to be
@@ -191,6 +198,7 @@ const (
 type pulls struct {
 	wanted map[string]uint64   // log → the seq it is known to reach
 	asked  map[uint32]*pulling // by id
+	ahead  map[string]*ahead
 	next   uint32
 }
 
@@ -201,8 +209,15 @@ type pulling struct {
 	sent  time.Time
 }
 
+// ahead is how far the answers reach that are on their way to the disk.
+type ahead struct {
+	answers int
+	seq     uint64
+	stuck   bool // the last of them brings nothing: what follows waits until it is known why
+}
+
 func (p *pulls) init() {
-	p.wanted, p.asked = make(map[string]uint64), make(map[uint32]*pulling)
+	p.wanted, p.asked, p.ahead = make(map[string]uint64), make(map[uint32]*pulling), make(map[string]*ahead)
 	p.next = rand.Uint32() // a late range may be of an earlier connection
 }
 
@@ -220,6 +235,9 @@ func (p *pulls) asking(log string) bool {
 	}
 	return false
 }
+
+// done tells whether nothing is missing that is known of.
+func (p *pulls) done() bool { return len(p.wanted) == 0 && len(p.asked) == 0 && len(p.ahead) == 0 }
 
 // pullBehind reads the logs whose heads are ahead of the cursors.
 func (c *connection) pullBehind(heads []protocol.Head) error {
@@ -247,7 +265,8 @@ func (p *pulls) ask(c *connection) error {
 		if len(p.asked) >= pullsAtOnce {
 			return nil
 		}
-		if p.asking(log) {
+		way := p.ahead[log]
+		if p.asking(log) || way != nil && (way.stuck || way.answers >= applyingAtOnce) {
 			continue
 		}
 		at, ok := c.s.inbox.Cursor(log)
@@ -255,7 +274,12 @@ func (p *pulls) ask(c *connection) error {
 			delete(p.wanted, log)
 			continue
 		}
-		p.next++
+		if way != nil {
+			if at, ok = max(at, way.seq), true; at >= upTo {
+				continue // all that is wanted is on its way to the disk
+			}
+		}
+		p.next = (p.next + 1) &^ queryBit
 		p.asked[p.next] = &pulling{log, at, upTo, time.Now()}
 		err := c.send(&protocol.Frame{Pull: &protocol.Pull{ID: p.next, Log: log, After: at, Fresh: !ok, Limit: pullLimit}})
 		if err != nil {
@@ -283,6 +307,28 @@ func (p *pulls) giveUp(a *pulling) {
 	}
 }
 
+// begin notes that an answer is on its way to the disk, and how far it reaches.
+func (p *pulls) begin(r *protocol.Range) {
+	way := p.ahead[r.Log]
+	if way == nil {
+		way = new(ahead)
+		p.ahead[r.Log] = way
+	}
+	way.answers++
+	n := len(r.Entries)
+	if way.stuck = n == 0; !way.stuck {
+		way.seq = max(way.seq, r.Entries[n-1].Seq)
+	}
+}
+
+func (p *pulls) end(log string) {
+	if way := p.ahead[log]; way != nil {
+		if way.answers--; way.answers == 0 {
+			delete(p.ahead, log)
+		}
+	}
+}
+
 // gotRange applies the answer to a pull and asks for what is left.
 func (c *connection) gotRange(r *protocol.Range) error {
 	if c.answeredQuery(r) {
@@ -292,9 +338,9 @@ func (c *connection) gotRange(r *protocol.Range) error {
 	if a == nil || a.log != r.Log {
 		return nil
 	}
+	delete(c.pulls.asked, r.ID)
 	if r.Code != 0 {
 		c.log.Warn("the hub refuses to give a log", "log", r.Log, "code", r.Code, "err", r.Msg)
-		delete(c.pulls.asked, r.ID)
 		c.pulls.giveUp(a)
 		return c.pulls.ask(c)
 	}
@@ -304,15 +350,16 @@ func (c *connection) gotRange(r *protocol.Range) error {
 		s.mirrored(err)
 		s.d.journal.Committed(err)
 	})
+	c.pulls.begin(r)
 	c.apply([]protocol.LogEntries{{Log: r.Log, Entries: r.Entries}}, func([]hole) error {
-		delete(c.pulls.asked, r.ID)
+		c.pulls.end(r.Log)
 		at, _ := s.inbox.Cursor(r.Log)
 		if at >= r.Head || at <= a.after { // asking again without progress would go on for ever
 			c.pulls.giveUp(a)
 		}
 		return c.pulls.ask(c)
 	})
-	return nil
+	return c.pulls.ask(c)
 }
 
 // skip moves a log's cursor to where the hub says that a range begins. Where that

@@ -127,11 +127,11 @@ func (s *session) conversation(tx *bbolt.Tx, c *mirror.Conv, pending *pendingMes
 	} else {
 		out.Type, out.UserID = protocol.ConversationC2C, c.ID
 	}
-	switch row, ok := s.mirror.Row(tx, c, c.Last); {
+	switch row, ok := s.mirror.LastRow(tx, c); {
 	case pending != nil:
 		last := s.renderPending(tx, *pending)
 		out.LastMessage = &last
-	case ok && c.Last != mirror.Pos{}:
+	case ok:
 		last := s.render(tx, c.Kind, c.ID, c, row)
 		out.LastMessage = &last
 	}

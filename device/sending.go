@@ -213,21 +213,27 @@ func (c *connection) answered(a *protocol.Acks) error {
 				close(ch)
 			}
 		}
-		c.posts.add(func() error { return c.settled(fl, t.holes, err) })
+		c.posts.add(func() error { return c.settled(fl, &t, err) })
 	})
 	return nil
 }
 
 // settled goes on after the answer to a batch was written down, or was not:
 // then the connection begins anew, and the hub answers again as before.
-func (c *connection) settled(fl *flight, holes []hole, err error) error {
+func (c *connection) settled(fl *flight, t *settling, err error) error {
 	if err != nil {
 		return err
 	}
 	if c.flight == fl {
 		c.flight = nil
 	}
-	return errors.Join(c.pullHoles(holes), c.fill())
+	for _, w := range t.back {
+		c.s.uploads.added(w)
+	}
+	for _, owner := range t.unneeded {
+		c.s.d.files.store.Unpin(owner)
+	}
+	return errors.Join(c.pullHoles(t.holes), c.fill())
 }
 
 // settling writes the answers to a batch down, in a transaction.
@@ -238,6 +244,9 @@ type settling struct {
 	holes   []hole
 	failed  failures
 	events  []protocol.Occurrence
+
+	unneeded []string         // owners of files that the hub has by now, or will not have
+	back     []waitingMessage // whose files go up once more
 }
 
 func (t *settling) run(a *protocol.Acks, items []outbox.Item) error {
@@ -271,6 +280,16 @@ func (t *settling) item(i int, it outbox.Item, r protocol.Ack) error {
 	s := t.s
 	id := s.itemID(it)
 	log, _, message := s.logOf(it.Kind, it.To)
+	if it.IDNumber != 0 {
+		if r.Code == protocol.CodeSvrResNotFound {
+			w, again, err := s.uploads.back(s, t.tx, it)
+			if err != nil || again {
+				t.back = append(t.back, w)
+				return err
+			}
+		}
+		t.unneeded = append(t.unneeded, s.fileOwner(it.IDEpoch, it.IDNumber))
+	}
 	if message && r.Code != 0 {
 		if err := t.refused(log, id, it, r); err != nil {
 			return err

@@ -59,11 +59,12 @@ type session struct {
 	prefixEpoch uint32
 
 	tickets
-	link    string // "up", "connecting", "down"
-	since   int64
-	lastErr *protocol.Error
-	end     *protocol.Error              // why it ended, or is to
-	waiters map[string]chan protocol.Ack // callers waiting for the hub's answer, by the id of the item
+	link     string // "up", "connecting", "down"
+	since    int64
+	relinked chan struct{} // closed when link changes
+	lastErr  *protocol.Error
+	end      *protocol.Error              // why it ended, or is to
+	waiters  map[string]chan protocol.Ack // callers waiting for the hub's answer, by the id of the item
 }
 
 // run is the session's life.
@@ -262,6 +263,8 @@ func (s *session) setLink(state string, why *protocol.Error) {
 	defer s.mu.Unlock()
 	if s.link != state {
 		s.link, s.since = state, s.d.clock.seconds()
+		close(s.relinked)
+		s.relinked = make(chan struct{})
 	}
 	if why != nil || state == "up" {
 		s.lastErr = why
@@ -269,6 +272,13 @@ func (s *session) setLink(state string, why *protocol.Error) {
 	if t := s.trial; t != nil && t.sig == s.used && why != nil {
 		t.last = why
 	}
+}
+
+// linkState tells whether the link is up; the channel is closed when it changes.
+func (s *session) linkState() (up bool, changed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.link == "up", s.relinked
 }
 
 func (s *session) linkUp() bool {

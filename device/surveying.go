@@ -108,7 +108,7 @@ func (c *connection) surveyAgain(now time.Time) error {
 // caughtUp tells programs once all that was missed is here.
 func (c *connection) caughtUp() {
 	v := &c.surveys
-	if !v.syncing || !c.ready || len(c.pulls.wanted) > 0 || len(c.pulls.asked) > 0 || v.id != 0 || len(v.unknown) > 0 {
+	if !v.syncing || !c.ready || !c.pulls.done() || v.id != 0 || len(v.unknown) > 0 {
 		return
 	}
 	v.syncing = false

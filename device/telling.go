@@ -8,11 +8,20 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// events are what programs are told of an entry, which the mirror has taken. A
-// step of an invitation is a message, too.
-func (s *session) events(tx *bbolt.Tx, log string, e *protocol.Entry) (out []protocol.Occurrence) {
+// telling is what programs are told of entries, within the transaction in which
+// the mirror takes them.
+type telling struct {
+	s         *session
+	tx        *bbolt.Tx
+	events    []protocol.Occurrence
+	withFiles []protocol.MessageInfo
+}
+
+// entry tells of an entry. A step of an invitation is a message, too.
+func (t *telling) entry(log string, e *protocol.Entry) {
+	s := t.s
 	if e.From == s.user && e.Term == s.d.terminal {
-		return nil
+		return
 	}
 	tell := func(ev protocol.Occurrence, err error) {
 		switch {
@@ -21,7 +30,7 @@ func (s *session) events(tx *bbolt.Tx, log string, e *protocol.Entry) (out []pro
 			// cursor must go past it, or nothing behind it would ever arrive.
 			s.log.Warn("an entry cannot be read", "log", log, "seq", e.Seq, "err", err)
 		case ev.Info != nil:
-			out = append(out, ev)
+			t.events = append(t.events, ev)
 		}
 	}
 	kind, a, b := protocol.ParseLog(log)
@@ -32,34 +41,30 @@ func (s *session) events(tx *bbolt.Tx, log string, e *protocol.Entry) (out []pro
 	switch e.Kind {
 	case protocol.EntryMessage, protocol.EntrySignaling:
 		m, err := protocol.DecodeMessage(e.Body)
-		if e.RevokedBy == "" {
-			if err == nil {
-				tell(s.simpleEvent(kind, id, e, &m))
-			} else {
-				tell(protocol.Occurrence{}, err)
-			}
+		if err == nil && e.RevokedBy == "" {
+			tell(s.simpleEvent(kind, id, e, &m))
+		} else if e.RevokedBy == "" {
+			tell(protocol.Occurrence{}, err)
 		}
-		tell(s.newMessage(tx, log, kind, id, e, &m, false))
+		info := s.renderDecoded(t.tx, kind, id, s.mirror.InTx(log), &mirror.Row{Entry: *e, Pos: mirror.Pos{Seq: e.Seq}}, &m)
+		if hasFiles(info.ElemType) {
+			t.withFiles = append(t.withFiles, info)
+		}
+		tell(newMessage(info, false))
 	case protocol.EntryTip:
-		tell(s.newMessage(tx, log, kind, id, e, nil, false))
+		tell(newMessage(s.renderDecoded(t.tx, kind, id, s.mirror.InTx(log), &mirror.Row{Entry: *e, Pos: mirror.Pos{Seq: e.Seq}}, nil), false))
 	case protocol.EntryRevoke:
 		tell(s.revokedEvent(kind, id, e))
 	case protocol.EntryMark:
-		tell(s.receiptEvent(tx, log, kind, id, e))
+		tell(s.receiptEvent(t.tx, log, kind, id, e))
 	}
 	if e.Kind == protocol.EntrySignaling {
 		tell(s.signalingEvent(e))
 	}
-	return out
 }
 
 // newMessage is the event of a message of any kind.
-func (s *session) newMessage(tx *bbolt.Tx, log string, kind protocol.LogKind, id string, e *protocol.Entry, m *protocol.Message, online bool) (protocol.Occurrence, error) {
-	var c *mirror.Conv
-	if !online {
-		c = s.mirror.InTx(log)
-	}
-	info := s.renderDecoded(tx, kind, id, c, &mirror.Row{Entry: *e, Pos: mirror.Pos{Seq: e.Seq}}, m)
+func newMessage(info protocol.MessageInfo, online bool) (protocol.Occurrence, error) {
 	return protocol.OnRecvNewMessage.New(protocol.NewMessageEvent{ElemType: info.ElemType, Message: info, OnlineUserOnly: online})
 }
 
@@ -107,7 +112,7 @@ func (s *session) passing(sig *protocol.Signal) (out []protocol.Occurrence) {
 		return nil
 	}
 	simple, err1 := s.simpleEvent(kind, id, e, &m)
-	all, err2 := s.newMessage(nil, "", kind, id, e, &m, true)
+	all, err2 := newMessage(s.renderDecoded(nil, kind, id, nil, &mirror.Row{Entry: *e}, &m), true)
 	for _, ev := range []protocol.Occurrence{simple, all} {
 		if ev.Info != nil {
 			out = append(out, ev)

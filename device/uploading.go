@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -89,16 +90,6 @@ func (u *uploads) pending(s *session) ([]pendingMessage, error) {
 	return out, nil
 }
 
-// owners are the names under which the files of the messages are kept.
-func (u *uploads) owners(s *session) (out []string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for _, w := range u.list {
-		out = append(out, s.itemID(w.item()))
-	}
-	return out
-}
-
 // put writes a message down, within a transaction. It becomes known with added.
 func (u *uploads) put(s *session, tx *bbolt.Tx, w *waitingMessage) error {
 	b := s.account(tx).Bucket(waitingName)
@@ -107,9 +98,6 @@ func (u *uploads) put(s *session, tx *bbolt.Tx, w *waitingMessage) error {
 		return err
 	}
 	w.n = n
-	if w.IDNumber == 0 {
-		w.IDNumber = protocol.FirstIDNumber + n
-	}
 	v, err := protocol.Marshal(w)
 	if err != nil {
 		return err
@@ -142,7 +130,15 @@ func (u *uploads) send(ctx context.Context, s *session, it *outbox.Item, m proto
 	if err := s.d.db.Room(); err != nil {
 		return protocol.SendResponse{}, err
 	}
-	w := waitingMessage{Kind: it.Kind, To: it.To, Body: it.Body, Priority: it.Priority, QueuedAt: s.d.clock.seconds(), IDEpoch: s.box.Epoch()}
+	w := waitingMessage{
+		Kind: it.Kind, To: it.To, Body: it.Body, Priority: it.Priority, QueuedAt: s.d.clock.seconds(),
+		IDEpoch: s.box.Epoch(), IDNumber: protocol.FirstIDNumber + rand.Uint64N(protocol.FirstIDNumber), // 40 random bits, in an epoch of its own
+	}
+	// From here on the message is the owner of its files, and not what it was made as.
+	name := s.fileOwner(w.IDEpoch, w.IDNumber)
+	if err := s.d.files.keep(name, m.Files); err != nil {
+		return protocol.SendResponse{}, err
+	}
 	up := s.linkUp()
 	var id string
 	var ch chan protocol.Ack
@@ -155,9 +151,6 @@ func (u *uploads) send(ctx context.Context, s *session, it *outbox.Item, m proto
 			return protocol.Errorf(protocol.CodeNetReqCountLimit, "%d messages wait for their files to go up", maxWaiting)
 		}
 		if err := h.check(tx); err != nil {
-			return err
-		}
-		if err := s.d.files.keep(tx, m.Files, owner(key)); err != nil { // they must be here still
 			return err
 		}
 		if err := u.put(s, tx, &w); err != nil {
@@ -178,8 +171,10 @@ func (u *uploads) send(ctx context.Context, s *session, it *outbox.Item, m proto
 		res <- err
 	})
 	if err := <-res; err != nil {
+		s.d.files.store.Unpin(name)
 		return protocol.SendResponse{}, err
 	}
+	s.d.files.store.Unpin(owner(key))
 	return s.await(ctx, id, ch)
 }
 
@@ -199,12 +194,20 @@ func (u *uploads) withdraw(s *session, tx *bbolt.Tx, n uint64) (gone bool, err e
 }
 
 // withdrawn ends the upload of a message that was taken off.
-func (u *uploads) withdrawn(n uint64) {
-	u.gone(n)
+func (u *uploads) withdrawn(s *session, n uint64) {
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	if cancel := u.running[n]; cancel != nil {
 		cancel()
+	}
+	i := slices.IndexFunc(u.list, func(w waitingMessage) bool { return w.n == n })
+	var name string
+	if i >= 0 {
+		name = s.fileOwner(u.list[i].IDEpoch, u.list[i].IDNumber)
+	}
+	u.mu.Unlock()
+	u.gone(n)
+	if name != "" {
+		s.d.files.store.Unpin(name)
 	}
 }
 
@@ -250,7 +253,7 @@ func (u *uploads) bring(ctx context.Context, s *session, w waitingMessage) {
 	m, err := protocol.DecodeMessage(w.Body)
 	for _, f := range m.Files {
 		if err == nil {
-			err = s.d.files.upload(ctx, f.Hash, f.Size)
+			err = s.d.files.courier.Upload(ctx, f.Hash, f.Size, nil)
 		}
 	}
 	if ctx.Err() != nil { // the session is over, or the message was taken back
@@ -340,6 +343,7 @@ func (u *uploads) fail(s *session, w waitingMessage, why *protocol.Error) {
 		return
 	}
 	u.gone(w.n)
+	s.d.files.store.Unpin(s.fileOwner(w.IDEpoch, w.IDNumber))
 	s.log.Warn("a message with a file was not delivered", "code", why.Code, "err", why.Msg, "to", w.To)
 	if waiter != nil {
 		waiter <- protocol.Ack{Code: why.Code, Msg: why.Msg}

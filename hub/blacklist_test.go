@@ -145,6 +145,12 @@ func TestBlacklistOfALostTransaction(t *testing.T) {
 	if p.refusals.changed || p.refusals.entries != 1 {
 		t.Errorf("the book is %+v", p.refusals)
 	}
+	bob.append(c2c("eve", "4"))
+	bob.blacks("im.deleteFromBlackList", "eve")
+	r.settle()
+	if _, known := p.refusals.books["eve"]; !known || p.refusals.entries != 0 { // a change of one list costs no other
+		t.Errorf("the book is %+v", p.refusals)
+	}
 }
 
 func TestBlackBookIsBounded(t *testing.T) {

@@ -57,7 +57,9 @@ func (h *Hub) bind() error {
 	protocol.Bind(t, protocol.DeleteFromBlackList, h.deleteFromBlackList)
 	protocol.Bind(t, protocol.GetBlackList, h.getBlackList)
 	protocol.Bind(t, protocol.SendOnline, h.sendOnline)
-	if missing := t.Unbound(protocol.Hub); len(missing) > 0 {
+	protocol.Bind(t, protocol.PutFile, h.putFile)
+	protocol.Bind(t, protocol.GetFile, h.getFile)
+	if missing := t.Unbound(protocol.Hub, protocol.Inner); len(missing) > 0 {
 		return fmt.Errorf("nothing answers %s", strings.Join(missing, ", "))
 	}
 	h.calls = t

@@ -33,6 +33,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/herald-im/herald/hub/broker"
+	"github.com/herald-im/herald/hub/files"
 	"github.com/herald-im/herald/hub/relay"
 	"github.com/herald-im/herald/hub/store"
 	"github.com/herald-im/herald/protocol"
@@ -48,6 +49,8 @@ type Config struct {
 	TLS  *tls.Config // nil: plain TCP
 	HTTP string      // the address of /healthz and /metrics; empty: none
 	Turn Turn        // STUN and TURN
+
+	Files files.Limits // no Dir, or no HTTP: there are none
 
 	CreateOnLogin        bool          // make an account for whoever has a good UserSig
 	TerminalsPerPlatform int           // sessions of one account and platform; 1
@@ -131,6 +134,7 @@ type Hub struct {
 	broker  *broker.Broker // nil in tests that have a wire of their own
 	web     net.Listener   // nil: none
 	relay   *relay.Server  // nil: none
+	files   *files.Server  // nil: none
 	table   *table
 	lock    *lock
 	queue   *queue
@@ -245,7 +249,11 @@ func (h *Hub) listen(log *slog.Logger) error {
 			return errors.Join(fmt.Errorf("listen for HTTP (http.listen, --http): %w", err), l.Close())
 		}
 	}
-	if err := h.openRelay(log); err != nil {
+	err = h.openFiles(log)
+	if err == nil {
+		err = h.openRelay(log)
+	}
+	if err != nil {
 		err = errors.Join(err, l.Close())
 		if h.web != nil {
 			err = errors.Join(err, h.web.Close())
@@ -343,7 +351,7 @@ func (h *Hub) start() (stop func() error, abort func()) {
 	var writing, others sync.WaitGroup
 	writing.Go(func() { w.run(ctx, hard) })
 	writing.Go(func() { e.run(w.results) })
-	for _, f := range []func(context.Context){h.keepSeen, h.obey, h.expire, h.timeOut} {
+	for _, f := range []func(context.Context){h.keepSeen, h.obey, h.expire, h.timeOut, h.keepFiles} {
 		others.Go(func() { f(ctx) })
 	}
 	return func() error {

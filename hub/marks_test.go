@@ -376,3 +376,49 @@ func TestMarksAndRevokesAgain(t *testing.T) {
 		}
 	})
 }
+
+// After a commit that seemed to fail, all who read the logs are told again.
+func TestMarksAreToldAgain(t *testing.T) {
+	const log = "c2c:alice:bob"
+	r := newRig(t, sqlite(t))
+	alice, b1, b2 := r.online("alice", "t"), r.online("bob", "b1"), r.online("bob", "b2")
+	owner := r.online("owner", "t")
+	owner.mustCall("im.createGroup", create("m", protocol.GroupMeeting)) // 1
+	b1.mustCall("im.joinGroup", join("m"))                               // 2
+	alice.append(c2c("bob", "1"))
+	r.settle()
+	for _, x := range []*term{alice, b1, b2, owner} {
+		x.mu.Lock()
+		x.frames = nil
+		x.mu.Unlock()
+	}
+	batch := []protocol.Item{readUpTo(log, 1), deleteOf(log, 1), toGroup("m", "x"), revokeOf("group:m", b1.id(3)), readUpTo(log, 1)}
+	b1.append(batch...)
+	check := func() {
+		t.Helper()
+		alice.hears(log + ":2 bob: mark 1 of c2c:alice:bob to 1 []")
+		var got []string
+		for len(got) < 4 {
+			got = append(got, b2.news()...)
+		}
+		slices.Sort(got)
+		if want := []string{log + ":2 bob: mark 1 of c2c:alice:bob to 1 []", "group:m:3", "group:m:4 bob: takes back 3 of bob", "user:bob:1 bob: mark 2 of c2c:alice:bob to 0 [1]"}; len(got) != 4 ||
+			got[0] != want[0] || !strings.HasPrefix(got[1], want[1]) || got[2] != want[2] || got[3] != want[3] {
+			t.Errorf("bob's other terminal hears %q", got)
+		}
+		for seq := 3; seq <= 4; {
+			seq += len(owner.news())
+		}
+		b1.quiet()
+	}
+	check()
+	j := &appendJob{s: r.table.find("bob", "b1"), boot: b1.boot, epoch: 1, base: 1, first: 1, again: true}
+	for _, it := range batch {
+		j.items = append(j.items, item{Item: it})
+	}
+	if err := r.queue.push(j); err != nil {
+		t.Fatal(err)
+	}
+	b1.acks()
+	check()
+}

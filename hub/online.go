@@ -15,7 +15,8 @@ func (h *Hub) sendOnline(ctx context.Context, c Caller, req protocol.SendOnlineR
 	if req.GroupID != "" {
 		it.Kind, it.To = protocol.ItemGroup, req.GroupID
 	}
-	if refusal := h.checkItem(&it); refusal != nil {
+	named, refusal := h.checkItem(&it)
+	if refusal != nil {
 		return res, refusal
 	}
 	if req.IDEpoch == 0 || !validIDNumber(req.IDNumber) {
@@ -31,6 +32,9 @@ func (h *Hub) sendOnline(ctx context.Context, c Caller, req protocol.SendOnlineR
 			return res, err
 		}
 		if g.Type == protocol.GroupAVChatRoom {
+			if err := c.passOn(ctx, named, req); err != nil {
+				return res, err
+			}
 			c.res.out = append(c.res.out, &liveMessage{epoch: g.LiveEpoch, signal: m.signal})
 			return res, nil
 		}
@@ -42,6 +46,9 @@ func (h *Hub) sendOnline(ctx context.Context, c Caller, req protocol.SendOnlineR
 			return res, err
 		}
 		m.receivers = pair(c.User, req.UserID)
+	}
+	if err := c.passOn(ctx, named, req); err != nil {
+		return res, err
 	}
 	c.res.out = append(c.res.out, m)
 	return res, nil

@@ -39,14 +39,22 @@ func TestSendOnline(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		a1, a2, b1, b2, carol := r.online("alice", "a1"), r.online("alice", "a2"), r.online("bob", "b1"), r.online("bob", "b2"), r.online("carol", "t")
 		r.connect("away", "t")
-		a1.mustCall(method, online("bob", "", "typing"))
-		for _, x := range []*term{a2, b1, b2} {
+		for _, req := range []protocol.SendOnlineRequest{online("bob", "", "typing"), online("alice", "", "me")} {
+			body, err := protocol.Marshal(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a1.send(&protocol.Frame{Call: &protocol.Call{ID: callIDs.Add(1), Method: method, Body: body}})
+			if f := a1.next(); f.Reply == nil || f.Reply.Code != 0 { // and no signal before it
+				t.Errorf("the sender gets %s", show(f))
+			}
+			a2.hearsOnline("alice/a1 to " + req.UserID + ": " + map[bool]string{true: "me", false: "typing"}[req.UserID == "alice"])
+		}
+		for _, x := range []*term{b1, b2} {
 			x.hearsOnline("alice/a1 to bob: typing")
 		}
 		a1.mustCall(method, online("away", "", "x"))
 		a2.hearsOnline("alice/a1 to away: x")
-		a1.mustCall(method, online("alice", "", "me"))
-		a2.hearsOnline("alice/a1 to alice: me")
 		a1.mustCall("im.createGroup", create("m", protocol.GroupMeeting))
 		b1.mustCall("im.joinGroup", join("m"))
 		a1.mustCall(method, online("", "m", "all"))

@@ -69,6 +69,7 @@ type plannedBatch struct {
 	first   uint64
 	entries []plannedEntry
 	written int // how many of them are
+	named   int // of how many of them it is noted what files they name
 	signals []emission
 
 	prefix      string // of the message ids of prefixEpoch
@@ -196,8 +197,11 @@ func (p *planner) item(ctx context.Context, tx *store.Tx, b *plannedBatch, i int
 	it := &b.job.items[i]
 	var err error
 	refusal := it.refusal
+	if refusal == nil && len(it.files) > 0 {
+		refusal, err = p.files(ctx, tx, b.job.s.user, it.files)
+	}
 	switch {
-	case refusal != nil || it.Kind == protocol.ItemVoid:
+	case err != nil || refusal != nil || it.Kind == protocol.ItemVoid:
 	case it.Kind == protocol.ItemC2C:
 		refusal, err = p.conversation(ctx, tx, b, i)
 	case it.Kind == protocol.ItemMark:
@@ -325,7 +329,7 @@ func (p *planner) group(ctx context.Context, tx *store.Tx, b *plannedBatch, i in
 		b.signals = append(b.signals, &liveMessage{epoch: r.LiveEpoch, signal: protocol.Signal{
 			Group: r.ID, From: s.user, Term: s.terminal, MsgID: b.msgID(p.hub.app, i), Time: now, Body: it.Body,
 		}})
-		return nil, nil
+		return nil, p.grant(ctx, tx, it.files, "", r.ID)
 	}
 	name := protocol.GroupLog(r.ID)
 	l := p.logs[name]
@@ -380,7 +384,15 @@ func (p *planner) write(ctx context.Context, tx *store.Tx) error {
 		rows = p.enter(b, rows)
 	}
 	p.written += len(rows)
-	return tx.Insert(ctx, rows)
+	if err := tx.Insert(ctx, rows); err != nil {
+		return err
+	}
+	for _, b := range p.planned {
+		if err := p.refer(ctx, tx, b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // enter makes a batch's planned entries rows.

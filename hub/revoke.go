@@ -68,6 +68,9 @@ func (p *planner) revoke(ctx context.Context, tx *store.Tx, b *plannedBatch, i i
 	if err := tx.RevokeEntry(ctx, r.ID, e.Seq, user); err != nil {
 		return nil, err
 	}
+	if err := tx.DropFileRefs(ctx, p.hub.app, r.ID, e.Seq); err != nil {
+		return nil, err
+	}
 	body, err := protocol.Marshal(protocol.Revoke{MsgID: in.MsgID, Seq: e.Seq, Sender: e.From})
 	if err != nil {
 		return nil, err

@@ -160,10 +160,10 @@ var (
 	})
 	PutFile = Declare[PutFileRequest, PutFileResponse](Info{
 		Name: "device.putFile", Doc: "begins the upload of a file, or goes on with it", Source: "Herald", Scope: Write, Route: Inner,
-		Codes: hubCodes(CodeFileSizeEmpty, CodeSvrResSizeLimit, CodeNetReqCountLimit),
+		Codes: hubCodes(CodeFileSizeEmpty, CodeSvrResSizeLimit, CodeIOOperationFailed),
 	})
 	GetFile = Declare[GetFileRequest, GetFileResponse](Info{
 		Name: "device.getFile", Doc: "gives a URL for a file of a message that the account may read", Source: "Herald", Scope: Read, Route: Inner,
-		Codes: hubCodes(CodeSvrResNotFound, CodeSvrResAccessDeny),
+		Codes: hubCodes(CodeSvrResNotFound, CodeSvrResAccessDeny, CodeIOOperationFailed),
 	})
 )

@@ -91,6 +91,7 @@ func (m *Mirror) message(tx *bbolt.Tx, c *Conv, e *protocol.Entry) error {
 			}
 		}
 		c.Last, c.LastTime = p, e.Time
+		c.setLast(Row{Entry: *e, Pos: p})
 	}
 	return nil
 }
@@ -119,6 +120,9 @@ func (m *Mirror) revoke(tx *bbolt.Tx, c *Conv, r protocol.Revoke, by string) err
 	if held && row.Entry.RevokedBy == "" {
 		counted := m.unread(&row.Entry) && r.Seq > c.Floor() && r.Seq >= c.First
 		row.Entry.RevokedBy, row.Entry.Body = by, nil
+		if p == c.Last {
+			c.setLast(row)
+		}
 		if err := m.put(tx, c, row); err != nil {
 			return err
 		}
@@ -231,6 +235,7 @@ func (m *Mirror) Insert(tx *bbolt.Tx, log string, r Row) error {
 	}
 	if c.Last.Before(p) {
 		c.Last, c.LastTime = p, r.Entry.Time
+		c.setLast(r)
 	}
 	if err := m.trim(tx, c); err != nil {
 		return err
@@ -250,7 +255,7 @@ func (m *Mirror) Forget(tx *bbolt.Tx, log string) error {
 	if err := m.dropAll(tx, c, Pos{Seq: ^uint64(0)}); err != nil {
 		return err
 	}
-	c.Last, c.LastTime = Pos{}, 0
+	c.Last, c.LastTime, c.last = Pos{}, 0, nil
 	if err := m.setDraft(tx, c, "", 0); err != nil {
 		return err
 	}

@@ -266,7 +266,9 @@ func (m *Mirror) edit(log string, first uint64) *Conv {
 	}
 	c := m.InTx(log)
 	if c != nil {
+		m.mu.Lock()
 		copied := *c
+		m.mu.Unlock()
 		copied.Hidden = slices.Clone(c.Hidden)
 		c = &copied
 	} else {

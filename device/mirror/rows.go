@@ -177,7 +177,7 @@ const maxSeq = 1 << 62
 
 // newest finds the last message anew, after one was taken away.
 func (m *Mirror) newest(tx *bbolt.Tx, c *Conv) {
-	c.Last, c.LastTime = Pos{}, 0
+	c.Last, c.LastTime, c.last = Pos{}, 0, nil
 	for atMost := uint64(maxSeq); ; {
 		p, ok := m.last(tx, c, atMost)
 		if !ok {
@@ -339,6 +339,36 @@ func (m *Mirror) Row(tx *bbolt.Tx, c *Conv, p Pos) (Row, bool) {
 		return Row{}, false
 	}
 	return m.decode(v, p)
+}
+
+// maxAtHand is the longest body of a last message that is kept at hand.
+const maxAtHand = 1024
+
+// LastRow returns the newest message of a conversation. It stays at hand, so that
+// the list is read without looking each of them up.
+func (m *Mirror) LastRow(tx *bbolt.Tx, c *Conv) (Row, bool) {
+	if c.Last == (Pos{}) {
+		return Row{}, false
+	}
+	m.mu.Lock()
+	last := c.last
+	m.mu.Unlock()
+	if last != nil {
+		return *last, true
+	}
+	r, ok := m.Row(tx, c, c.Last)
+	if ok {
+		m.mu.Lock()
+		c.setLast(r)
+		m.mu.Unlock()
+	}
+	return r, ok
+}
+
+func (c *Conv) setLast(r Row) {
+	if c.last = nil; len(r.Entry.Body) <= maxAtHand {
+		c.last = &r
+	}
 }
 
 // Find returns the message with an id, and its conversation.

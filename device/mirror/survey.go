@@ -120,5 +120,6 @@ func (m *Mirror) settleLast(tx *bbolt.Tx, c *Conv, last *protocol.Entry) error {
 		return err
 	}
 	c.Last, c.LastTime = p, last.Time
+	c.setLast(Row{Entry: *last, Pos: p})
 	return nil
 }

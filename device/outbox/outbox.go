@@ -391,6 +391,18 @@ func (b *Box) Status() protocol.QueueStatus {
 	return protocol.QueueStatus{Items: b.known.items, Bytes: b.known.bytes, MaxItems: b.limits.MaxItems, MaxBytes: b.limits.MaxBytes}
 }
 
+// Each goes over the items in an account's bucket.
+func Each(acct *bbolt.Bucket, f func(Item)) {
+	items := acct.Bucket(itemsName)
+	if items == nil {
+		return
+	}
+	c := items.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		f(decode(number(k), v))
+	}
+}
+
 // Waiting counts the items in an account's bucket.
 func Waiting(acct *bbolt.Bucket) int {
 	if items := acct.Bucket(itemsName); items != nil {

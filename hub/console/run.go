@@ -86,7 +86,10 @@ func (r *runner) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	c := hubConfig(r.cfg)
+	c, err := hubConfig(r.cfg)
+	if err != nil {
+		return err
+	}
 	if r.cfg.MQTT.TLS() {
 		if err := r.certify(r.cfg); err != nil {
 			return err
@@ -139,14 +142,18 @@ func (r *runner) ready(h *hub.Hub) {
 	if r.cfg.MQTT.Exposed() {
 		r.log.Warn("mqtt.plain: UserSigs and messages can be read on the way")
 	}
+	if r.cfg.FilesHidden() {
+		r.log.Warn("boards on other machines cannot reach the files of messages: give http.listen an address that they can, or put a proxy before it and say files.public_url")
+	}
 	systemd.Tell(r.log, systemd.Ready)
 }
 
 // hubConfig is the file's configuration as the hub wants it.
-func hubConfig(c configs.Hub) hub.Config {
+func hubConfig(c configs.Hub) (hub.Config, error) {
 	turn, mayLack := c.TurnListen()
+	kept, err := filesConfig(c)
 	return hub.Config{
-		Store: location(c), MQTT: c.MQTT.Listen, HTTP: c.HTTP.Listen,
+		Store: location(c), MQTT: c.MQTT.Listen, HTTP: c.HTTP.Listen, Files: kept,
 		Turn: hub.Turn{
 			Listen: turn, MayLack: mayLack, Public: c.Turn.Public, Address: c.Turn.RelayIP(),
 			MinPort: uint16(c.Turn.MinPort), MaxPort: uint16(c.Turn.MaxPort),
@@ -172,7 +179,7 @@ func hubConfig(c configs.Hub) hub.Config {
 			PerAddress:     c.MQTT.MaxConnectionsPerAddr,
 			ConnectTimeout: time.Duration(c.MQTT.ConnectTimeout),
 		},
-	}
+	}, err
 }
 
 // certify loads the operator's certificate, or the hub's own.

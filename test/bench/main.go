@@ -36,6 +36,7 @@ var sections = []section{
 	{"throughput", throughput},
 	{"latency", latency},
 	{"enqueue", enqueue},
+	{"history", history},
 	{"idle", idle},
 	{"terminals", terminals},
 	{"firstpicture", firstPicture},

@@ -83,6 +83,8 @@ export class Herald {
   call(method: string, params?: object): Promise<Success & Record<string, unknown>>;
   /** Gives a file to the board; in Node a path will do. */
   uploadFile(data: FileSource, options?: { name?: string }): Promise<Upload>;
+  /** Gives a file of a message, by its url in the message. */
+  downloadFile(url: string): Promise<Blob>;
   /** Shows the picture at a URL of the API, as calling.startRemoteView gives one: at rect, or in element. In pages only. */
   view(url: string, options: Drawing & { rect?: Rect; ended?: (why?: HeraldError) => void }): View;
   /** Ends the listeners and the pictures. */
@@ -325,6 +327,9 @@ export interface Im {
   uploadFile(data: FileSource, options: { name?: string }, callback: Callback<Upload>): void;
   uploadFile(data: FileSource, callback: Callback<Upload>): void;
   uploadFile(data: FileSource, options?: { name?: string }): Promise<Upload>;
+  /** Gives a file of a message, by its url in the message. */
+  downloadFile(url: string, callback: Callback<Blob>): void;
+  downloadFile(url: string): Promise<Blob>;
 }
 
 /** The module calling of the document. */

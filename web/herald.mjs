@@ -1054,6 +1054,16 @@ async function upload(request, data, name) {
   return JSON.parse(text);
 }
 
+// download gives the content of a file of a message: a page's <img> cannot show the
+// token, and what URL.createObjectURL makes of this needs none.
+async function download(request, url) {
+  const res = await request({ method: 'GET', path: url, headers: {} });
+  if (res.status !== 200) throw refusal(res.status, await res.text());
+  const pieces = [];
+  for await (const piece of res.chunks()) pieces.push(piece);
+  return new Blob(pieces, { type: res.header('Content-Type') ?? '' });
+}
+
 // main.mjs
 
 // The client of a board: the objects Im and calling of the document, and what is
@@ -1098,6 +1108,7 @@ class Herald {
       if (typeof options === 'function') [options, callback] = [{}, options];
       return settle(this.uploadFile(data, options), callback);
     };
+    this.Im.downloadFile = (url, callback) => settle(this.downloadFile(url), callback);
   }
 
   // connect has the Im and calling of the module speak to a board. It ends the
@@ -1150,6 +1161,17 @@ class Herald {
       return await upload(what => this.#request(what), data, name);
     } catch (e) {
       throw asError(e, 'uploadFile');
+    }
+  }
+
+  // downloadFile gives a file of a message as a Blob, by its url in the message. The
+  // board fetches it from the hub if it has to.
+  async downloadFile(url) {
+    if (!/^\/v1\/files\/\w+$/.test(url)) throw new HeraldError(CODES.invalid, 'downloadFile: it is not the url of a file in a message');
+    try {
+      return await download(what => this.#request(what), url);
+    } catch (e) {
+      throw asError(e, 'downloadFile');
     }
   }
 

@@ -39,3 +39,13 @@ export async function upload(request, data, name) {
   if (res.status !== 200) throw refusal(res.status, text);
   return JSON.parse(text);
 }
+
+// download gives the content of a file of a message: a page's <img> cannot show the
+// token, and what URL.createObjectURL makes of this needs none.
+export async function download(request, url) {
+  const res = await request({ method: 'GET', path: url, headers: {} });
+  if (res.status !== 200) throw refusal(res.status, await res.text());
+  const pieces = [];
+  for await (const piece of res.chunks()) pieces.push(piece);
+  return new Blob(pieces, { type: res.header('Content-Type') ?? '' });
+}

@@ -177,3 +177,15 @@ test('uploadFile takes a path in Node, an empty file too', async () => {
     await rm(dir, { recursive: true });
   }
 });
+
+test('downloadFile gives what is behind the url of a message, and nothing else', async () => {
+  const bytes = Buffer.from([0, 255, 1, 254]);
+  board.answers['/v1/files/abc'] = () => ({ raw: bytes });
+  board.token = 'sesame';
+  const h = new Herald({ url: board.url, token: 'sesame' });
+  const blob = await h.Im.downloadFile('/v1/files/abc');
+  assert.deepEqual(Buffer.from(await blob.arrayBuffer()), bytes);
+  board.answers['/v1/files/abc'] = () => ({ status: 404, body: { code: 114, msg: 'gone' } });
+  assert.deepEqual((await asked(cb => h.Im.downloadFile('/v1/files/abc', cb)))[1], { code: 114, msg: 'gone' });
+  for (const url of ['/v1/im/logout', '//evil.example/v1/files/a', '', undefined]) await assert.rejects(h.Im.downloadFile(url), { code: 6017 });
+});

@@ -316,6 +316,7 @@ function refusal(status, text) {
 // body is a string, a Uint8Array, a Blob, or in Node {size, open()} where open()
 // makes a Readable.
 
+// inNode tells Node from pages and their workers.
 const inNode = typeof process === 'object' && !!process.versions?.node && typeof document === 'undefined';
 
 // makeTransport gives the transport for options of Herald.connect.
@@ -1022,7 +1023,7 @@ async function toBody(data) {
   if (typeof Blob === 'function' && data instanceof Blob) return { body: data, name: data.name };
   if (data instanceof ArrayBuffer) return { body: new Uint8Array(data) };
   if (ArrayBuffer.isView(data)) return { body: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
-  if (typeof data === 'string' && typeof document === 'undefined') {
+  if (typeof data === 'string' && inNode) {
     const fs = await import('node:fs'), { basename } = await import('node:path');
     try {
       const { size } = await fs.promises.stat(data);

@@ -1,6 +1,7 @@
 // Files that go to the board before a message names them: a daemon cannot read a
 // page's files, nor those of a program on another machine.
 import { CODES, HeraldError, refusal } from './error.mjs';
+import { inNode } from './transport.mjs';
 
 // toBody makes a transport's body of what a program gives: a Blob or File, bytes
 // (ArrayBuffer, Buffer, any view), or in Node the path of a file.
@@ -8,7 +9,7 @@ async function toBody(data) {
   if (typeof Blob === 'function' && data instanceof Blob) return { body: data, name: data.name };
   if (data instanceof ArrayBuffer) return { body: new Uint8Array(data) };
   if (ArrayBuffer.isView(data)) return { body: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
-  if (typeof data === 'string' && typeof document === 'undefined') {
+  if (typeof data === 'string' && inNode) {
     const fs = await import('node:fs'), { basename } = await import('node:path');
     try {
       const { size } = await fs.promises.stat(data);

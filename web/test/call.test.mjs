@@ -112,9 +112,12 @@ test('the socket, an address with a path, and connect', async () => {
   }
 });
 
-test('require gives the same as import', async () => {
-  const required = createRequire(import.meta.url)('../herald.js');
-  assert.deepEqual(Object.keys(required).sort(), Object.keys(await import('../herald.mjs')).sort());
+test('the package gives the same to require as to import', async () => {
+  const required = createRequire(import.meta.url)('herald-client');
+  const imported = await import('herald-client');
+  assert.equal(imported.Herald, Herald);
+  assert.notEqual(required.Herald, Herald);
+  assert.deepEqual(Object.keys(required).sort(), Object.keys(imported).sort());
   assert.deepEqual(await new required.Herald({ url: board.url }).Im.logout(), { status: true });
 });
 

@@ -151,7 +151,7 @@ func newHub(t testing.TB) *hub {
 	memorylocker.New().UseIn(composer)
 	var err error
 	h.tus, err = handler.NewUnroutedHandler(handler.Config{
-		BasePath: "/files/", StoreComposer: composer, MaxSize: protocol.MaxFile, Logger: expslog.New(expslog.NewTextHandler(io.Discard, nil)),
+		BasePath: "/files/", StoreComposer: composer, MaxSize: protocol.MaxFile, GracefulRequestCompletionTimeout: time.Second, Logger: expslog.New(expslog.NewTextHandler(io.Discard, nil)),
 		PreUploadCreateCallback: func(e handler.HookEvent) (handler.HTTPResponse, handler.FileInfoChanges, error) {
 			uri, _, _ := strings.Cut(e.HTTPRequest.URI, "?")
 			return handler.HTTPResponse{}, handler.FileInfoChanges{ID: strings.TrimPrefix(uri, "/files/")}, nil

@@ -60,8 +60,14 @@ func (h *Hub) putFile(ctx context.Context, c Caller, req protocol.PutFileRequest
 	case err == nil && f.Size != req.Size:
 		return res, protocol.Errorf(protocol.CodeInvalidParameters, "size: the file has %d bytes", f.Size)
 	case err == nil && h.files.Present(f):
+		// Whose own it is keeps it until his message comes. Whom a message shows it has it
+		// as long as that does: else a member could keep what he is to have no more.
 		res.Done = true
-		return res, c.tx.AddFileOwner(ctx, c.App, req.Hash, c.User, c.now) // so that it stays until the message comes
+		own, err := c.tx.OwnsFile(ctx, c.App, c.User, req.Hash)
+		if err == nil && own {
+			err = c.tx.AddFileOwner(ctx, c.App, req.Hash, c.User, c.now)
+		}
+		return res, err
 	case err != nil && !errors.Is(err, files.ErrGone) && !errors.Is(err, files.ErrAccess):
 		return res, err
 	}

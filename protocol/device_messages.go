@@ -156,7 +156,8 @@ type GetFileResponse struct {
 var (
 	SendOnline = Declare[SendOnlineRequest, Empty](Info{
 		Name: "device.sendOnline", Doc: "sends a message to those who are online", Source: "Herald", Scope: Write, Route: Inner,
-		Codes: hubCodes(CodeSvrMsgToAccountNotFound, CodeSvrMsgInPeerBlacklist, CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny, CodeSvrBodySizeLimit, CodeInvalidMsgElem, CodeInvalidIdentifier, CodeGroupInvalidID),
+		Codes: hubCodes(CodeSvrMsgToAccountNotFound, CodeSvrMsgInPeerBlacklist, CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny, CodeSvrBodySizeLimit, CodeInvalidMsgElem, CodeInvalidIdentifier, CodeGroupInvalidID,
+			CodeSvrResNotFound, CodeSvrResAccessDeny, CodeSvrResInvalidParameters),
 	})
 	PutFile = Declare[PutFileRequest, PutFileResponse](Info{
 		Name: "device.putFile", Doc: "begins the upload of a file, or goes on with it", Source: "Herald", Scope: Write, Route: Inner,

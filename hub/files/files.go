@@ -82,7 +82,7 @@ func set[T comparable](p *T, v T) {
 const (
 	maxTransfers  = 256 // requests at a time
 	maxPerUser    = 8   // of them one account's
-	maxHalf       = 64  // unfinished uploads of one account
+	maxHalf       = 32  // unfinished uploads of one account
 	stallTime     = time.Minute
 	sweepEvery    = 10 * time.Minute
 	hashersAtOnce = 2
@@ -111,7 +111,7 @@ type Server struct {
 	usedMu  sync.Mutex
 	used    map[string]struct{} // hashes of files that were fetched
 	orphans map[string]time.Time
-	checked time.Time // when bytes without a row were looked for
+	checked time.Time // when all rows and bytes were looked at
 
 	complaints *rate.Limiter
 

@@ -173,6 +173,8 @@ var (
 // blocked. It asks the database each time: neither a key that was removed nor an
 // account that was blocked shall be good for a moment longer.
 func (s *Server) verify(ctx context.Context, g grant, proof []byte) error {
+	ctx, cancel := s.cfg.Store.ReadContext(ctx)
+	defer cancel()
 	all, err := secrets(ctx, s.cfg.Store.View, s.cfg.App)
 	if err != nil {
 		return err

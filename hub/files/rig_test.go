@@ -39,6 +39,8 @@ type rig struct {
 
 	talk store.LogID // of door with itself
 
+	times time.Duration // what the web server gives other requests in all
+
 	*Server
 	web  *http.Server
 	base string
@@ -67,7 +69,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
 	base := runtime.NumGoroutine()
 	t.Cleanup(func() { settled(t, base) })
-	r := &rig{t: t, dir: t.TempDir(), log: new(logBook)}
+	r := &rig{t: t, dir: t.TempDir(), log: new(logBook), times: 30 * time.Second}
 	r.now.Store(time.Now().UnixMilli())
 	r.cfg = Config{
 		App: app, Now: func() time.Time { return time.UnixMilli(r.now.Load()) },
@@ -137,7 +139,7 @@ func (r *rig) start() {
 	}
 	s := r.Server
 	ts := httptest.NewUnstartedServer(s)
-	ts.Config.ReadHeaderTimeout, ts.Config.ReadTimeout, ts.Config.WriteTimeout = 10*time.Second, 30*time.Second, 30*time.Second
+	ts.Config.ReadHeaderTimeout, ts.Config.ReadTimeout, ts.Config.WriteTimeout = 10*time.Second, r.times, r.times
 	ts.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	ts.Start()
 	r.base = ts.URL

@@ -331,6 +331,53 @@ func (w *fakeWriter) SetWriteDeadline(at time.Time) error {
 	return nil
 }
 
+// The web server gives other requests a time in all; a slow board needs more.
+func TestSlowBoards(t *testing.T) {
+	r := newRig(t)
+	r.times = 300 * time.Millisecond
+	r.restart()
+	f := newFile(24<<20, 61) // more than the sockets between the two hold
+	target := r.upURL("door", f)
+	r.want("POST", r.post(target, int64(len(f.data))), 201)
+	slow := &pausing{data: f.data, pause: 3 * r.times, at: len(f.data) / 2}
+	r.want("PATCH", r.do("PATCH", target, patchHeader(0), slow), 204)
+	res, err := http.Get(r.downURL("door", f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var got bytes.Buffer
+	if _, err := io.CopyN(&got, res.Body, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(3 * r.times)
+	if _, err := io.Copy(&got, res.Body); err != nil || !bytes.Equal(got.Bytes(), f.data) {
+		t.Fatalf("%d bytes of %d: %v", got.Len(), len(f.data), err)
+	}
+}
+
+// pausing is a reader that rests in its middle.
+type pausing struct {
+	data  []byte
+	pause time.Duration
+	n, at int
+}
+
+func (p *pausing) Read(b []byte) (int, error) {
+	if p.n == len(p.data) {
+		return 0, io.EOF
+	}
+	end := len(p.data)
+	if p.n < p.at {
+		end = p.at
+	} else if p.n == p.at {
+		time.Sleep(p.pause)
+	}
+	n := copy(b, p.data[p.n:end])
+	p.n += n
+	return n, nil
+}
+
 // The row is there and the bytes are not: nobody gets anything else for them, and
 // the next upload heals it.
 func TestBytesThatAreMissing(t *testing.T) {

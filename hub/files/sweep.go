@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	sweepRows    = 100                 // files of one transaction, so that messages never wait long
-	ownersFor    = 30 * 24 * time.Hour // who has uploaded a file that is gone is told so for as long
-	orphansEvery = 24 * time.Hour
-	maxOrphans   = 100_000 // that are remembered between two looks
+	sweepRows  = 100                 // files of one transaction, so that messages never wait long
+	ownersFor  = 30 * 24 * time.Hour // who has uploaded a file that is gone is told so for as long
+	rarely     = 24 * time.Hour      // what looks at everything is done no more often
+	maxOrphans = 100_000             // that are remembered between two looks
 )
 
 // swept counts what a sweep has removed.
@@ -94,15 +94,41 @@ func (s *Server) sweepAll(ctx context.Context, n *swept) error {
 	if err != nil {
 		return err
 	}
-	err = s.cfg.Write(func(ctx context.Context, tx *store.Tx) error {
-		return tx.ForgetFiles(ctx, s.cfg.App, now.Add(-max(ownersFor, s.cfg.UnusedFor)), now)
-	})
-	if err == nil && now.Sub(s.checked) >= orphansEvery {
-		if err = s.sweepOrphans(ctx, now, n); err == nil {
-			s.checked = now
-		}
+	err = s.cfg.Write(func(ctx context.Context, tx *store.Tx) error { return tx.EndFileGrants(ctx, s.cfg.App, now) })
+	if err != nil || now.Sub(s.checked) < rarely {
+		return err
+	}
+	if err = s.sweepOwners(ctx, now.Add(-max(ownersFor, s.cfg.UnusedFor))); err == nil {
+		err = s.sweepOrphans(ctx, now, n)
+	}
+	if err == nil {
+		s.checked = now
 	}
 	return err
+}
+
+// sweepOwners forgets who has uploaded files that are long gone.
+func (s *Server) sweepOwners(ctx context.Context, before time.Time) error {
+	for ctx.Err() == nil {
+		read, cancel := s.cfg.Store.ReadContext(ctx)
+		former, err := s.cfg.Store.FormerFileOwners(read, s.cfg.App, before, sweepRows)
+		cancel()
+		if err != nil || len(former) == 0 {
+			return err
+		}
+		err = s.cfg.Write(func(ctx context.Context, tx *store.Tx) error {
+			for _, o := range former {
+				if err := tx.DeleteFileOwner(ctx, s.cfg.App, o, before); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
 }
 
 // keepUsed writes which files were fetched.

@@ -129,19 +129,20 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request, g grant, x *tran
 	if r.Body != nil {
 		r.Body = &body{r.Body, x}
 	}
-	h.ServeHTTP(&located{w, r.RequestURI}, r)
+	h.ServeHTTP(&located{w, sameURL(r)}, r)
 }
 
 // resume brings an upload up to date that broke off: kept says that the file is
 // there and the account's.
 func (s *Server) resume(ctx context.Context, g grant, id string) (kept bool, err error) {
-	v := s.cfg.Store.View
-	owner, err := v.OwnsFile(ctx, s.cfg.App, g.user, g.hash)
+	read, cancel := s.cfg.Store.ReadContext(ctx)
+	defer cancel()
+	owner, err := s.cfg.Store.OwnsFile(read, s.cfg.App, g.user, g.hash)
 	if err != nil {
 		return false, err
 	}
 	if owner {
-		f, err := v.File(ctx, s.cfg.App, g.hash)
+		f, err := s.cfg.Store.File(read, s.cfg.App, g.hash)
 		switch {
 		case err == nil && s.Present(f):
 			return true, s.shelf.drop(id)
@@ -172,7 +173,7 @@ func answerKept(w http.ResponseWriter, r *http.Request, g grant) {
 		w.Header().Set("Upload-Length", size)
 		w.WriteHeader(http.StatusOK)
 	case http.MethodPost:
-		w.Header().Set("Location", r.RequestURI)
+		w.Header().Set("Location", sameURL(r))
 		w.WriteHeader(http.StatusCreated)
 	case http.MethodPatch:
 		if r.Header.Get("Upload-Offset") != size {
@@ -220,7 +221,9 @@ func (s *Server) complete(g grant) error {
 		return err
 	}
 	defer release()
-	f, err := s.cfg.Store.File(ctx, s.cfg.App, g.hash)
+	read, cancel := s.cfg.Store.ReadContext(ctx)
+	f, err := s.cfg.Store.File(read, s.cfg.App, g.hash)
+	cancel()
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
@@ -313,11 +316,15 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 // located says in Location what the client has called: tusd does not know of the
-// signature.
+// signature, nor do we of a proxy's prefix before our path.
 type located struct {
 	http.ResponseWriter
 	target string
 }
+
+// sameURL is a reference to what the client has called (RFC 3986 §5.2.2: a query
+// alone keeps the path).
+func sameURL(r *http.Request) string { return "?" + r.URL.RawQuery }
 
 func (l *located) WriteHeader(status int) {
 	if l.Header().Get("Location") != "" {

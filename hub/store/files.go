@@ -224,16 +224,35 @@ func (t *Tx) deleteFile(ctx context.Context, text string, args ...any) error {
 	return t.one(res, err, ErrNotFound, "remove the file's row")
 }
 
-// ForgetFiles removes what is left of files that are gone: owners who were added
-// before then, and what was granted until now.
-func (t *Tx) ForgetFiles(ctx context.Context, app protocol.AppID, owners, now time.Time) error {
-	_, err := t.q.exec(ctx, `DELETE FROM file_owners WHERE app = $1 AND added_ms < $2
-AND NOT EXISTS (SELECT 1 FROM files f WHERE f.app = file_owners.app AND f.hash = file_owners.hash)`, int64(app), owners.UnixMilli())
-	if err == nil {
-		_, err = t.q.exec(ctx, `DELETE FROM file_grants WHERE app = $1 AND until_ms < $2`, int64(app), now.UnixMilli())
-	}
+// FileOwner is who has uploaded a file.
+type FileOwner struct{ Hash, User string }
+
+// FormerFileOwners lists owners who were added before then and whose files are
+// gone. It looks at all who were added before.
+func (v View) FormerFileOwners(ctx context.Context, app protocol.AppID, before time.Time, limit int) ([]FileOwner, error) {
+	out, err := collect(ctx, v.q, func(row scanner) (o FileOwner, err error) { return o, row.Scan(&o.Hash, &o.User) },
+		`SELECT o.hash, o.user_id FROM file_owners o WHERE o.app = $1 AND o.added_ms < $2
+AND NOT EXISTS (SELECT 1 FROM files f WHERE f.app = $1 AND f.hash = o.hash) LIMIT $3`, int64(app), before.UnixMilli(), limit)
 	if err != nil {
-		return fmt.Errorf("forget files that are gone: %w", err)
+		return nil, fmt.Errorf("list owners of files that are gone: %w", err)
+	}
+	return out, nil
+}
+
+// DeleteFileOwner removes what FormerFileOwners has listed, if it is still so.
+func (t *Tx) DeleteFileOwner(ctx context.Context, app protocol.AppID, o FileOwner, before time.Time) error {
+	_, err := t.q.exec(ctx, `DELETE FROM file_owners WHERE app = $1 AND hash = $2 AND user_id = $3 AND added_ms < $4
+AND NOT EXISTS (SELECT 1 FROM files f WHERE f.app = $1 AND f.hash = $2)`, int64(app), o.Hash, o.User, before.UnixMilli())
+	if err != nil {
+		return fmt.Errorf("remove the file's owner: %w", err)
+	}
+	return nil
+}
+
+// EndFileGrants removes what was granted until now.
+func (t *Tx) EndFileGrants(ctx context.Context, app protocol.AppID, now time.Time) error {
+	if _, err := t.q.exec(ctx, `DELETE FROM file_grants WHERE app = $1 AND until_ms < $2`, int64(app), now.UnixMilli()); err != nil {
+		return fmt.Errorf("end what was granted: %w", err)
 	}
 	return nil
 }

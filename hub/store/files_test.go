@@ -194,10 +194,17 @@ func TestFilesThatAreDue(t *testing.T) {
 				err = tx.GrantFile(ctx, app, hashOf("9"), "friend", "", now)
 			}
 			if err == nil {
-				err = tx.ForgetFiles(ctx, app, now.Add(2*day), now.Add(time.Hour))
+				err = tx.EndFileGrants(ctx, app, now.Add(time.Hour))
 			}
 			return err
 		})
+		former, err := s.FormerFileOwners(t.Context(), app, now.Add(2*day), 10)
+		if err != nil || len(former) != 1 || former[0] != (FileOwner{hashOf("2"), "owner"}) {
+			t.Fatalf("%+v %v", former, err)
+		}
+		for _, o := range append(former, FileOwner{hashOf("1"), "owner"}, FileOwner{hashOf("2"), "other"}) {
+			write(t, s, func(ctx context.Context, tx *Tx) error { return tx.DeleteFileOwner(ctx, app, o, now.Add(2*day)) })
+		}
 		for user, want := range map[string]bool{"owner": false, "other": true} {
 			if got, err := s.OwnsFile(t.Context(), app, user, hashOf("2")); err != nil || got != want {
 				t.Errorf("%s owns what is gone: %v %v", user, got, err)

@@ -67,6 +67,7 @@ const cases = [
     const gone = new Promise(done => { ended = done; });
     const second = w.me.herald.view(url, { rect: { x: 0, y: 400, w: 100, h: 80 }, ended });
     await second.shown();
+    await w.until('a second picture', () => second.element.videoWidth > 0);
     check(document.querySelectorAll('video').length, 2);
     await w.peer.call('calling.hangup');
     await gone;

@@ -1153,7 +1153,9 @@ export interface QueueResponse {
   maxItems: number;
   /** MaxBytes the outbox takes. */
   maxBytes: number;
-  /** List holds the oldest items. */
+  /** Uploading is how many messages wait beside the outbox until their files are at the hub. */
+  uploading: number;
+  /** List holds the oldest items, and then those whose files are on their way. */
   list: QueueItem[];
 }
 
@@ -1628,8 +1630,10 @@ export interface QueueItem {
   userId?: string;
   /** GroupID of the receiver, if it goes to a group. */
   groupId?: string;
-  /** Bytes of its body. */
+  /** Bytes of its body, and of its files if they are on their way. */
   bytes: number;
+  /** Uploading says that its files are on their way. */
+  uploading?: boolean;
   /** QueuedAt is when it was accepted, in Unix seconds of the hub's clock (the board's own where the hub was never heard of). */
   queuedAt: number;
 }
@@ -1643,6 +1647,8 @@ export interface QueueStatus {
   maxItems: number;
   /** MaxBytes the outbox takes. */
   maxBytes: number;
+  /** Uploading is how many messages wait beside the outbox until their files are at the hub. */
+  uploading: number;
 }
 
 export interface JournalStatus {

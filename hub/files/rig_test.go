@@ -340,6 +340,30 @@ func (r *rig) owns(user string, f file) bool {
 
 var errStep = errors.New("killed here")
 
+// arrived waits until the hub has written n bytes of an account's upload.
+func (r *rig) arrived(user string, f file, n int64) {
+	r.t.Helper()
+	path := r.shelf.path(grant{user: user, hash: f.hash}.id(app))
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		if info, err := os.Stat(path); err == nil && info.Size() == n {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("%d bytes do not arrive", n)
+		}
+	}
+}
+
+// idle waits until no request is served.
+func (r *rig) idle() {
+	r.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); r.Stats().Transfers > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatal("a transfer does not end")
+		}
+	}
+}
+
 func overwrite(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

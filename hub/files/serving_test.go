@@ -234,17 +234,14 @@ func TestEndBreaksOff(t *testing.T) {
 	if _, err := conn.Write(f.data[:1000]); err != nil {
 		t.Fatal(err)
 	}
-	for r.Stats().Transfers == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	r.arrived("door", f, 1000)
 	r.End("indoor")
-	if n := r.Stats().Transfers; n != 1 {
-		t.Fatalf("%d transfers", n)
+	if _, err := conn.Write(f.data[1000:2000]); err != nil {
+		t.Fatal(err)
 	}
+	r.arrived("door", f, 2000)
 	r.End("door")
-	for r.Stats().Transfers > 0 {
-		time.Sleep(time.Millisecond)
-	}
+	r.idle()
 	r.want("HEAD", r.head(target), 200)
 }
 
@@ -256,10 +253,12 @@ func TestTransfersAreBounded(t *testing.T) {
 		f := newFile(1000, uint64(40+i))
 		target := r.upURL("door", f)
 		r.want("POST", r.post(target, 1000), 201)
-		conns = append(conns, r.begin(target, 0, 1000))
-	}
-	for r.Stats().Transfers < maxPerUser {
-		time.Sleep(time.Millisecond)
+		c := r.begin(target, 0, 1000)
+		if _, err := c.Write(f.data[:1]); err != nil {
+			t.Fatal(err)
+		}
+		r.arrived("door", f, 1)
+		conns = append(conns, c)
 	}
 	f := newFile(1000, 39)
 	if a := r.post(r.upURL("door", f), 1000); a.status != 503 || a.header.Get("Retry-After") == "" {

@@ -77,15 +77,19 @@ func TestFetchRefused(t *testing.T) {
 	wantCode(t, c.Fetch(context.Background(), hash, 6, nil), protocol.CodeSvrResReadFailed)
 	wantCode(t, c.Fetch(context.Background(), hashOf([]byte("no")), 0, nil), protocol.CodeSvrResNotFound)
 	wantCode(t, c.Fetch(context.Background(), h.have(noise(1, 1<<20+1)), 0, nil), protocol.CodeNetReqCountLimit)
+	h.mu.Lock()
 	h.refuse = func(*protocol.GetFileRequest) error { return protocol.Errorf(protocol.CodeSvrResAccessDeny, "") }
+	h.mu.Unlock()
 	wantCode(t, c.Fetch(context.Background(), hash, 5, nil), protocol.CodeSvrResAccessDeny)
 	offline := 0
+	h.mu.Lock()
 	h.refuse = func(*protocol.GetFileRequest) error {
 		if offline++; offline < 3 {
 			return protocol.Errorf(protocol.CodeNetDisconnect, "")
 		}
 		return nil
 	}
+	h.mu.Unlock()
 	if err := c.Fetch(context.Background(), hash, 5, nil); err != nil || offline != 3 {
 		t.Error(err, offline)
 	}
@@ -100,6 +104,7 @@ func served(t *testing.T, data []byte, answer func(n int, w http.ResponseWriter,
 	h.have(data)
 	var mu sync.Mutex
 	n := new(int)
+	h.mu.Lock()
 	h.before = func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasPrefix(r.URL.Path, "/dl/") {
 			return false
@@ -110,6 +115,7 @@ func served(t *testing.T, data []byte, answer func(n int, w http.ResponseWriter,
 		mu.Unlock()
 		return answer(mine, w, r)
 	}
+	h.mu.Unlock()
 	return h, n
 }
 
@@ -294,6 +300,7 @@ func gate(t *testing.T, data []byte) (h *hub, half chan struct{}, open chan stru
 	half, open = make(chan struct{}, 100), make(chan struct{})
 	h = newHub(t)
 	h.have(data)
+	h.mu.Lock()
 	h.before = func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasPrefix(r.URL.Path, "/dl/") {
 			return false
@@ -320,6 +327,7 @@ func gate(t *testing.T, data []byte) (h *hub, half chan struct{}, open chan stru
 		_, _ = w.Write(b[at:])
 		return true
 	}
+	h.mu.Unlock()
 	return h, half, open
 }
 

@@ -58,8 +58,10 @@ func startChild(t *testing.T, what, dir string, h *hub, hash string, size int) *
 // a third and two thirds of it are done.
 func killedTwice(t *testing.T, what, dir string, h *hub, p *cutter, hash string, size int) {
 	t.Helper()
-	p.holdAt = evenly(2, int64(size))
+	p.hold(evenly(2, int64(size)))
+	h.mu.Lock()
 	h.proxy = p.ln.Addr().String()
+	h.mu.Unlock()
 	for range 2 {
 		cmd := startChild(t, what, dir, h, hash, size)
 		ended := make(chan error, 1)
@@ -96,11 +98,12 @@ func TestUploadKilledAndCut(t *testing.T) {
 	}
 	p := newCutter(t, h.addr(), evenly(cutsMade, largeFile))
 	killedTwice(t, "upload", dir, h, p, f.Hash, largeFile)
-	if !h.done[f.Hash] || p.made() != cutsMade {
-		t.Errorf("the hub has it: %v; %d cuts", h.done[f.Hash], p.made())
+	cuts, passed := p.made()
+	if !h.has(f.Hash) || cuts != cutsMade {
+		t.Errorf("the hub has it: %v; %d cuts", h.has(f.Hash), cuts)
 	}
 	n, most := h.got()
-	t.Logf("%d of %d bytes arrived, none more than %d times", n, largeFile, most)
+	t.Logf("%d of %d bytes arrived, none more than %d times; %d bytes went over the network", n, largeFile, most, passed)
 	if most > 2 || n > largeFile+cutsMade*chunk/4 {
 		t.Errorf("a byte arrived %d times, %d bytes in all", most, n)
 	}
@@ -122,10 +125,9 @@ func TestFetchKilledAndCut(t *testing.T) {
 	if _, err := os.Stat(part); err == nil {
 		t.Error("the partial file is still there")
 	}
-	if p.made() != cutsMade {
-		t.Errorf("%d cuts", p.made())
+	cuts, passed := p.made()
+	if cuts != cutsMade {
+		t.Errorf("%d cuts", cuts)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t.Logf("%d bytes came over the network for %d", p.passed, largeFile)
+	t.Logf("%d bytes came over the network for %d", passed, largeFile)
 }

@@ -188,6 +188,13 @@ func (h *hub) finish(id string) (handler.HTTPResponse, error) {
 	return handler.HTTPResponse{}, nil
 }
 
+// has tells whether a file was uploaded.
+func (h *hub) has(hash string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.done[hash]
+}
+
 func (h *hub) addr() string { return strings.TrimPrefix(h.http.URL, "http://") }
 
 func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -484,10 +491,18 @@ func (p *cutter) cut() {
 	}
 }
 
-func (p *cutter) made() int {
+// hold says where nothing passes any more until what comes from holding is closed.
+func (p *cutter) hold(at []int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.cuts
+	p.holdAt = at
+}
+
+// made are the cuts, and the bytes that have passed.
+func (p *cutter) made() (cuts int, passed int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cuts, p.passed
 }
 
 // evenly are n places to cut on the way of size bytes.

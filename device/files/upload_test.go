@@ -48,7 +48,7 @@ func TestUpload(t *testing.T) {
 			}
 			last = done
 		})
-		if err != nil || last != f.Size || !h.done[f.Hash] {
+		if err != nil || last != f.Size || !h.has(f.Hash) {
 			t.Errorf("%d bytes: %v, progress %d", size, err, last)
 		}
 		if got, err := os.ReadFile(filepath.Join(h.dir, f.Hash)); err != nil || !bytes.Equal(got, data) {
@@ -72,8 +72,10 @@ func TestUploadCutAndRestarted(t *testing.T) {
 	b := newBoard(t, dir, nil)
 	f := b.put(t, noise(3, largeFile), "m")
 	p := newCutter(t, h.addr(), evenly(cutsMade, largeFile))
+	h.mu.Lock()
 	h.proxy = p.ln.Addr().String()
-	p.holdAt = evenly(2, largeFile)
+	h.mu.Unlock()
+	p.hold(evenly(2, largeFile))
 	for i := range 3 {
 		c := newCourier(t, b, h, quick)
 		ctx, cancel := context.WithCancel(context.Background())
@@ -97,9 +99,10 @@ func TestUploadCutAndRestarted(t *testing.T) {
 		b = b.again(t, nil)
 	}
 	n, most := h.got()
-	t.Logf("%d of %d bytes arrived, none more than %d times; %d bytes went over the network", n, largeFile, most, p.passed)
-	if !h.done[f.Hash] || most > 2 || p.made() != cutsMade {
-		t.Errorf("done %v, %d times, %d cuts", h.done[f.Hash], most, p.made())
+	cuts, passed := p.made()
+	t.Logf("%d of %d bytes arrived, none more than %d times; %d bytes went over the network", n, largeFile, most, passed)
+	if !h.has(f.Hash) || most > 2 || cuts != cutsMade {
+		t.Errorf("done %v, %d times, %d cuts", h.has(f.Hash), most, cuts)
 	}
 }
 
@@ -127,15 +130,17 @@ func TestUploadGoesOn(t *testing.T) {
 			h := newHub(t)
 			var mu sync.Mutex
 			n := 0
+			h.mu.Lock()
 			h.before = func(w http.ResponseWriter, r *http.Request) bool {
 				mu.Lock()
 				defer mu.Unlock()
 				n++
 				return trouble(n-1, w, r)
 			}
+			h.mu.Unlock()
 			b := newBoard(t, t.TempDir(), nil)
 			f := b.put(t, noise(1, 2*chunk+100), "m")
-			if err := newCourier(t, b, h, quick).Upload(context.Background(), f.Hash, f.Size, nil); err != nil || !h.done[f.Hash] {
+			if err := newCourier(t, b, h, quick).Upload(context.Background(), f.Hash, f.Size, nil); err != nil || !h.has(f.Hash) {
 				t.Error(err)
 			}
 		})
@@ -191,6 +196,7 @@ func TestUploadRefused(t *testing.T) {
 		{400, `{"code":1,"msg":"of no table"}`, protocol.CodeSvrResInvalidParameters},
 	} {
 		patches := 0
+		h.mu.Lock()
 		h.before = func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Method != http.MethodPatch {
 				return false
@@ -201,12 +207,15 @@ func TestUploadRefused(t *testing.T) {
 			_, _ = io.WriteString(w, tc.body)
 			return true
 		}
+		h.mu.Unlock()
 		wantCode(t, c.Upload(context.Background(), f.Hash, f.Size, nil), tc.code)
 		if patches != 2 {
 			t.Errorf("status %d: %d tries", tc.status, patches)
 		}
 	}
+	h.mu.Lock()
 	h.before = nil
+	h.mu.Unlock()
 	// What the flash has lost is no fault of the hub's.
 	if err := os.Chmod(b.path(f.Hash), 0o600); err != nil {
 		t.Fatal(err)
@@ -227,6 +236,7 @@ func TestUploadFinishes(t *testing.T) {
 	b := newBoard(t, t.TempDir(), nil)
 	f := b.put(t, noise(1, 1000), "m")
 	var cut atomic.Bool
+	h.mu.Lock()
 	h.before = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPatch && cut.CompareAndSwap(false, true) {
 			h.note(r)
@@ -236,6 +246,7 @@ func TestUploadFinishes(t *testing.T) {
 		}
 		return false
 	}
+	h.mu.Unlock()
 	if err := newCourier(t, b, h, quick).Upload(context.Background(), f.Hash, f.Size, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +290,9 @@ func TestSilentServer(t *testing.T) {
 	}
 	defer ln.Close()
 	h := newHub(t)
+	h.mu.Lock()
 	h.proxy = ln.Addr().String()
+	h.mu.Unlock()
 	tm := quick
 	tm.idle = 50 * time.Millisecond
 	b := newBoard(t, t.TempDir(), nil)

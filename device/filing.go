@@ -2,7 +2,6 @@ package device
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -39,18 +38,6 @@ type filing struct {
 	end     context.CancelFunc
 }
 
-// maxFetches is how many files wait to be fetched by themselves. Beyond it a file
-// stays where it is until somebody asks for it.
-const maxFetches = 256
-
-// fetch is a file of a message that is to be fetched.
-type fetch struct {
-	s       *session
-	message protocol.MessageInfo
-	hash    string
-	size    int64
-}
-
 func (d *Device) openFiles() error {
 	l := d.cfg.Files
 	if l.Dir == "" {
@@ -77,10 +64,10 @@ func (d *Device) openFiles() error {
 		return err
 	}
 	f.store.Sweep(func(owner string) bool { return alive[owner] })
-	f.courier = files.NewCourier(files.CourierOptions{Store: f.store, Hub: f, Host: d.hubHost, TLS: d.fileTLS(), Log: d.log})
+	f.courier = files.NewCourier(files.CourierOptions{Store: f.store, Hub: f, Host: d.hubHost, Log: d.log})
 	ctx, cancel := context.WithCancel(context.Background())
 	f.end = cancel
-	for range uploadsAtOnce {
+	for range fetchesAtOnce {
 		f.running.Go(func() { f.fetchAll(ctx) })
 	}
 	return nil
@@ -104,8 +91,6 @@ func (d *Device) hubHost() string {
 	}
 	return host
 }
-
-func (d *Device) fileTLS() *tls.Config { return nil }
 
 // fileOwners are the names under which files are kept that are needed: by messages
 // that were made, wait for their files, or wait to be sent.
@@ -221,188 +206,6 @@ func (d *Device) filePath(hash string) string {
 	return path
 }
 
-// makeWith takes files and makes a message of them. What was taken is let go of if
-// the message cannot be made.
-func (d *Device) makeWith(build func(take func(path string, e protocol.Elem, role protocol.FileRole) (protocol.File, error), name string) (protocol.Message, error), ctx context.Context) (res protocol.MessageKeyResponse, err error) {
-	s, err := d.current()
-	if err != nil {
-		return res, err
-	}
-	key := newKey()
-	name := owner(key)
-	m, err := build(func(path string, e protocol.Elem, role protocol.FileRole) (protocol.File, error) {
-		f, err := d.files.store.Take(ctx, path, name, e.MaxBytes(role))
-		return protocol.File{Hash: f.Hash, Size: f.Size, Role: role}, err
-	}, name)
-	if err == nil {
-		res, err = s.makeMessage(key, m)
-	}
-	if err != nil {
-		d.files.store.Unpin(name)
-	}
-	return res, err
-}
-
-func (d *Device) createImage(ctx context.Context, _ protocol.Caller, r protocol.CreateImageRequest) (protocol.MessageKeyResponse, error) {
-	return d.makeWith(func(take func(string, protocol.Elem, protocol.FileRole) (protocol.File, error), name string) (protocol.Message, error) {
-		original, err := take(r.Img, protocol.ElemImage, protocol.RoleOriginal)
-		if err != nil {
-			return protocol.Message{}, err
-		}
-		list, err := d.files.sizes(ctx, original, name)
-		return protocol.Message{Elem: protocol.ElemImage, Files: list}, err
-	}, ctx)
-}
-
-// sizes makes the three sizes of a picture.
-func (f *filing) sizes(ctx context.Context, original protocol.File, name string) ([]protocol.File, error) {
-	path, here := f.store.Path(original.Hash)
-	if !here {
-		return nil, protocol.Errorf(protocol.CodeFileNotFound, "the picture is not on this board any more")
-	}
-	set, err := f.pictures.Sizes(ctx, path)
-	if err != nil {
-		return nil, protocol.Errorf(protocol.CodeIOOperationFailed, "%v", err)
-	}
-	list := make([]protocol.File, len(set))
-	for i, p := range set {
-		list[i] = original
-		if p.Bytes != nil {
-			small, err := f.store.Put(ctx, p.Bytes, name)
-			if err != nil {
-				return nil, err
-			}
-			list[i] = protocol.File{Hash: small.Hash, Size: small.Size}
-		}
-		list[i].Role, list[i].Width, list[i].Height = protocol.FileRole(i), p.Width, p.Height
-	}
-	return list, nil
-}
-
-func (d *Device) createSound(ctx context.Context, _ protocol.Caller, r protocol.CreateSoundRequest) (protocol.MessageKeyResponse, error) {
-	return d.makeWith(func(take func(string, protocol.Elem, protocol.FileRole) (protocol.File, error), _ string) (protocol.Message, error) {
-		sound, err := take(r.SoundPath, protocol.ElemSound, protocol.RoleOriginal)
-		return protocol.Message{Elem: protocol.ElemSound, Files: []protocol.File{sound}, Duration: uint32(r.SoundDuration)}, err
-	}, ctx)
-}
-
-func (d *Device) createVideo(ctx context.Context, _ protocol.Caller, r protocol.CreateVideoRequest) (protocol.MessageKeyResponse, error) {
-	return d.makeWith(func(take func(string, protocol.Elem, protocol.FileRole) (protocol.File, error), _ string) (protocol.Message, error) {
-		video, err := take(r.VideoFilePath, protocol.ElemVideo, protocol.RoleOriginal)
-		if err != nil {
-			return protocol.Message{}, err
-		}
-		shot, err := take(r.SnapshotPath, protocol.ElemVideo, protocol.RoleSnapshot)
-		if err != nil {
-			return protocol.Message{}, err
-		}
-		if path, here := d.files.store.Path(shot.Hash); here {
-			shot.Width, shot.Height = pictures.Dimensions(path)
-		}
-		return protocol.Message{Elem: protocol.ElemVideo, Files: []protocol.File{video, shot}, Duration: uint32(r.Duration), Type: r.Type}, nil
-	}, ctx)
-}
-
-func (d *Device) createFile(ctx context.Context, _ protocol.Caller, r protocol.CreateFileRequest) (protocol.MessageKeyResponse, error) {
-	return d.makeWith(func(take func(string, protocol.Elem, protocol.FileRole) (protocol.File, error), _ string) (protocol.Message, error) {
-		file, err := take(r.FilePath, protocol.ElemFile, protocol.RoleOriginal)
-		file.Name = r.FileName
-		return protocol.Message{Elem: protocol.ElemFile, Files: []protocol.File{file}}, err
-	}, ctx)
-}
-
-// filesOf are the files of a message as programs see it, by role.
-func filesOf(m *protocol.MessageInfo) (out []protocol.File) {
-	e := &m.Msg
-	for _, i := range e.ImageList {
-		out = append(out, protocol.File{Hash: i.UUID, Size: i.Size, Role: i.Type})
-	}
-	if e.UUID != "" {
-		out = append(out, protocol.File{Hash: e.UUID, Size: e.Size, Role: protocol.RoleOriginal})
-	}
-	if e.Snapshot != nil {
-		out = append(out, protocol.File{Hash: e.Snapshot.UUID, Size: e.Snapshot.Size, Role: protocol.RoleSnapshot})
-	}
-	return out
-}
-
-func (d *Device) downloadMessage(_ context.Context, _ protocol.Caller, r protocol.DownloadRequest) (res protocol.DownloadResponse, err error) {
-	s, err := d.current()
-	if err != nil {
-		return res, err
-	}
-	m, err := s.message(r.MsgID)
-	if err != nil {
-		return res, err
-	}
-	for _, f := range filesOf(&m) {
-		if f.Role != *r.Type {
-			continue
-		}
-		res = protocol.DownloadResponse{UUID: f.Hash, Path: d.filePath(f.Hash), URL: filesPath + f.Hash}
-		if res.Path != "" {
-			return res, nil
-		}
-		if !s.linkUp() {
-			return res, errOffline
-		}
-		select {
-		case d.files.fetches <- fetch{s, m, f.Hash, f.Size}:
-			return res, nil
-		default:
-			return res, protocol.Errorf(protocol.CodeNetReqCountLimit, "%d files wait to be fetched already", maxFetches)
-		}
-	}
-	return res, protocol.Errorf(protocol.CodeInvalidParameters, "type: the message %s has no file of the type %d", r.MsgID, *r.Type)
-}
-
-// arrived has the small files of a message fetched that has come.
-func (f *filing) arrived(s *session, m protocol.MessageInfo) {
-	for _, x := range filesOf(&m) {
-		if _, here := f.store.Path(x.Hash); here || x.Size > f.d.cfg.Files.Auto {
-			continue
-		}
-		select {
-		case f.fetches <- fetch{s, m, x.Hash, x.Size}:
-		default:
-			f.d.log.Debug("a file is not fetched by itself: too many wait", "file", x.Hash)
-		}
-	}
-}
-
-// fetchAll fetches what waits, one after the other.
-func (f *filing) fetchAll(ctx context.Context) {
-	for {
-		select {
-		case x := <-f.fetches:
-			f.fetch(ctx, x)
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// fetch fetches a file and tells programs how it goes.
-func (f *filing) fetch(ctx context.Context, x fetch) {
-	tell := func(d protocol.DownloadInfo) {
-		d.UUID = x.hash
-		raise(f.d, protocol.OnDownload, protocol.DownloadEvent{ElemType: x.message.ElemType, Message: x.message, Download: d})
-	}
-	err := f.courier.Fetch(ctx, x.hash, x.size, func(done, total int64) {
-		tell(protocol.DownloadInfo{EventType: protocol.DownloadProgress, ProgressInfo: protocol.ProgressInfo{CurrentSize: done, TotalSize: total}})
-	})
-	if err != nil {
-		e := protocol.AsError(err)
-		f.d.log.Info("a file of a message was not fetched", "message", x.message.MsgID, "code", e.Code, "err", e.Msg)
-		tell(protocol.DownloadInfo{EventType: protocol.DownloadError, Code: e.Code, Msg: e.Msg})
-		return
-	}
-	if m, err := x.s.message(x.message.MsgID); err == nil { // with its path now
-		x.message = m
-	}
-	tell(protocol.DownloadInfo{EventType: protocol.DownloadSuccess, Path: f.d.filePath(x.hash), ProgressInfo: protocol.ProgressInfo{CurrentSize: x.size, TotalSize: x.size}})
-}
-
 // Files gives the local API the files of messages.
 func (d *Device) Files() *Files { return &Files{&d.files} }
 
@@ -422,6 +225,3 @@ func (f *Files) Receive(ctx context.Context, body io.Reader, name string, limit 
 func (f *Files) Open(ctx context.Context, uuid string) (io.ReadSeekCloser, error) {
 	return f.f.courier.Open(ctx, uuid, 0)
 }
-
-// hasFiles tells by its element whether a message has files.
-func hasFiles(e protocol.Elem) bool { return e >= protocol.ElemImage && e <= protocol.ElemFile }

@@ -377,8 +377,8 @@ func (s *session) skip(tx *bbolt.Tx, r *protocol.Range, after uint64) error {
 	}
 	kind, a, b := protocol.ParseLog(r.Log)
 	if kind == protocol.LogUser {
-		s.log.Warn("the hub tells only a part of what this account's other terminals did: what conversations hold is asked anew", "missed", r.From-after)
-		return nil
+		s.log.Warn("the hub tells only a part of what this account's other terminals did: how conversations stand is asked anew", "missed", r.From-after)
+		return s.mirror.Doubt(tx)
 	}
 	id := a
 	if kind == protocol.LogC2C {

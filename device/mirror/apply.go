@@ -292,6 +292,17 @@ func (m *Mirror) Skip(tx *bbolt.Tx, log string, from uint64) error {
 	return m.save(tx, c, visible)
 }
 
+// Doubt lets go of all that is held: what other terminals have read and deleted was
+// missed. The hub is asked how each conversation stands, and has the messages.
+func (m *Mirror) Doubt(tx *bbolt.Tx) error {
+	for _, c := range m.Convs() {
+		if err := m.Skip(tx, c.Log, m.cursor(c.Log)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Rewind forgets what is held of logs beyond the seqs to which their cursors were
 // put back: the hub has lost it. A log that is put back to 0 is forgotten whole.
 func (m *Mirror) Rewind(tx *bbolt.Tx, to map[string]uint64) error {

@@ -362,6 +362,22 @@ func TestSurvey(t *testing.T) {
 	}
 }
 
+// TestDoubt: after what other terminals did was missed, all is asked anew.
+func TestDoubt(t *testing.T) {
+	f := open(t, t.TempDir(), cursors{}, Limits{})
+	f.apply(talk, message(1, other, "a"), message(2, other, "b"))
+	f.apply(group, message(1, other, "g"))
+	f.do(f.Doubt)
+	if got, page := f.page(talk, Pos{}, 9); got != nil || page.Below != 3 || len(f.Doubtful(9)) != 2 {
+		t.Error(got, page, f.Doubtful(9))
+	}
+	f.do(func(tx *bbolt.Tx) error {
+		return f.Settle(tx, f.Ask([]string{talk}), []protocol.State{{Log: talk, Head: 2, Read: 1, Unread: 1}})
+	})
+	f.apply(talk, message(3, other, "c"))
+	f.want(talk, 2, "c")
+}
+
 func TestSkipAndRewind(t *testing.T) {
 	f := open(t, t.TempDir(), cursors{}, Limits{})
 	f.apply(talk, message(1, other, "a"), message(2, other, "b"))

@@ -78,6 +78,9 @@ type runner struct {
 func (r *runner) run(ctx context.Context) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	hup := make(chan os.Signal, 1) // from the beginning: one that comes early must not end the hub
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	if err := os.MkdirAll(r.cfg.Data.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the data directory (data.dir, --data): %w", err)
 	}
@@ -107,7 +110,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 	var side sync.WaitGroup
 	sideCtx, endSide := context.WithCancel(ctx)
 	side.Go(func() { r.watch(sideCtx, h) })
-	side.Go(func() { r.reload(sideCtx) })
+	side.Go(func() { r.reload(sideCtx, hup) })
 	side.Go(func() {
 		<-sideCtx.Done()
 		systemd.Tell(r.log, systemd.Stopping)
@@ -202,10 +205,7 @@ const renewEvery = 24 * time.Hour
 
 // reload reads the configuration again on SIGHUP, and the certificate also once
 // in a while.
-func (r *runner) reload(ctx context.Context) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+func (r *runner) reload(ctx context.Context, hup <-chan os.Signal) {
 	renew := time.NewTicker(renewEvery)
 	defer renew.Stop()
 	for {

@@ -19,6 +19,7 @@ type Agent struct {
 	Outbox  Outbox  `toml:"outbox"`
 	Journal Journal `toml:"journal"`
 	Mirror  Mirror  `toml:"mirror"`
+	Files   Files   `toml:"files"`
 	API     API     `toml:"api"`
 	Media   Media   `toml:"media"`
 	Calls   Calls   `toml:"calls"`
@@ -96,6 +97,23 @@ type Mirror struct {
 	MaxPerConversation int `toml:"max_per_conversation"`
 	// MaxBytes is how much all of them may take together. 64KiB to 1GiB.
 	MaxBytes Size `toml:"max_bytes"`
+}
+
+// Files are those of messages: the copies that wait to be sent, and what was
+// received.
+type Files struct {
+	// Dir holds them. Empty: the folder "files" of State.Dir. See FilesDir.
+	Dir string `toml:"dir"`
+	// Cache is how much the files take that were sent or received; beyond it
+	// those not used for the longest time go, and come from the hub when they are
+	// asked for. 1MiB to 1TiB.
+	Cache Size `toml:"cache"`
+	// Spool is how much the files take that wait to be sent. A message beyond it
+	// is refused. 1MiB to 1TiB.
+	Spool Size `toml:"spool"`
+	// AutoDownload is how long a file of an incoming message may be to be fetched
+	// by itself. 0: none is. 0B to 100MiB.
+	AutoDownload Size `toml:"auto_download"`
 }
 
 // API is the local API's doors.
@@ -197,6 +215,7 @@ func DefaultAgent() Agent {
 		Outbox:  Outbox{MaxItems: 100_000, MaxBytes: 64 * MiB},
 		Journal: Journal{MaxEvents: 50_000, MaxBytes: 32 * MiB},
 		Mirror:  Mirror{MaxPerConversation: 5_000, MaxBytes: 64 * MiB},
+		Files:   Files{Cache: 256 * MiB, Spool: 512 * MiB, AutoDownload: MiB},
 		API:     API{Socket: "/run/herald/herald.sock", SocketGroup: "herald", MaxStreams: 32},
 		Media: Media{
 			FrontCamera: "auto", Width: 640, Height: 480, FrameRate: 30, Bitrate: 1000,
@@ -248,6 +267,10 @@ func (a Agent) rules() []rule {
 		size("journal.max_bytes", a.Journal.MaxBytes, 64*KiB, GiB),
 		count("mirror.max_per_conversation", a.Mirror.MaxPerConversation, 20, 10_000_000),
 		size("mirror.max_bytes", a.Mirror.MaxBytes, 64*KiB, GiB),
+		filePath("files.dir", a.Files.Dir, optional),
+		size("files.cache", a.Files.Cache, MiB, TiB),
+		size("files.spool", a.Files.Spool, MiB, TiB),
+		size("files.auto_download", a.Files.AutoDownload, 0, 100*MiB),
 		check("api.socket", a.API.Socket, socketPath(a.API.Socket)),
 		{"api.socket_group", a.API.SocketGroup, a.API.SocketGroup == "" || spelled(a.API.SocketGroup, 32, "AZaz09_-"),
 			"must be the name or number of a group, or empty"},
@@ -313,6 +336,14 @@ func (a Account) SigPath() string {
 		return ""
 	}
 	return file
+}
+
+// FilesDir is where the files of messages are.
+func (a Agent) FilesDir() string {
+	if a.Files.Dir != "" {
+		return a.Files.Dir
+	}
+	return filepath.Join(a.State.Dir, "files")
 }
 
 // Hosts is AllowHosts as a list; nil when it is empty.

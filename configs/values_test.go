@@ -110,6 +110,8 @@ func TestValidateAgent(t *testing.T) {
 		"no group":       func(a *Agent) { a.API.SocketGroup = "" },
 		"least":          func(a *Agent) { a.Outbox = Outbox{1, 64 * KiB} },
 		"most":           func(a *Agent) { a.Outbox = Outbox{10_000_000, GiB} },
+		"least files":    func(a *Agent) { a.Files = Files{Cache: MiB, Spool: MiB} },
+		"most files":     func(a *Agent) { a.Files = Files{Dir: "/f", Cache: TiB, Spool: TiB, AutoDownload: 100 * MiB} },
 		"one wait":       func(a *Agent) { a.Hub.ReconnectMin, a.Hub.ReconnectMax = Duration(time.Second), Duration(time.Second) },
 	}
 	for name, change := range good {
@@ -172,6 +174,12 @@ func TestValidateAgent(t *testing.T) {
 		{"api.allow_origins", func(a *Agent) { a.API.AllowOrigins = "https://A.example" }, "lower case"},
 		{"api.allow_origins", func(a *Agent) { a.API.AllowOrigins = "null" }, "web origins"},
 		{"api.max_streams", func(a *Agent) { a.API.MaxStreams = 1025 }, "1 to 1024"},
+		{"files.dir", func(a *Agent) { a.Files.Dir = "a\x00b" }, "NUL"},
+		{"files.cache", func(a *Agent) { a.Files.Cache = MiB - 1 }, "1MiB to 1TiB"},
+		{"files.cache", func(a *Agent) { a.Files.Cache = TiB + 1 }, "1MiB to 1TiB"},
+		{"files.spool", func(a *Agent) { a.Files.Spool = 0 }, "1MiB to 1TiB"},
+		{"files.auto_download", func(a *Agent) { a.Files.AutoDownload = 100*MiB + 1 }, "0B to 100MiB"},
+		{"files.auto_download", func(a *Agent) { a.Files.AutoDownload = -1 }, "0B to 100MiB"},
 		{"log.level", func(a *Agent) { a.Log.Level = "" }, "debug"},
 		{"log.level", func(a *Agent) { a.Log.Level = "INFO" }, "debug"},
 		{"health.beat", func(a *Agent) { a.Health.Beat = math.MinInt64 }, "5s to 1h"},
@@ -201,6 +209,17 @@ func TestBroker(t *testing.T) {
 		if addr, tls := (Link{URL: url}).Broker(); addr != want.addr || tls != want.tls {
 			t.Errorf("Broker of %s = %s, %v", url, addr, tls)
 		}
+	}
+}
+
+func TestFilesDir(t *testing.T) {
+	a := DefaultAgent()
+	if got := a.FilesDir(); got != "/var/lib/herald/files" {
+		t.Errorf("by default: %s", got)
+	}
+	a.Files.Dir = "/sd/files"
+	if got := a.FilesDir(); got != "/sd/files" {
+		t.Errorf("elsewhere: %s", got)
 	}
 }
 

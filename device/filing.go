@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"path/filepath"
@@ -400,6 +401,26 @@ func (f *filing) fetch(ctx context.Context, x fetch) {
 		x.message = m
 	}
 	tell(protocol.DownloadInfo{EventType: protocol.DownloadSuccess, Path: f.d.filePath(x.hash), ProgressInfo: protocol.ProgressInfo{CurrentSize: x.size, TotalSize: x.size}})
+}
+
+// Files gives the local API the files of messages.
+func (d *Device) Files() *Files { return &Files{&d.files} }
+
+// Files are the files of messages as programs send and read them.
+type Files struct{ f *filing }
+
+// Receive keeps what a program sends, see files.Store.
+func (f *Files) Receive(ctx context.Context, body io.Reader, name string, limit int64) (upload string, size int64, uuid string, err error) {
+	if err := f.f.d.db.Room(); err != nil {
+		return "", 0, "", err
+	}
+	upload, file, err := f.f.store.Receive(ctx, body, name, limit)
+	return upload, file.Size, file.Hash, err
+}
+
+// Open opens a file, which comes from the hub if it is not here, see files.Courier.
+func (f *Files) Open(ctx context.Context, uuid string) (io.ReadSeekCloser, error) {
+	return f.f.courier.Open(ctx, uuid, 0)
 }
 
 // hasFiles tells by its element whether a message has files.

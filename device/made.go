@@ -47,18 +47,22 @@ func (s *session) makeMessage(key string, m protocol.Message) (protocol.MessageK
 		return protocol.MessageKeyResponse{}, protocol.Errorf(protocol.CodeMsgBodySizeLimit, "the message has %d bytes, over the limit of %d", len(body), protocol.MaxBodyBytes)
 	}
 	made := madeMessage{Body: body, At: s.d.clock.seconds()}
+	var gone []string
 	err = s.write(func(tx *bbolt.Tx) error {
 		b, err := s.madeBucket(tx)
 		if err != nil {
 			return err
 		}
-		if err := s.clearMade(b, made.At); err != nil {
+		if gone, err = s.clearMade(b, made.At); err != nil {
 			return err
 		}
 		return putMade(b, key, made)
 	})
 	if err != nil {
 		return protocol.MessageKeyResponse{}, err
+	}
+	for _, k := range gone {
+		s.d.files.store.Unpin(owner(k))
 	}
 	return protocol.MessageKeyResponse{MessageKey: key}, nil
 }
@@ -89,25 +93,25 @@ func getMade(b *bbolt.Bucket, key string, now int64) (made madeMessage, err erro
 	return made, nil
 }
 
-// clearMade makes room: what is too old goes, then the oldest that were sent.
-func (s *session) clearMade(b *bbolt.Bucket, now int64) error {
-	if b.Stats().KeyN < maxMade && now-s.madeCleared < madeTime/24 {
-		return nil
+// clearMade makes room: what is too old goes, then the oldest that were sent. gone
+// are the keys of those that went.
+func (s *session) clearMade(b *bbolt.Bucket, now int64) (gone []string, err error) {
+	if now-s.madeCleared < madeTime/24 && b.Stats().KeyN < maxMade {
+		return nil, nil
 	}
 	s.madeCleared = now
 	type aged struct {
 		key string
 		at  int64
 	}
-	var old []string
 	var sent []aged
 	left := 0
-	err := b.ForEach(func(k, v []byte) error {
+	err = b.ForEach(func(k, v []byte) error {
 		var made madeMessage
 		v, ok := store.Unseal(v)
 		switch {
 		case !ok || protocol.Unmarshal(v, &made) != nil || made.At+madeTime < now:
-			old = append(old, string(k))
+			gone = append(gone, string(k))
 			return nil
 		case made.Sent != "":
 			sent = append(sent, aged{string(k), made.At})
@@ -116,22 +120,21 @@ func (s *session) clearMade(b *bbolt.Bucket, now int64) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if left >= maxMade {
 		if len(sent) == 0 {
-			return protocol.Errorf(protocol.CodeNetReqCountLimit, "%d messages were made and not sent: send some first", left)
+			return nil, protocol.Errorf(protocol.CodeNetReqCountLimit, "%d messages were made and not sent: send some first", left)
 		}
 		slices.SortFunc(sent, func(a, b aged) int { return int(a.at - b.at) })
 		for _, a := range sent[:len(sent)/4+1] {
-			old = append(old, a.key)
+			gone = append(gone, a.key)
 		}
 	}
-	for _, k := range old {
+	for _, k := range gone {
 		if err := b.Delete([]byte(k)); err != nil {
-			return err
+			return nil, err
 		}
-		s.madeGone = append(s.madeGone, k)
 	}
-	return nil
+	return gone, nil
 }

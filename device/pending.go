@@ -87,3 +87,19 @@ func (s *session) findPending(msgID string) (*pendingMessage, error) {
 	}
 	return &all[i], nil
 }
+
+// queued is a message whose files are on their way as device.getQueue shows it.
+func (p pendingMessage) queued() protocol.QueueItem {
+	q := protocol.QueueItem{MsgID: p.msgID, Bytes: int64(len(p.body)), QueuedAt: p.at, Uploading: true}
+	if p.kind == protocol.LogGroup {
+		q.GroupID = p.id
+	} else {
+		q.UserID = p.id
+	}
+	if m, err := protocol.DecodeMessage(p.body); err == nil {
+		for _, f := range m.Files {
+			q.Bytes += f.Size
+		}
+	}
+	return q
+}

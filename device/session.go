@@ -34,8 +34,7 @@ type session struct {
 	onlines onlines
 
 	// Of the committer.
-	madeCleared int64    // Unix seconds: when made messages were looked through
-	madeGone    []string // keys of those that were thrown away
+	madeCleared int64 // Unix seconds: when made messages were looked through
 
 	ctx     context.Context
 	cancel  context.CancelFunc

@@ -147,7 +147,7 @@ func (u *uploads) send(ctx context.Context, s *session, it *outbox.Item, m proto
 		switch {
 		case s.over():
 			return errNotLoggedIn
-		case u.full():
+		case u.count() >= maxWaiting:
 			return protocol.Errorf(protocol.CodeNetReqCountLimit, "%d messages wait for their files to go up", maxWaiting)
 		}
 		if err := h.check(tx); err != nil {
@@ -178,10 +178,10 @@ func (u *uploads) send(ctx context.Context, s *session, it *outbox.Item, m proto
 	return s.await(ctx, id, ch)
 }
 
-func (u *uploads) full() bool {
+func (u *uploads) count() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return len(u.list) >= maxWaiting
+	return len(u.list)
 }
 
 // withdraw takes a message off, within a transaction. gone: it is not there.

@@ -65,7 +65,9 @@ func TestInviteAndKick(t *testing.T) {
 			t.Error(again, err)
 		}
 		y.wants(t, "im.joinGroup", join("Meeting"), 0)
-		r.mustWrite(func(ctx context.Context, tx *store.Tx) error { return tx.SetRole(ctx, r.app, "Meeting", "y", store.RoleAdmin) })
+		r.mustWrite(func(ctx context.Context, tx *store.Tx) error {
+			return tx.SetRole(ctx, r.app, "Meeting", "y", store.RoleAdmin)
+		})
 		x.wants(t, "im.joinGroup", join("Meeting"), 0)
 		if got := y.results(t, "im.kickGroupMember", kick("Meeting", "x", "owner")); got != "[{x 1} {owner 0}]" {
 			t.Error(got)

@@ -83,6 +83,8 @@ export class Herald {
   call(method: string, params?: object): Promise<Success & Record<string, unknown>>;
   /** Gives a file to the board; in Node a path will do. */
   uploadFile(data: FileSource, options?: { name?: string }): Promise<Upload>;
+  /** Gives a file of a message, by its url in the message. */
+  downloadFile(url: string): Promise<Blob>;
   /** Shows the picture at a URL of the API, as calling.startRemoteView gives one: at rect, or in element. In pages only. */
   view(url: string, options: Drawing & { rect?: Rect; ended?: (why?: HeraldError) => void }): View;
   /** Ends the listeners and the pictures. */
@@ -325,6 +327,9 @@ export interface Im {
   uploadFile(data: FileSource, options: { name?: string }, callback: Callback<Upload>): void;
   uploadFile(data: FileSource, callback: Callback<Upload>): void;
   uploadFile(data: FileSource, options?: { name?: string }): Promise<Upload>;
+  /** Gives a file of a message, by its url in the message. */
+  downloadFile(url: string, callback: Callback<Blob>): void;
+  downloadFile(url: string): Promise<Blob>;
 }
 
 /** The module calling of the document. */
@@ -1148,7 +1153,9 @@ export interface QueueResponse {
   maxItems: number;
   /** MaxBytes the outbox takes. */
   maxBytes: number;
-  /** List holds the oldest items. */
+  /** Uploading is how many messages wait beside the outbox until their files are at the hub. */
+  uploading: number;
+  /** List holds the oldest items, and then those whose files are on their way. */
   list: QueueItem[];
 }
 
@@ -1623,8 +1630,10 @@ export interface QueueItem {
   userId?: string;
   /** GroupID of the receiver, if it goes to a group. */
   groupId?: string;
-  /** Bytes of its body. */
+  /** Bytes of its body, and of its files if they are on their way. */
   bytes: number;
+  /** Uploading says that its files are on their way. */
+  uploading?: boolean;
   /** QueuedAt is when it was accepted, in Unix seconds of the hub's clock (the board's own where the hub was never heard of). */
   queuedAt: number;
 }
@@ -1638,6 +1647,8 @@ export interface QueueStatus {
   maxItems: number;
   /** MaxBytes the outbox takes. */
   maxBytes: number;
+  /** Uploading is how many messages wait beside the outbox until their files are at the hub. */
+  uploading: number;
 }
 
 export interface JournalStatus {

@@ -325,6 +325,7 @@ function refusal(status, text) {
 // body is a string, a Uint8Array, a Blob, or in Node {size, open()} where open()
 // makes a Readable.
 
+// inNode tells Node from pages and their workers.
 const inNode = typeof process === 'object' && !!process.versions?.node && typeof document === 'undefined';
 
 // makeTransport gives the transport for options of Herald.connect.
@@ -818,6 +819,7 @@ function hand(call, ...args) {
 // Pictures of cameras and calls, drawn in the page by way of WHEP.
 
 const gatherTime = 1000; // ms: the board and the page are on one machine or network
+const connectTime = 4000; // ms that a connection may take once the board has answered
 const lostTime = 3000; // ms for which a connection may be disconnected
 const again = { first: 500, most: 5000 }; // ms
 
@@ -951,9 +953,17 @@ class Connection {
       const look = () => {
         clearTimeout(timer);
         if (['failed', 'closed'].includes(pc.connectionState)) done();
-        if (pc.connectionState === 'disconnected') timer = setTimeout(done, lostTime);
+        else if (pc.connectionState === 'disconnected') timer = setTimeout(done, lostTime);
+        else if (pc.connectionState !== 'connected') timer = setTimeout(done, connectTime);
       };
       pc.onconnectionstatechange = look;
+      // The board says goodbye (DTLS close_notify), of which the connection's own state
+      // tells seconds later.
+      for (const { transport } of pc.getReceivers()) {
+        const bye = () => { if (['failed', 'closed'].includes(transport?.state)) done(); };
+        transport?.addEventListener('statechange', bye);
+        bye();
+      }
       this.#signal.addEventListener('abort', () => { clearTimeout(timer); done(); });
       look();
     });
@@ -1031,7 +1041,7 @@ async function toBody(data) {
   if (typeof Blob === 'function' && data instanceof Blob) return { body: data, name: data.name };
   if (data instanceof ArrayBuffer) return { body: new Uint8Array(data) };
   if (ArrayBuffer.isView(data)) return { body: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
-  if (typeof data === 'string' && typeof document === 'undefined') {
+  if (typeof data === 'string' && inNode) {
     const fs = await import('node:fs'), { basename } = await import('node:path');
     try {
       const { size } = await fs.promises.stat(data);
@@ -1061,6 +1071,16 @@ async function upload(request, data, name) {
   const text = await res.text();
   if (res.status !== 200) throw refusal(res.status, text);
   return JSON.parse(text);
+}
+
+// download gives the content of a file of a message: a page's <img> cannot show the
+// token, and what URL.createObjectURL makes of this needs none.
+async function download(request, url) {
+  const res = await request({ method: 'GET', path: url, headers: {} });
+  if (res.status !== 200) throw refusal(res.status, await res.text());
+  const pieces = [];
+  for await (const piece of res.chunks()) pieces.push(piece);
+  return new Blob(pieces, { type: res.header('Content-Type') ?? '' });
 }
 
 // main.mjs
@@ -1107,6 +1127,7 @@ class Herald {
       if (typeof options === 'function') [options, callback] = [{}, options];
       return settle(this.uploadFile(data, options), callback);
     };
+    this.Im.downloadFile = (url, callback) => settle(this.downloadFile(url), callback);
   }
 
   // connect has the Im and calling of the module speak to a board. It ends the
@@ -1159,6 +1180,17 @@ class Herald {
       return await upload(what => this.#request(what), data, name);
     } catch (e) {
       throw asError(e, 'uploadFile');
+    }
+  }
+
+  // downloadFile gives a file of a message as a Blob, by its url in the message. The
+  // board fetches it from the hub if it has to.
+  async downloadFile(url) {
+    if (!/^\/v1\/files\/\w+$/.test(url)) throw new HeraldError(CODES.invalid, 'downloadFile: it is not the url of a file in a message');
+    try {
+      return await download(what => this.#request(what), url);
+    } catch (e) {
+      throw asError(e, 'downloadFile');
     }
   }
 

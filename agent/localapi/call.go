@@ -27,7 +27,7 @@ func (d *door) route(w http.ResponseWriter, r *http.Request) {
 	case "/v1/snapshot.jpg":
 		get = d.snapshot
 	default:
-		if !d.whep(w, r) {
+		if !d.whep(w, r) && !d.file(w, r) {
 			d.routeMethod(w, r)
 		}
 		return

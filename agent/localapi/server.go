@@ -44,6 +44,8 @@ type Parts struct {
 	Moments Moments
 	// Pictures are behind /v1/whep/… and /v1/snapshot.jpg.
 	Pictures Pictures
+	// Files are behind /v1/files; nil: there are none.
+	Files Files
 	// Health says what is wrong with the daemon, nil if nothing is.
 	Health func() error
 	// Metrics is what GET /metrics shows, besides the process's own figures.
@@ -64,6 +66,8 @@ type Server struct {
 	slots   chan struct{} // one for each open event stream
 	big     chan struct{} // one for each large body
 	closing chan struct{} // closed when the daemon ends
+
+	receiving chan struct{} // one for each file that a program sends
 
 	base   context.Context // of all requests
 	cancel context.CancelFunc
@@ -109,6 +113,7 @@ func newServer(cfg Config, parts Parts, t timing) (*Server, error) {
 	s := &Server{
 		Parts: parts, cfg: cfg, timing: t, log: parts.Log,
 		slots: make(chan struct{}, cfg.MaxStreams), big: make(chan struct{}, bigBodies), closing: make(chan struct{}),
+		receiving: make(chan struct{}, maxReceived),
 	}
 	m := parts.Metrics
 	s.counts = counts{

@@ -75,11 +75,16 @@ func (c *Courier) Fetch(ctx context.Context, hash string, size int64, progress P
 	t := throttle{to: progress}
 	for {
 		s := d.state()
-		if s.err == nil && s.size > 0 && (s.done || s.have < s.size) {
-			t.tell(s.have, s.size)
-		}
-		if s.done {
+		switch {
+		case s.done && s.err != nil:
 			return s.err
+		case s.done:
+			if s.size > 0 {
+				t.tell(s.size, s.size)
+			}
+			return nil
+		case s.have > 0 && s.have < s.size:
+			t.tell(s.have, s.size)
 		}
 		select {
 		case <-s.changed:

@@ -110,8 +110,8 @@ func (m *Mirror) back(tx *bbolt.Tx, c *Conv, before Pos, f func(p Pos, v []byte)
 	if before == (Pos{}) {
 		end = key(c.No+1, Pos{})
 	}
-	k, v := cur.Seek(end)
-	if k == nil {
+	var k, v []byte
+	if behind, _ := cur.Seek(end); behind == nil {
 		k, v = cur.Last()
 	} else {
 		k, v = cur.Prev()

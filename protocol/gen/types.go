@@ -96,6 +96,8 @@ export class Herald {
   call(method: string, params?: object): Promise<Success & Record<string, unknown>>;
   /** Gives a file to the board; in Node a path will do. */
   uploadFile(data: FileSource, options?: { name?: string }): Promise<Upload>;
+  /** Gives a file of a message, by its url in the message. */
+  downloadFile(url: string): Promise<Blob>;
   /** Shows the picture at a URL of the API, as calling.startRemoteView gives one: at rect, or in element. In pages only. */
   view(url: string, options: Drawing & { rect?: Rect; ended?: (why?: HeraldError) => void }): View;
   /** Ends the listeners and the pictures. */
@@ -142,7 +144,10 @@ func typesFile(docs comments) ([]byte, error) {
 			w.out.WriteString("  /** Gives a file to the board; in Node a path will do. */\n" +
 				"  uploadFile(data: FileSource, options: { name?: string }, callback: Callback<Upload>): void;\n" +
 				"  uploadFile(data: FileSource, callback: Callback<Upload>): void;\n" +
-				"  uploadFile(data: FileSource, options?: { name?: string }): Promise<Upload>;\n")
+				"  uploadFile(data: FileSource, options?: { name?: string }): Promise<Upload>;\n" +
+				"  /** Gives a file of a message, by its url in the message. */\n" +
+				"  downloadFile(url: string, callback: Callback<Blob>): void;\n" +
+				"  downloadFile(url: string): Promise<Blob>;\n")
 		}
 		w.out.WriteString("}\n")
 	}

@@ -37,6 +37,7 @@ var sections = []section{
 	{"latency", latency},
 	{"enqueue", enqueue},
 	{"history", history},
+	{"files", files},
 	{"idle", idle},
 	{"terminals", terminals},
 	{"firstpicture", firstPicture},

@@ -187,6 +187,8 @@ func files(t *testing.T, dir string) (paths map[string]string, sizes map[string]
 	add("sound", "sound.aac", noise(5000))
 	add("video", "video.mp4", noise(200000))
 	add("plain", "plain.bin", noise(300001))
+	add("small", "small.bin", noise(1001))
+	add("large", "large.bin", noise(3<<20)) // over what boards fetch by themselves
 	return paths, sizes
 }
 

@@ -77,16 +77,22 @@ export const advanced = [
   ['a message with a file, by its content', async w => {
     const bytes = new TextEncoder().encode('the content of a file');
     const m = await sent(w, 'im.createFileMessage', { filePath: new Blob([bytes]), fileName: 'content.txt' }, 6, { ...file, name: 'content.txt', size: bytes.length });
-    check(m, { userId: w.me.user });
+    const got = await w.peer.herald.downloadFile(m.msg.url); // which has the board fetch it, if it has not
+    check(await got.text(), 'the content of a file');
     const up = check(await w.me.herald.uploadFile(new Blob([bytes])), { status: true, upload: v => v.startsWith('upload:') });
     await make(w, 'im.createFileMessage', { filePath: up.upload, fileName: 'content.txt' });
   }],
-  ['a file that is fetched', async w => {
-    const m = await sent(w, 'im.createFileMessage', { filePath: w.config.files.plain, fileName: 'fetched.bin' }, 6, { ...file, name: 'fetched.bin' });
-    await w.peer.call('device.downloadMessage', { msgId: m.msgId });
-    check(await w.peer.event('onRecvNewMessage', { message: { msgId: m.msgId }, download: { eventType: 'onSuccess' } }), {
-      elemType: 6, download: { uuid: m.msg.uuid, progressInfo: { currentSize: w.config.sizes.plain, totalSize: w.config.sizes.plain } },
-    });
+  ['a small file is fetched by itself, a large one when it is asked for', async w => {
+    for (const name of ['small', 'large']) {
+      const m = await sent(w, 'im.createFileMessage', { filePath: w.config.files[name], fileName: name }, 6, { ...file, name });
+      const asked = name === 'large' && await w.peer.call('device.downloadMessage', { msgId: m.msgId });
+      const size = w.config.sizes[name], of = { elemType: 6, message: { msgId: m.msgId } };
+      check(await w.peer.event('onRecvNewMessage', { ...of, download: { eventType: 'onSuccess' } }), {
+        download: { uuid: m.msg.uuid, path: filled, progressInfo: { currentSize: size, totalSize: size } },
+      });
+      if (asked) await w.peer.event('onRecvNewMessage', { ...of, download: { eventType: 'onProgress', progressInfo: { totalSize: size } } });
+      check(await w.peer.call('device.downloadMessage', { msgId: m.msgId }), { uuid: m.msg.uuid, path: filled, url: filled });
+    }
   }],
   ['the history of a conversation', async w => {
     const made = [];

@@ -24,7 +24,7 @@ async function over(w, a, reason) {
   await w.until('idle', async () => (await a.call('device.getCall')).state === 'idle');
 }
 
-export const call = [
+const cases = [
   ['init and login', async w => {
     await w.me.call('calling.init');
     await w.me.call('calling.login', { sdkAppId: w.config.sdkAppId, userId: w.me.user, userSig: w.me.sig });
@@ -67,6 +67,7 @@ export const call = [
     const gone = new Promise(done => { ended = done; });
     const second = w.me.herald.view(url, { rect: { x: 0, y: 400, w: 100, h: 80 }, ended });
     await second.shown();
+    await w.until('a second picture', () => second.element.videoWidth > 0);
     check(document.querySelectorAll('video').length, 2);
     await w.peer.call('calling.hangup');
     await gone;
@@ -140,3 +141,14 @@ export const call = [
     await w.until('online', async () => (await w.me.call('device.getStatus')).link === 'up');
   }],
 ];
+
+// A case that fails in a call leaves none to the next one.
+export const call = cases.map(([name, body]) => [name, async w => {
+  try {
+    await body(w);
+  } catch (e) {
+    for (const a of w.accounts) await a.call('calling.hangup').catch(() => {}); // most are in no call
+    if (canWatch) for (const v of document.querySelectorAll('video')) v.remove();
+    throw e;
+  }
+}]);

@@ -41,6 +41,9 @@ export function check(value, pattern, what = '') {
   return value;
 }
 
+// shown says a pattern in an error.
+const shown = pattern => JSON.stringify(pattern, (_, v) => (typeof v === 'function' ? v.name || 'as it has to be' : v));
+
 // within gives what a promise gives, or fails with a sentence if that takes too long.
 export function within(promise, sentence) {
   return new Promise((resolve, reject) => {
@@ -134,8 +137,9 @@ export class Account {
       };
       const timer = setTimeout(() => {
         this.#waiting.delete(w);
-        const same = this.#seen.filter(e => e.event.eventType === eventType).map(e => `${fits(e.event, pattern) || e.listener}: ${JSON.stringify(e.event)}`);
-        reject(new Error(`${this.user}: no event ${eventType} in ${patience} ms; of its type there were ${same.join('\n') || 'none'}`));
+        const same = this.#seen.filter(e => e.event.eventType === eventType).slice(-5)
+          .map(e => `${fits(e.event, pattern) || e.listener}: ${JSON.stringify(e.event)}`.slice(0, 500));
+        reject(new Error(`${this.user}: no event ${eventType} with ${shown(pattern)} in ${patience} ms; the last of its type: ${same.join('\n') || 'none'}`));
       }, patience);
       this.#waiting.add(w);
     });

@@ -1,6 +1,7 @@
 // Files that go to the board before a message names them: a daemon cannot read a
 // page's files, nor those of a program on another machine.
 import { CODES, HeraldError, refusal } from './error.mjs';
+import { inNode } from './transport.mjs';
 
 // toBody makes a transport's body of what a program gives: a Blob or File, bytes
 // (ArrayBuffer, Buffer, any view), or in Node the path of a file.
@@ -8,7 +9,7 @@ async function toBody(data) {
   if (typeof Blob === 'function' && data instanceof Blob) return { body: data, name: data.name };
   if (data instanceof ArrayBuffer) return { body: new Uint8Array(data) };
   if (ArrayBuffer.isView(data)) return { body: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
-  if (typeof data === 'string' && typeof document === 'undefined') {
+  if (typeof data === 'string' && inNode) {
     const fs = await import('node:fs'), { basename } = await import('node:path');
     try {
       const { size } = await fs.promises.stat(data);
@@ -38,4 +39,14 @@ export async function upload(request, data, name) {
   const text = await res.text();
   if (res.status !== 200) throw refusal(res.status, text);
   return JSON.parse(text);
+}
+
+// download gives the content of a file of a message: a page's <img> cannot show the
+// token, and what URL.createObjectURL makes of this needs none.
+export async function download(request, url) {
+  const res = await request({ method: 'GET', path: url, headers: {} });
+  if (res.status !== 200) throw refusal(res.status, await res.text());
+  const pieces = [];
+  for await (const piece of res.chunks()) pieces.push(piece);
+  return new Blob(pieces, { type: res.header('Content-Type') ?? '' });
 }

@@ -1,7 +1,7 @@
 // The client of a board: the objects Im and calling of the document, and what is
 // around them.
 import { asError, CODES, HeraldError, refusal } from './error.mjs';
-import { isFile, upload } from './file.mjs';
+import { download, isFile, upload } from './file.mjs';
 import { makeStore } from './position.mjs';
 import { FILE_FIELDS, LISTENERS, METHODS } from './registry.mjs';
 import { EventStream, hand } from './stream.mjs';
@@ -47,6 +47,7 @@ export class Herald {
       if (typeof options === 'function') [options, callback] = [{}, options];
       return settle(this.uploadFile(data, options), callback);
     };
+    this.Im.downloadFile = (url, callback) => settle(this.downloadFile(url), callback);
   }
 
   // connect has the Im and calling of the module speak to a board. It ends the
@@ -99,6 +100,17 @@ export class Herald {
       return await upload(what => this.#request(what), data, name);
     } catch (e) {
       throw asError(e, 'uploadFile');
+    }
+  }
+
+  // downloadFile gives a file of a message as a Blob, by its url in the message. The
+  // board fetches it from the hub if it has to.
+  async downloadFile(url) {
+    if (!/^\/v1\/files\/\w+$/.test(url)) throw new HeraldError(CODES.invalid, 'downloadFile: it is not the url of a file in a message');
+    try {
+      return await download(what => this.#request(what), url);
+    } catch (e) {
+      throw asError(e, 'downloadFile');
     }
   }
 

@@ -7,7 +7,8 @@
 // makes a Readable.
 import { CODES, HeraldError } from './error.mjs';
 
-const inNode = typeof process === 'object' && !!process.versions?.node && typeof document === 'undefined';
+// inNode tells Node from pages and their workers.
+export const inNode = typeof process === 'object' && !!process.versions?.node && typeof document === 'undefined';
 
 // makeTransport gives the transport for options of Herald.connect.
 export function makeTransport({ url, socketPath }) {

@@ -2,6 +2,7 @@
 import { asError, CODES, HeraldError, refusal } from './error.mjs';
 
 const gatherTime = 1000; // ms: the board and the page are on one machine or network
+const connectTime = 4000; // ms that a connection may take once the board has answered
 const lostTime = 3000; // ms for which a connection may be disconnected
 const again = { first: 500, most: 5000 }; // ms
 
@@ -135,9 +136,17 @@ class Connection {
       const look = () => {
         clearTimeout(timer);
         if (['failed', 'closed'].includes(pc.connectionState)) done();
-        if (pc.connectionState === 'disconnected') timer = setTimeout(done, lostTime);
+        else if (pc.connectionState === 'disconnected') timer = setTimeout(done, lostTime);
+        else if (pc.connectionState !== 'connected') timer = setTimeout(done, connectTime);
       };
       pc.onconnectionstatechange = look;
+      // The board says goodbye (DTLS close_notify), of which the connection's own state
+      // tells seconds later.
+      for (const { transport } of pc.getReceivers()) {
+        const bye = () => { if (['failed', 'closed'].includes(transport?.state)) done(); };
+        transport?.addEventListener('statechange', bye);
+        bye();
+      }
       this.#signal.addEventListener('abort', () => { clearTimeout(timer); done(); });
       look();
     });

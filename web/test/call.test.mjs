@@ -112,9 +112,12 @@ test('the socket, an address with a path, and connect', async () => {
   }
 });
 
-test('require gives the same as import', async () => {
-  const required = createRequire(import.meta.url)('../herald.js');
-  assert.deepEqual(Object.keys(required).sort(), Object.keys(await import('../herald.mjs')).sort());
+test('the package gives the same to require as to import', async () => {
+  const required = createRequire(import.meta.url)('herald-client');
+  const imported = await import('herald-client');
+  assert.equal(imported.Herald, Herald);
+  assert.notEqual(required.Herald, Herald);
+  assert.deepEqual(Object.keys(required).sort(), Object.keys(imported).sort());
   assert.deepEqual(await new required.Herald({ url: board.url }).Im.logout(), { status: true });
 });
 
@@ -176,4 +179,16 @@ test('uploadFile takes a path in Node, an empty file too', async () => {
   } finally {
     await rm(dir, { recursive: true });
   }
+});
+
+test('downloadFile gives what is behind the url of a message, and nothing else', async () => {
+  const bytes = Buffer.from([0, 255, 1, 254]);
+  board.answers['/v1/files/abc'] = () => ({ raw: bytes });
+  board.token = 'sesame';
+  const h = new Herald({ url: board.url, token: 'sesame' });
+  const blob = await h.Im.downloadFile('/v1/files/abc');
+  assert.deepEqual(Buffer.from(await blob.arrayBuffer()), bytes);
+  board.answers['/v1/files/abc'] = () => ({ status: 404, body: { code: 114, msg: 'gone' } });
+  assert.deepEqual((await asked(cb => h.Im.downloadFile('/v1/files/abc', cb)))[1], { code: 114, msg: 'gone' });
+  for (const url of ['/v1/im/logout', '//evil.example/v1/files/a', '', undefined]) await assert.rejects(h.Im.downloadFile(url), { code: 6017 });
 });

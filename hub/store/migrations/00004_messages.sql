@@ -1,5 +1,6 @@
 -- +goose Up
 ALTER TABLE readers ADD COLUMN read_seq    BIGINT NOT NULL DEFAULT 0; -- the account has read what is up to it
+UPDATE readers SET read_seq = seen; -- nobody said so before: what has arrived counts as read
 ALTER TABLE readers ADD COLUMN cleared_seq BIGINT NOT NULL DEFAULT 0; -- the account has deleted what is up to it
 
 ALTER TABLE entries ADD COLUMN revoked_by TEXT NOT NULL DEFAULT ''; -- who took the message back; its body is empty then

@@ -1,0 +1,589 @@
+package files
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/herald-im/herald/protocol"
+)
+
+// inFolder are the files that the folder holds, by hash, and those in tmp.
+func inFolder(t testing.TB, b *board) (hashes, tmp []string) {
+	t.Helper()
+	err := filepath.WalkDir(b.opts.Dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || d.IsDir():
+		case filepath.Base(filepath.Dir(path)) == tmpDir:
+			tmp = append(tmp, d.Name())
+		default:
+			hashes = append(hashes, d.Name())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hashes, tmp
+}
+
+func file(t testing.TB, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTake(t *testing.T) {
+	noLeaks(t)
+	b := newBoard(t, t.TempDir(), nil)
+	for _, size := range []int{1, copyBuffer - 1, copyBuffer, copyBuffer + 1, 3<<20 + 7} {
+		data := noise(uint64(size), size)
+		f, err := b.Take(context.Background(), file(t, data), "m", int64(size))
+		if err != nil || f != (File{hashOf(data), int64(size)}) {
+			t.Fatalf("%d bytes: %+v, %v", size, f, err)
+		}
+		path, here := b.Path(f.Hash)
+		got, err := os.ReadFile(path)
+		if !here || err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%d bytes: here %v, %v", size, here, err)
+		}
+		if want := filepath.Join(b.opts.Dir, f.Hash[:2], f.Hash); path != want {
+			t.Errorf("it is at %s", path)
+		}
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(file(t, []byte("by a link")), link); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := b.Take(context.Background(), link, "m", 100); err != nil || f.Hash != hashOf([]byte("by a link")) {
+		t.Error(f, err)
+	}
+	// What is here may be sent again, and is there once.
+	path, _ := b.Path(hashOf([]byte("by a link")))
+	if f, err := b.Take(context.Background(), path, "m2", 100); err != nil || f.Hash != hashOf([]byte("by a link")) {
+		t.Error(f, err)
+	}
+	if hashes, tmp := inFolder(t, b); len(hashes) != 6 || len(tmp) != 0 {
+		t.Error(hashes, tmp)
+	}
+}
+
+func TestTakeRefused(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	b := newBoard(t, dir, nil)
+	at := func(name string, make func(path string) error) string {
+		t.Helper()
+		path := filepath.Join(other, name)
+		if err := make(path); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	link := func(to string) func(string) error {
+		return func(path string) error { return os.Symlink(to, path) }
+	}
+	socket, err := net.Listen("unix", filepath.Join(other, "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	open, err := os.Open(at("opened", func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	for name, tc := range map[string]struct {
+		path string
+		code protocol.Code
+	}{
+		"no file":           {filepath.Join(other, "no"), protocol.CodeFileNotFound},
+		"no folder":         {filepath.Join(other, "no", "no"), protocol.CodeFileNotFound},
+		"a file as folder":  {filepath.Join(at("f", func(p string) error { return os.WriteFile(p, []byte("x"), 0o600) }), "x"), protocol.CodeFileNotFound},
+		"not absolute":      {"rig_test.go", protocol.CodeFileNotFound},
+		"no path":           {"", protocol.CodeFileNotFound},
+		"a NUL in it":       {other + "/a\x00b", protocol.CodeFileOpenFailed},
+		"too long":          {"/" + strings.Repeat("x", 5000), protocol.CodeFileOpenFailed},
+		"a folder":          {other, protocol.CodeFileOpenFailed},
+		"a fifo":            {at("fifo", func(p string) error { return unix.Mkfifo(p, 0o600) }), protocol.CodeFileOpenFailed},
+		"a socket":          {filepath.Join(other, "socket"), protocol.CodeFileOpenFailed},
+		"a device":          {"/dev/zero", protocol.CodeFileOpenFailed},
+		"a link in a ring":  {at("ring", link(filepath.Join(other, "ring"))), protocol.CodeFileOpenFailed},
+		"of the kernel":     {"/proc/self/environ", protocol.CodeFileOpenFailed},
+		"of the kernel too": {"/sys/kernel/mm/transparent_hugepage/enabled", protocol.CodeFileOpenFailed},
+		"by a link there":   {at("environ", link("/proc/self/environ")), protocol.CodeFileOpenFailed},
+		"by a descriptor":   {fmt.Sprintf("/proc/self/fd/%d", open.Fd()), protocol.CodeFileOpenFailed},
+		"the daemon's own":  {filepath.Join(dir, "herald.db"), protocol.CodeFileOpenFailed},
+		"by a link to it":   {at("own", link(filepath.Join(dir, "herald.db"))), protocol.CodeFileOpenFailed},
+		"empty":             {at("empty", func(p string) error { return os.WriteFile(p, nil, 0o600) }), protocol.CodeFileSizeEmpty},
+		"too large":         {at("large", func(p string) error { return os.WriteFile(p, make([]byte, 1001), 0o600) }), protocol.CodeFileTooLarge},
+		"too large by far":  {at("sparse", func(p string) error { return errors.Join(os.WriteFile(p, nil, 0o600), os.Truncate(p, 1<<40)) }), protocol.CodeFileTooLarge},
+		"no upload":         {"upload:no", protocol.CodeFileNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if strings.HasPrefix(tc.path, "/sys") {
+				if _, err := os.Stat(tc.path); err != nil {
+					t.Skip(err)
+				}
+			}
+			_, err := b.Take(context.Background(), tc.path, "m", 1000)
+			wantCode(t, err, tc.code)
+		})
+	}
+	if os.Geteuid() != 0 {
+		_, err := b.Take(context.Background(), at("forbidden", func(p string) error { return os.WriteFile(p, []byte("x"), 0) }), "m", 1000)
+		wantCode(t, err, protocol.CodeFileOpenFailed)
+	}
+	for _, owner := range []string{"", "a\x00b", strings.Repeat("x", maxOwner+1)} {
+		if _, err := b.Take(context.Background(), file(t, []byte("x")), owner, 10); err == nil {
+			t.Errorf("%.10q owns a file", owner)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := b.Take(ctx, file(t, []byte("x")), "m", 10); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if hashes, tmp := inFolder(t, b); len(hashes) != 0 || len(tmp) != 0 || b.Stats() != (Stats{}) {
+		t.Error(hashes, tmp, b.Stats())
+	}
+}
+
+// growing is a file to which somebody writes while it is read.
+type growing struct{ io.Reader }
+
+// TestChangesMeanwhile: what is stored is what its hash says, whatever happened to
+// the file while it was read, and no more than may be.
+func TestChangesMeanwhile(t *testing.T) {
+	b := newBoard(t, t.TempDir(), nil)
+	path := file(t, noise(1, 4<<20))
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer f.Close()
+		for i := uint64(0); ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = f.WriteAt(noise(i, 64<<10), int64(i*7919%(4<<20)))
+			}
+		}
+	}()
+	for i := range 10 {
+		f, err := b.Take(context.Background(), path, "m", 8<<20)
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		p, _ := b.Path(f.Hash)
+		if got, err := os.ReadFile(p); err != nil || hashOf(got) != f.Hash || int64(len(got)) != f.Size {
+			t.Errorf("%d: %d bytes, %v", i, len(got), err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	_, err := b.keep(context.Background(), growing{io.LimitReader(endless{}, 2<<20)}, "m", 10, 1<<20)
+	wantCode(t, err, protocol.CodeFileTooLarge)
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestSpoolIsBounded(t *testing.T) {
+	b := newBoard(t, t.TempDir(), func(o *Options) { o.Spool = 40 << 10 })
+	one := b.put(t, noise(1, 20<<10), "a")
+	_, err := b.Take(context.Background(), file(t, noise(2, 21<<10)), "b", 1<<20)
+	wantCode(t, err, protocol.CodeNetReqCountLimit)
+	// Of a length that nobody knows, too.
+	_, _, err = b.Receive(context.Background(), bytes.NewReader(noise(2, 21<<10)), "", 1<<20)
+	wantCode(t, err, protocol.CodeNetReqCountLimit)
+	two := b.put(t, noise(2, 20<<10), "b") // just fits
+	_, err = b.Put(context.Background(), []byte("x"), "c")
+	wantCode(t, err, protocol.CodeNetReqCountLimit)
+	b.Unpin("a")
+	three := b.put(t, []byte("x"), "c")
+	wantCode(t, b.Pin("d", one.Hash), protocol.CodeNetReqCountLimit)
+	if err := b.Pin("d", two.Hash, three.Hash); err != nil { // they are pinned already
+		t.Error(err)
+	}
+	if s := b.Stats(); s != (Stats{Files: 3, Cached: 20 << 10, Pinned: 24 << 10}) {
+		t.Errorf("%+v", s)
+	}
+	if _, tmp := inFolder(t, b); len(tmp) != 0 {
+		t.Error(tmp)
+	}
+}
+
+// TestEviction: the cache stays within its bound, what was used last stays, and
+// what is pinned always does.
+func TestEviction(t *testing.T) {
+	b := newBoard(t, t.TempDir(), func(o *Options) { o.Cache = 100 << 10 })
+	pinned := b.put(t, noise(100, 64<<10), "pinned")
+	var all []File
+	for i := range 20 {
+		f := b.put(t, noise(uint64(i), 20<<10), "m")
+		b.Unpin("m")
+		all = append(all, f)
+		if _, here := b.Path(all[0].Hash); !here { // it is used all the time
+			t.Fatalf("file 0 is gone after %d", i)
+		}
+		if s := b.Stats(); s.Cached > 100<<10 {
+			t.Fatalf("%+v", s)
+		}
+	}
+	for i, f := range all {
+		if _, here := b.Path(f.Hash); here != (i == 0 || i >= 16) {
+			t.Errorf("file %d is here: %v", i, here)
+		}
+	}
+	if _, here := b.Path(pinned.Hash); !here {
+		t.Error("what was pinned is gone")
+	}
+	if hashes, _ := inFolder(t, b); len(hashes) != 6 {
+		t.Error(len(hashes))
+	}
+	// After a restart too, also when the bound is another one.
+	b = b.again(t, func(o *Options) { o.Cache = 50 << 10 })
+	if hashes, _ := inFolder(t, b); len(hashes) != 3 || b.Stats() != (Stats{Files: 3, Cached: 40 << 10, Pinned: 64 << 10}) {
+		t.Error(len(hashes), b.Stats())
+	}
+	b.Unpin("pinned") // it is more than the whole cache
+	if _, here := b.Path(pinned.Hash); here || b.Stats().Pinned != 0 {
+		t.Errorf("%+v", b.Stats())
+	}
+}
+
+// TestOrderAfterRestart: what was used last before it stays.
+func TestOrderAfterRestart(t *testing.T) {
+	dir := t.TempDir()
+	b := newBoard(t, dir, nil)
+	var all []File
+	for i := range 5 {
+		f := b.put(t, noise(uint64(i), 20<<10), "m")
+		b.Unpin("m")
+		at := time.Now().Add(-time.Duration(10*i+30) * time.Hour) // the first one is the newest
+		if err := os.Chtimes(b.path(f.Hash), at, at); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, f)
+	}
+	b = b.again(t, nil)
+	if _, here := b.Path(all[4].Hash); !here { // the oldest is used
+		t.Fatal("gone")
+	}
+	before, _ := os.Stat(b.path(all[4].Hash))
+	b.Path(all[4].Hash)
+	after, _ := os.Stat(b.path(all[4].Hash))
+	if time.Since(before.ModTime()) > time.Hour || !after.ModTime().Equal(before.ModTime()) {
+		t.Errorf("the time of use is %v, then %v: not once a day", before.ModTime(), after.ModTime())
+	}
+	b = b.again(t, func(o *Options) { o.Cache = 40 << 10 })
+	for i, f := range all {
+		if _, here := b.Path(f.Hash); here != (i == 0 || i == 4) {
+			t.Errorf("file %d is here: %v", i, here)
+		}
+	}
+}
+
+func TestOwners(t *testing.T) {
+	b := newBoard(t, t.TempDir(), func(o *Options) { o.Cache = 0 })
+	one, two := b.put(t, []byte("one"), "draft"), b.put(t, []byte("two"), "draft")
+	if err := b.Pin("message", one.Hash, two.Hash, one.Hash); err != nil {
+		t.Fatal(err)
+	}
+	b.Unpin("draft")
+	b.Unpin("draft")
+	b.Unpin("nobody")
+	if got := b.Owned("message"); !slices.Equal(got, []string{one.Hash, two.Hash}) || len(b.Owned("draft")) != 0 {
+		t.Error(got)
+	}
+	if err := b.Pin("other", one.Hash, hashOf([]byte("no"))); !errors.Is(err, fs.ErrNotExist) || len(b.Owned("other")) != 0 {
+		t.Error(err, b.Owned("other"))
+	}
+	for _, bad := range []string{"", "x", one.Hash + partSuffix} {
+		if err := b.Pin("other", bad); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%q: %v", bad, err)
+		}
+		if _, err := b.Store.Open(bad); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	b = b.again(t, func(o *Options) { o.Cache = 0 })
+	if err := b.Pin("late", two.Hash); err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	b.Sweep(func(owner string) bool {
+		asked = append(asked, owner)
+		return owner == "late"
+	})
+	slices.Sort(asked)
+	if !slices.Equal(asked, []string{"late", "message"}) {
+		t.Error(asked)
+	}
+	b = b.again(t, func(o *Options) { o.Cache = 0 })
+	if _, here := b.Path(one.Hash); here {
+		t.Error("what a dead owner owned is still here")
+	}
+	if _, here := b.Path(two.Hash); !here {
+		t.Error("what a live owner owns is gone")
+	}
+	b.Unpin("late")
+	if hashes, _ := inFolder(t, b); len(hashes) != 0 {
+		t.Error(hashes)
+	}
+}
+
+// TestLeftovers: what a crash or somebody else has left in the folder.
+func TestLeftovers(t *testing.T) {
+	dir := t.TempDir()
+	b := newBoard(t, dir, nil)
+	f, lost := b.put(t, []byte("kept"), "m"), b.put(t, []byte("lost"), "m")
+	empty := b.put(t, []byte("cut"), "m")
+	path := func(parts ...string) string { return filepath.Join(append([]string{b.opts.Dir}, parts...)...) }
+	if err := errors.Join(
+		os.Remove(b.path(lost.Hash)),
+		os.Truncate(b.path(empty.Hash), 0),
+		os.WriteFile(path(tmpDir, takePrefix+"123"), []byte("half"), 0o600),
+		os.WriteFile(path(tmpDir, hashOf([]byte("part"))+partSuffix), []byte("pa"), 0o600),
+		os.WriteFile(path("README"), []byte("of somebody"), 0o600),
+		os.WriteFile(path(f.Hash[:2], "notes"), []byte("of somebody"), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	b = b.again(t, nil)
+	if s := b.Stats(); s != (Stats{Files: 2, Cached: 4096, Pinned: 4096}) {
+		t.Errorf("%+v", s)
+	}
+	if _, tmp := inFolder(t, b); !slices.Equal(tmp, []string{hashOf([]byte("part")) + partSuffix}) {
+		t.Error(tmp)
+	}
+	for _, p := range []string{path("README"), path(f.Hash[:2], "notes")} {
+		if _, err := os.Stat(p); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := b.Owned("m"); !slices.Equal(got, []string{f.Hash}) {
+		t.Error(got)
+	}
+	// Somebody removes a file while the daemon runs.
+	if err := os.Remove(b.path(f.Hash)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Store.Open(f.Hash); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if again := b.put(t, []byte("kept"), "m3"); again.Hash != f.Hash {
+		t.Error(again)
+	}
+	b.Unpin("m")
+	b.Unpin("m3")
+	if s := b.Stats(); s.Pinned != 0 || s.Cached != 2*4096 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestUploads(t *testing.T) {
+	var mu sync.Mutex
+	now := time.Now()
+	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	pass := func(d time.Duration) { mu.Lock(); defer mu.Unlock(); now = now.Add(d) }
+	change := func(o *Options) { o.Cache, o.now = 0, clock }
+	b := newBoard(t, t.TempDir(), change)
+	ctx := context.Background()
+	receive := func(data, name string) string {
+		t.Helper()
+		path, f, err := b.Receive(ctx, strings.NewReader(data), name, 100)
+		if err != nil || f.Hash != hashOf([]byte(data)) {
+			t.Fatal(path, f, err)
+		}
+		return path
+	}
+	path := receive("hello", "grüße.txt")
+	if filepath.Base(path) != "grüße.txt" || !strings.HasPrefix(path, "upload:") {
+		t.Error(path)
+	}
+	if bare := receive("bare", ""); strings.Contains(bare, "/") {
+		t.Error(bare)
+	}
+	for _, name := range []string{"a/b", ".", "..", "a\x00", "a\nb", "\xff", strings.Repeat("x", 256)} {
+		_, _, err := b.Receive(ctx, strings.NewReader("x"), name, 100)
+		wantCode(t, err, protocol.CodeInvalidParameters)
+	}
+	_, _, err := b.Receive(ctx, strings.NewReader(""), "", 100)
+	wantCode(t, err, protocol.CodeFileSizeEmpty)
+	_, _, err = b.Receive(ctx, strings.NewReader(strings.Repeat("x", 101)), "", 100)
+	wantCode(t, err, protocol.CodeFileTooLarge)
+
+	b = b.again(t, change) // they survive that
+	_, err = b.Take(ctx, path, "m", 4)
+	wantCode(t, err, protocol.CodeFileTooLarge)
+	for _, owner := range []string{"m1", "m2"} { // twice, while somebody keeps it
+		if f, err := b.Take(ctx, path, owner, 5); err != nil || f != (File{hashOf([]byte("hello")), 5}) {
+			t.Error(f, err)
+		}
+	}
+	b.Unpin("m1")
+	b.Unpin("m2") // there is no cache: now it is gone
+	_, err = b.Take(ctx, path, "m3", 5)
+	wantCode(t, err, protocol.CodeFileNotFound)
+
+	unclaimed, claimed := receive("unclaimed", ""), receive("claimed", "")
+	if _, err := b.Take(ctx, claimed, "m4", 100); err != nil {
+		t.Fatal(err)
+	}
+	b.Sweep(func(owner string) bool { return owner == "m4" }) // uploads are none of its business
+	pass(uploadFor - time.Minute)
+	b.dropUploads()
+	if hashes, _ := inFolder(t, b); len(hashes) != 3 { // the bare one is nobody's, too
+		t.Error("early: ", len(hashes))
+	}
+	pass(2 * time.Minute)
+	b.dropUploads()
+	for _, p := range []string{unclaimed, claimed} {
+		_, err := b.Take(ctx, p, "m5", 100)
+		wantCode(t, err, protocol.CodeFileNotFound)
+	}
+	if hashes, _ := inFolder(t, b); !slices.Equal(hashes, []string{hashOf([]byte("claimed"))}) {
+		t.Error(hashes)
+	}
+	b = b.again(t, change)
+	if len(b.uploads) != 0 {
+		t.Error(b.uploads)
+	}
+	// A board that boots in 1970 and is told the time keeps what came before that.
+	pass(-50 * 365 * 24 * time.Hour)
+	early := receive("early", "")
+	mu.Lock()
+	now = time.Now() // without its monotonic part the day is over at once
+	mu.Unlock()
+	b.mu.Lock()
+	b.uploads[strings.TrimPrefix(early, "upload:")].since = now // as the monotonic clock has it
+	b.mu.Unlock()
+	b.dropUploads()
+	if _, err := b.Take(ctx, early, "m6", 100); err != nil {
+		t.Error(err)
+	}
+}
+
+// smallDisk is a file system of a few MiB.
+func smallDisk(t *testing.T, mib int) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", mib)); err != nil {
+		_ = os.Remove(dir)
+		t.Skipf("a small file system cannot be mounted (this needs root): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(unix.Unmount(dir, 0), os.Remove(dir)); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func TestFullDisk(t *testing.T) {
+	disk := smallDisk(t, 8)
+	b := newBoard(t, t.TempDir(), func(o *Options) { o.Dir, o.MinFree = disk, 1<<20 })
+	cached := b.put(t, noise(1, 3<<20), "m")
+	b.Unpin("m")
+	pinned := b.put(t, noise(2, 3<<20), "n")
+	// 2 MiB are free, of which 1 is kept back: what is cached makes room.
+	third := b.put(t, noise(3, 3<<20), "o")
+	if _, here := b.Path(cached.Hash); here {
+		t.Error("what is cached has stayed")
+	}
+	_, err := b.Take(context.Background(), file(t, noise(4, 3<<20)), "p", 1<<30)
+	wantCode(t, err, protocol.CodeDatabaseFailure)
+	_, _, err = b.Receive(context.Background(), bytes.NewReader(noise(4, 3<<20)), "", 1<<30)
+	wantCode(t, err, protocol.CodeDatabaseFailure)
+	for _, f := range []File{pinned, third} {
+		if _, here := b.Path(f.Hash); !here {
+			t.Error("what is pinned is gone")
+		}
+	}
+	// Somebody else eats what is kept back while a file is copied.
+	eaten, err := os.Create(filepath.Join(disk, "eaten"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer eaten.Close()
+	b.opts.MinFree = -1 << 30
+	for err = nil; err == nil; {
+		_, err = eaten.Write(make([]byte, 64<<10))
+	}
+	_, err = b.Put(context.Background(), noise(5, 1<<20), "q")
+	wantCode(t, err, protocol.CodeDatabaseFailure)
+	if hashes, tmp := inFolder(t, b); len(tmp) != 0 || b.Stats() != (Stats{Files: 2, Pinned: 6 << 20}) {
+		t.Error(hashes, tmp, b.Stats())
+	}
+}
+
+// TestManyAtOnce has the same and other files taken, used and let go at once, in a
+// cache that is too small for them.
+func TestManyAtOnce(t *testing.T) {
+	noLeaks(t)
+	b := newBoard(t, t.TempDir(), func(o *Options) { o.Cache = 16 << 10 })
+	paths := make([]string, 5)
+	for i := range paths {
+		paths[i] = file(t, noise(uint64(i), 5000))
+	}
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range 25 {
+				owner := fmt.Sprintf("m%d", g)
+				f, err := b.Take(context.Background(), paths[(g+i)%len(paths)], owner, 1<<20)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				r, err := b.Store.Open(f.Hash)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got, err := io.ReadAll(r); err != nil || hashOf(got) != f.Hash {
+					t.Error("not what it was", err)
+				}
+				r.Close()
+				b.Unpin(owner)
+			}
+		}()
+	}
+	wg.Wait()
+	if s := b.Stats(); s.Pinned != 0 || s.Cached > 16<<10 || s.Cached != int64(s.Files)*8192 {
+		t.Errorf("%+v", s)
+	}
+	if hashes, tmp := inFolder(t, b); len(hashes) != b.Stats().Files || len(tmp) != 0 {
+		t.Error(hashes, tmp)
+	}
+}

@@ -103,11 +103,15 @@ func (r *runner) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	// Whoever is told that the hub is ready may ask it to reload at once.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	r.ready(h)
 	var side sync.WaitGroup
 	sideCtx, endSide := context.WithCancel(ctx)
 	side.Go(func() { r.watch(sideCtx, h) })
-	side.Go(func() { r.reload(sideCtx) })
+	side.Go(func() { r.reload(sideCtx, hup) })
 	side.Go(func() {
 		<-sideCtx.Done()
 		systemd.Tell(r.log, systemd.Stopping)
@@ -202,10 +206,7 @@ const renewEvery = 24 * time.Hour
 
 // reload reads the configuration again on SIGHUP, and the certificate also once
 // in a while.
-func (r *runner) reload(ctx context.Context) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+func (r *runner) reload(ctx context.Context, hup <-chan os.Signal) {
 	renew := time.NewTicker(renewEvery)
 	defer renew.Stop()
 	for {

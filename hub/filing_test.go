@@ -331,8 +331,10 @@ func TestFileThatIsGone(t *testing.T) {
 	bob.fetches(f)
 	c.pass(time.Minute)
 	alice.uploads(g) // there is room for one of them
-	for s.hub.files.Stats().Files != 1 {
-		time.Sleep(time.Millisecond)
+	for deadline := time.Now().Add(patience); s.hub.files.Stats().Files != 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is removed")
+		}
 	}
 	bob.get(f, protocol.CodeSvrResNotFound)
 	alice.get(f, protocol.CodeSvrResNotFound)

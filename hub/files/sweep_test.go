@@ -104,8 +104,10 @@ func TestSweepByBytes(t *testing.T) {
 	r.sweepNow()
 	f := newFile(size, 9)
 	r.put("door", f) // wakes the sweep
-	for r.Stats().Files != 3 {
-		time.Sleep(time.Millisecond)
+	for deadline := time.Now().Add(20 * time.Second); r.Stats().Files != 3; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing is removed: %+v", r.Stats())
+		}
 	}
 	r.sweepNow() // after the one that was woken
 	r.kept(all[0], all[2], f)

@@ -80,6 +80,7 @@ func TestResumeAfterEachCut(t *testing.T) {
 	for _, step := range []int64{1, 2, 511, 4095, 4096, 30_000, 65_535, 65_536, 1, 7} {
 		before := r.Stats().BytesIn
 		r.cut(target, at, f.data[at:], step)
+		r.arrived("door", f, at+step)
 		for r.Stats().BytesIn < before+uint64(step) { // what is on its way is read to its end
 			time.Sleep(time.Millisecond)
 		}

@@ -16,7 +16,7 @@ import (
 
 // pseudo are file systems whose files are not on any disk: what they say is of
 // the machine, and often of the daemon itself.
-var pseudo = map[int64]bool{
+var pseudo = map[uint32]bool{
 	unix.PROC_SUPER_MAGIC: true, unix.SYSFS_MAGIC: true, unix.DEBUGFS_MAGIC: true, unix.TRACEFS_MAGIC: true,
 	unix.CGROUP_SUPER_MAGIC: true, unix.CGROUP2_SUPER_MAGIC: true, unix.SECURITYFS_MAGIC: true,
 	unix.BPF_FS_MAGIC: true, unix.EFIVARFS_MAGIC: true, unix.PSTOREFS_MAGIC: true,
@@ -52,7 +52,7 @@ func (s *Store) openPath(path string) (*os.File, error) {
 	}
 	self := "/proc/self/fd/" + strconv.Itoa(at)
 	switch where, err := os.Readlink(self); {
-	case pseudo[int64(disk.Type)]:
+	case pseudo[uint32(disk.Type)]:
 		return refuse("is not on a disk")
 	case err == nil && s.private(where):
 		return refuse("is the daemon's own")

@@ -1,0 +1,145 @@
+package files
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/herald-im/herald/protocol"
+)
+
+func TestOpenWhileItComes(t *testing.T) {
+	noLeaks(t)
+	data := noise(9, 300<<10)
+	h, _, open := gate(t, data)
+	b := newBoard(t, t.TempDir(), nil)
+	c := newCourier(t, b, h, quick)
+	r, err := c.Open(context.Background(), hashOf(data), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := make([]byte, len(data)/2)
+	if _, err := io.ReadFull(r, first); err != nil || !bytes.Equal(first, data[:len(first)]) {
+		t.Fatal(err)
+	}
+	if size, err := r.Seek(0, io.SeekEnd); err != nil || size != int64(len(data)) {
+		t.Error(size, err)
+	}
+	if n, err := r.Read(first); n != 0 || err != io.EOF {
+		t.Error("at the end: ", n, err)
+	}
+	if at, err := r.Seek(-50, io.SeekCurrent); err != nil || at != int64(len(data)-50) {
+		t.Error(at, err)
+	}
+	got := make(chan []byte)
+	go func() {
+		rest, err := io.ReadAll(r) // waits
+		if err != nil {
+			t.Error(err)
+		}
+		got <- rest
+	}()
+	close(open)
+	if rest := <-got; !bytes.Equal(rest, data[len(data)-50:]) {
+		t.Errorf("%d bytes", len(rest))
+	}
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		t.Error(err)
+	}
+	if all, err := io.ReadAll(r); err != nil || !bytes.Equal(all, data) {
+		t.Error(err)
+	}
+	if _, err := r.Seek(-1, io.SeekStart); err == nil {
+		t.Error("before the beginning")
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	r, err = c.Open(context.Background(), hashOf(data), 0) // it is here now
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if all, err := io.ReadAll(r); err != nil || !bytes.Equal(all, data) {
+		t.Error(err)
+	}
+}
+
+// TestOpenWrong: who reads what is wrong never gets the whole of it.
+func TestOpenWrong(t *testing.T) {
+	data := noise(9, 300<<10)
+	bad := slices.Clone(data)
+	bad[1000]++
+	h, _ := served(t, data, func(n int, w http.ResponseWriter, _ *http.Request) bool {
+		if n == 1 {
+			_, _ = w.Write(bad)
+		}
+		return n == 1
+	})
+	b := newBoard(t, t.TempDir(), nil)
+	c := newCourier(t, b, h, quick)
+	r, err := c.Open(context.Background(), hashOf(data), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(r)
+	if err == nil && !bytes.Equal(got, data) {
+		t.Error("it is not what it should be, and nothing is said")
+	}
+	if err != nil && len(got) >= len(data) {
+		t.Error(len(got))
+	}
+	r.Close()
+	if err := c.Fetch(context.Background(), hashOf(data), 0, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpenRefused(t *testing.T) {
+	noLeaks(t)
+	data := noise(9, 300<<10)
+	h, half, _ := gate(t, data)
+	b := newBoard(t, t.TempDir(), nil)
+	tm := quick
+	tm.patience = 20 * time.Millisecond
+	c := newCourier(t, b, h, tm)
+	_, err := c.Open(context.Background(), hashOf([]byte("no")), 0)
+	wantCode(t, err, protocol.CodeSvrResNotFound)
+	h.mu.Lock()
+	h.refuse = func(*protocol.GetFileRequest) error { return protocol.Errorf(protocol.CodeNetDisconnect, "") }
+	h.mu.Unlock()
+	_, err = c.Open(context.Background(), hashOf(data), 0) // who reads does not wait for the link
+	wantCode(t, err, protocol.CodeNetDisconnect)
+	h.mu.Lock()
+	h.refuse = nil
+	h.mu.Unlock()
+	r, err := c.Open(context.Background(), hashOf(data), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-half
+	got, err := io.ReadAll(r) // nothing comes any more
+	wantCode(t, err, protocol.CodeSvrResTransferTimeout)
+	if len(got) != len(data)/2 {
+		t.Error(len(got))
+	}
+	r.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	r, err = c.Open(ctx, hashOf(data), 0) // what has come before is kept
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := r.Seek(-1, io.SeekEnd); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	r.Close()
+}

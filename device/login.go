@@ -55,31 +55,29 @@ func (d *Device) begin(user, sig string, auto bool) (*session, *trial, error) {
 	app := protocol.AppID(claims.AppID)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for d.session != nil && d.session.over() { // its last writes must not meet those of the next
-		s := d.session
-		d.mu.Unlock()
-		<-s.ended
-		d.mu.Lock()
-		if d.session == s {
-			d.session = nil
+	for {
+		d.awaitEnd()
+		switch {
+		case d.destroyed:
+			return nil, nil, errNotInitialized
+		case d.ctx == nil || d.ctx.Err() != nil:
+			return nil, nil, protocol.Errorf(protocol.CodeNotInitialized, "the daemon is stopping")
+		case d.pinned != 0 && app != d.pinned:
+			return nil, nil, protocol.Errorf(protocol.CodeSvrAccountUserSigMismatchSDKAppID, "the UserSig was made for another sdkAppId than %d", d.pinned)
 		}
-	}
-	switch {
-	case d.destroyed:
-		return nil, nil, errNotInitialized
-	case d.ctx == nil || d.ctx.Err() != nil:
-		return nil, nil, protocol.Errorf(protocol.CodeNotInitialized, "the daemon is stopping")
-	case d.pinned != 0 && app != d.pinned:
-		return nil, nil, protocol.Errorf(protocol.CodeSvrAccountUserSigMismatchSDKAppID, "the UserSig was made for another sdkAppId than %d", d.pinned)
-	}
-	if s := d.session; s != nil {
+		s := d.session
+		if s == nil {
+			break
+		}
 		if s.user != user || s.app != app {
 			return nil, nil, protocol.Errorf(protocol.CodeAccountLoginInProcess, "%s is logged in: log out first", s.user)
 		}
 		if auto { // a program was faster
 			return s, nil, nil
 		}
-		return s, s.renew(sig), nil
+		if t := s.renew(sig); t != nil {
+			return s, t, nil
+		} // else it has come to its end in this moment
 	}
 	s, err := d.newSession(app, user, sig, auto)
 	if err != nil {
@@ -95,6 +93,20 @@ func (d *Device) begin(user, sig string, auto bool) (*session, *trial, error) {
 		d.handBack(s)
 	})
 	return s, t, nil
+}
+
+// awaitEnd waits for a session that is ending: its last writes must not meet those
+// of the next. The lock is held before and after.
+func (d *Device) awaitEnd() {
+	for d.session != nil && d.session.ending() {
+		s := d.session
+		d.mu.Unlock()
+		<-s.ended
+		d.mu.Lock()
+		if d.session == s {
+			d.session = nil
+		}
+	}
 }
 
 // handBack leaves the login to the configuration when a program's was refused

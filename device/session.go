@@ -239,6 +239,13 @@ func (s *session) finish(why *protocol.Error) {
 
 func (s *session) over() bool { return s.ctx.Err() != nil }
 
+// ending tells whether the session is over or about to be: it tries nothing more.
+func (s *session) ending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end != nil || s.over()
+}
+
 func (s *session) endedWith() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

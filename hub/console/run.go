@@ -107,9 +107,6 @@ func (r *runner) run(ctx context.Context) (err error) {
 		return err
 	}
 	// Whoever is told that the hub is ready may ask it to reload at once.
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	r.ready(h)
 	var side sync.WaitGroup
 	sideCtx, endSide := context.WithCancel(ctx)

@@ -106,7 +106,6 @@ func (r *runner) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	// Whoever is told that the hub is ready may ask it to reload at once.
 	r.ready(h)
 	var side sync.WaitGroup
 	sideCtx, endSide := context.WithCancel(ctx)

@@ -27,7 +27,8 @@ type fakeFiles struct {
 	size  int64         // of the last file that came, also if it was refused
 	hold  chan struct{} // not nil: Receive waits for it when it has begun
 	began chan struct{}
-	fail  error // of Receive
+	fail  error         // of Receive
+	disk  time.Duration // how long it takes to write
 }
 
 const pngHead = "\x89PNG\r\n\x1a\n"
@@ -68,6 +69,11 @@ func (f *fakeFiles) Receive(ctx context.Context, body io.Reader, name string, li
 	f.mu.Lock()
 	f.size, f.names = n, append(f.names, name)
 	f.mu.Unlock()
+	select {
+	case <-time.After(f.disk): // this is a slow card
+	case <-ctx.Done():
+		return "", 0, "", ctx.Err()
+	}
 	switch {
 	case err != nil:
 		return "", 0, "", fmt.Errorf("read it: %w", err)
@@ -245,6 +251,15 @@ func TestReceiveLastsLonger(t *testing.T) {
 	}
 	if a := do(t, g.client(), r); a.status != http.StatusOK || f.size != 12 {
 		t.Errorf("%d %s, %d bytes", a.status, a.raw, f.size)
+	}
+}
+
+// TestReceiveOnSlowDisk: writing it may take longer than sending it.
+func TestReceiveOnSlowDisk(t *testing.T) {
+	g, f := startFiles(t, func(_ *Config, tm *timing) { tm.body = 50 * time.Millisecond })
+	f.disk = 200 * time.Millisecond
+	if a := do(t, g.client(), request(t, http.MethodPost, "http://socket/v1/files", "x")); a.status != http.StatusOK {
+		t.Errorf("%d %s", a.status, a.raw)
 	}
 }
 
@@ -443,5 +458,28 @@ func TestSlowTaker(t *testing.T) {
 	g.server.handlers.Wait() // it is let go although nothing more is read
 	if n, err := io.Copy(io.Discard, c); err != nil || n >= 16<<20 {
 		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+// TestPatientTaker: who takes a file slowly gets all of it, however long it lasts.
+func TestPatientTaker(t *testing.T) {
+	g, f := startFiles(t, func(_ *Config, tm *timing) { tm.write = 400 * time.Millisecond })
+	uuid := f.put(strings.Repeat("x", 8<<20))
+	c, err := net.Dial("unix", g.sock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET /v1/files/%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", uuid)
+	got, buf := 0, make([]byte, 128<<10)
+	for {
+		n, err := io.ReadFull(c, buf)
+		if got += n; err != nil {
+			break
+		}
+		time.Sleep(15 * time.Millisecond) // this is a slow program: a second in all
+	}
+	if got < 8<<20 {
+		t.Errorf("%d bytes", got)
 	}
 }

@@ -27,8 +27,7 @@ type fakeFiles struct {
 	size  int64         // of the last file that came, also if it was refused
 	hold  chan struct{} // not nil: Receive waits for it when it has begun
 	began chan struct{}
-	fail  error         // of Receive
-	disk  time.Duration // how long it takes to write
+	fail  error // of Receive
 }
 
 const pngHead = "\x89PNG\r\n\x1a\n"
@@ -69,11 +68,6 @@ func (f *fakeFiles) Receive(ctx context.Context, body io.Reader, name string, li
 	f.mu.Lock()
 	f.size, f.names = n, append(f.names, name)
 	f.mu.Unlock()
-	select {
-	case <-time.After(f.disk): // this is a slow card
-	case <-ctx.Done():
-		return "", 0, "", ctx.Err()
-	}
 	switch {
 	case err != nil:
 		return "", 0, "", fmt.Errorf("read it: %w", err)
@@ -251,15 +245,6 @@ func TestReceiveLastsLonger(t *testing.T) {
 	}
 	if a := do(t, g.client(), r); a.status != http.StatusOK || f.size != 12 {
 		t.Errorf("%d %s, %d bytes", a.status, a.raw, f.size)
-	}
-}
-
-// TestReceiveOnSlowDisk: writing it may take longer than sending it.
-func TestReceiveOnSlowDisk(t *testing.T) {
-	g, f := startFiles(t, func(_ *Config, tm *timing) { tm.body = 50 * time.Millisecond })
-	f.disk = 200 * time.Millisecond
-	if a := do(t, g.client(), request(t, http.MethodPost, "http://socket/v1/files", "x")); a.status != http.StatusOK {
-		t.Errorf("%d %s", a.status, a.raw)
 	}
 }
 

@@ -364,7 +364,15 @@ func TestJoin(t *testing.T) {
 	one, two := fetch(ctx), fetch(ctx)
 	<-half
 	waiting(2)
+	c.mu.Lock()
+	d := c.jobs[hashOf(data)]
+	c.mu.Unlock()
 	cancel()
+	select {
+	case <-d.ended:
+	case <-time.After(10 * time.Second):
+		t.Error("it goes on although nobody waits")
+	}
 	for _, done := range []chan error{one, two} {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Error(err)

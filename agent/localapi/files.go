@@ -130,10 +130,7 @@ func (b *fileBody) Read(p []byte) (int, error) {
 	if b.read += int64(n); b.read > protocol.MaxFile {
 		err = errFileTooLarge
 	}
-	switch {
-	case errors.Is(err, io.EOF):
-		b.d.allowRead(b.w, 0) // to write it to the disk may take longer
-	case err != nil:
+	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = err
 	}
 	return n, err

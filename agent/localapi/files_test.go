@@ -445,3 +445,26 @@ func TestSlowTaker(t *testing.T) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 }
+
+// TestPatientTaker: who takes a file slowly gets all of it, however long it lasts.
+func TestPatientTaker(t *testing.T) {
+	g, f := startFiles(t, func(_ *Config, tm *timing) { tm.write = 400 * time.Millisecond })
+	uuid := f.put(strings.Repeat("x", 8<<20))
+	c, err := net.Dial("unix", g.sock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET /v1/files/%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", uuid)
+	got, buf := 0, make([]byte, 128<<10)
+	for {
+		n, err := io.ReadFull(c, buf)
+		if got += n; err != nil {
+			break
+		}
+		time.Sleep(15 * time.Millisecond) // this is a slow program: a second in all
+	}
+	if got < 8<<20 {
+		t.Errorf("%d bytes", got)
+	}
+}

@@ -151,7 +151,7 @@ func TestFetchFromHostile(t *testing.T) {
 			return true
 		}},
 		"another part": {protocol.CodeSvrResReadFailed, maxRefused, func(_ int, w http.ResponseWriter, _ *http.Request) bool {
-			return part(w, fmt.Sprintf("bytes 5-%d/%d", len(data)-1, len(data)), data[5:])
+			return part(w, fmt.Sprintf("bytes 5-%d/%d", len(data)+4, len(data)), data)
 		}},
 		"part of another": {protocol.CodeSvrResReadFailed, maxRefused, func(_ int, w http.ResponseWriter, _ *http.Request) bool {
 			return part(w, fmt.Sprintf("bytes 0-%d/%d", len(data)-1, len(data)+1), data)
@@ -180,6 +180,7 @@ func TestFetchFromHostile(t *testing.T) {
 
 // TestFetchGoesOn where the trouble is not for ever.
 func TestFetchGoesOn(t *testing.T) {
+	redirect := elsewhere(t)
 	data := noise(9, 300<<10)
 	for name, answer := range map[string]func(n int, w http.ResponseWriter, r *http.Request) bool{
 		"once other bytes": func(n int, w http.ResponseWriter, _ *http.Request) bool {
@@ -190,7 +191,7 @@ func TestFetchGoesOn(t *testing.T) {
 		},
 		"broken":             func(n int, w http.ResponseWriter, _ *http.Request) bool { return n < 9 && status(w, 503) },
 		"the URL expired":    func(n int, w http.ResponseWriter, _ *http.Request) bool { return n < 3 && status(w, 403) },
-		"a hotel's redirect": func(n int, w http.ResponseWriter, r *http.Request) bool { return n < 9 && elsewhere(w, r) },
+		"a hotel's redirect": func(n int, w http.ResponseWriter, r *http.Request) bool { return n < 9 && redirect(w, r) },
 		"a redirect to itself": func(_ int, w http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Query().Get("again") == "" {
 				http.Redirect(w, r, r.URL.Path+"?again=1", http.StatusFound)
@@ -200,7 +201,7 @@ func TestFetchGoesOn(t *testing.T) {
 		},
 		"no ranges": func(n int, w http.ResponseWriter, _ *http.Request) bool {
 			w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-			_, _ = w.Write(data[:min(len(data), n*100<<10)]) // a bit more each time
+			_, _ = w.Write(data[:min(len(data), n*60<<10)]) // a bit more each time
 			return true
 		},
 	} {
@@ -363,7 +364,15 @@ func TestJoin(t *testing.T) {
 	one, two := fetch(ctx), fetch(ctx)
 	<-half
 	waiting(2)
+	c.mu.Lock()
+	d := c.jobs[hashOf(data)]
+	c.mu.Unlock()
 	cancel()
+	select {
+	case <-d.ended:
+	case <-time.After(10 * time.Second):
+		t.Error("it goes on although nobody waits")
+	}
 	for _, done := range []chan error{one, two} {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Error(err)
@@ -384,6 +393,58 @@ func TestJoin(t *testing.T) {
 	if _, tmp := inFolder(t, b); len(tmp) != 0 {
 		t.Error(tmp)
 	}
+}
+
+// TestNextWaitsForLast: the partial file is one, so a download waits for the last
+// one of the same file to be gone.
+func TestNextWaitsForLast(t *testing.T) {
+	h := newHub(t)
+	hash := h.have([]byte("hello"))
+	b := newBoard(t, t.TempDir(), nil)
+	asked, letGo := make(chan bool, 2), make(chan struct{})
+	c := newCourier(t, b, slowAnswer{h, asked, letGo}, quick)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 2)
+	go func() { done <- c.Fetch(ctx, hash, 0, nil) }()
+	<-asked
+	cancel()
+	<-done
+	go func() { done <- c.Fetch(context.Background(), hash, 0, nil) }()
+	for {
+		c.mu.Lock()
+		d := c.jobs[hash]
+		refs := 0
+		if d != nil {
+			refs = d.refs
+		}
+		c.mu.Unlock()
+		if refs == 1 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	select {
+	case <-asked:
+		t.Error("it has begun while the last one is there")
+	case <-time.After(20 * time.Millisecond): // it has had time to
+	}
+	close(letGo)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// slowAnswer is a hub that does not look at contexts.
+type slowAnswer struct {
+	*hub
+	asked chan bool
+	letGo chan struct{}
+}
+
+func (s slowAnswer) GetFile(ctx context.Context, r protocol.GetFileRequest) (protocol.GetFileResponse, error) {
+	s.asked <- true
+	<-s.letGo
+	return s.hub.GetFile(ctx, r)
 }
 
 // TestTwoAtATime: more wait, and jobs are bounded.

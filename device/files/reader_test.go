@@ -70,33 +70,55 @@ func TestOpenWhileItComes(t *testing.T) {
 	}
 }
 
-// TestOpenWrong: who reads what is wrong never gets the whole of it.
+// TestOpenWrong: who reads what is wrong never gets the whole of it. The server
+// sends it all and does not say that it was all, so that it is not verified yet.
 func TestOpenWrong(t *testing.T) {
 	data := noise(9, 300<<10)
 	bad := slices.Clone(data)
 	bad[1000]++
+	end := make(chan struct{})
 	h, _ := served(t, data, func(n int, w http.ResponseWriter, _ *http.Request) bool {
 		if n == 1 {
+			w.(http.Flusher).Flush()
 			_, _ = w.Write(bad)
+			w.(http.Flusher).Flush()
+			<-end
 		}
 		return n == 1
 	})
 	b := newBoard(t, t.TempDir(), nil)
-	c := newCourier(t, b, h, quick)
+	tm := quick
+	tm.patience = 100 * time.Millisecond
+	c := newCourier(t, b, h, tm)
 	r, err := c.Open(context.Background(), hashOf(data), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer r.Close()
 	got, err := io.ReadAll(r)
-	if err == nil && !bytes.Equal(got, data) {
-		t.Error("it is not what it should be, and nothing is said")
+	wantCode(t, err, protocol.CodeSvrResTransferTimeout)
+	if !bytes.Equal(got, bad[:len(bad)-1]) {
+		t.Errorf("%d bytes", len(got))
 	}
-	if err != nil && len(got) >= len(data) {
-		t.Error(len(got))
+	close(end)
+	if err := c.Fetch(context.Background(), hashOf(data), 0, nil); err != nil { // the second time it is right
+		t.Fatal(err)
 	}
-	r.Close()
-	if err := c.Fetch(context.Background(), hashOf(data), 0, nil); err != nil {
-		t.Error(err)
+	_, err = io.ReadAll(r)
+	wantCode(t, err, protocol.CodeSvrResReadFailed)
+}
+
+// TestOpenSmall files, of which there is nothing to read before they are verified.
+func TestOpenSmall(t *testing.T) {
+	h := newHub(t)
+	b := newBoard(t, t.TempDir(), nil)
+	r, err := newCourier(t, b, h, quick).Open(context.Background(), h.have([]byte("x")), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err != nil || string(got) != "x" {
+		t.Error(got, err)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,6 +133,8 @@ type hub struct {
 	http  *httptest.Server
 	tus   *handler.UnroutedHandler
 	proxy string // HOST:PORT that URLs have, empty: its own
+
+	tokens atomic.Int64 // of URLs, counted
 
 	mu       sync.Mutex
 	done     map[string]bool   // what was uploaded, by hash
@@ -294,7 +297,7 @@ func (h *hub) url(path string) string {
 		addr = h.addr()
 	}
 	_, port, _ := net.SplitHostPort(addr)
-	return "http://" + protocol.IceHostHub + ":" + port + path + "?token=x"
+	return fmt.Sprintf("http://%s:%s%s?token=%d", protocol.IceHostHub, port, path, h.tokens.Add(1))
 }
 
 func (h *hub) PutFile(_ context.Context, r protocol.PutFileRequest) (protocol.PutFileResponse, error) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -108,17 +109,20 @@ func TestUploadCutAndRestarted(t *testing.T) {
 
 // TestUploadGoesOn where the trouble is not for ever: each kind of it once or twice.
 func TestUploadGoesOn(t *testing.T) {
+	redirect := elsewhere(t)
 	for name, trouble := range map[string]func(n int, w http.ResponseWriter, r *http.Request) bool{
 		"the disk is full":   func(n int, w http.ResponseWriter, r *http.Request) bool { return n < 2 && status(w, 507) },
 		"too many":           func(n int, w http.ResponseWriter, r *http.Request) bool { return n < 2 && status(w, 429) },
 		"locked":             func(n int, w http.ResponseWriter, r *http.Request) bool { return n < 2 && status(w, 423) },
 		"in between":         func(n int, w http.ResponseWriter, r *http.Request) bool { return n < 2 && status(w, 400) },
 		"a hotel's page":     func(n int, w http.ResponseWriter, r *http.Request) bool { return n < 2 && status(w, 200) },
-		"a hotel's redirect": func(n int, w http.ResponseWriter, r *http.Request) bool { return n < 2 && elsewhere(w, r) },
+		"a hotel's redirect": func(n int, w http.ResponseWriter, r *http.Request) bool { return n < 2 && redirect(w, r) },
 		"a proxy's limit": func(_ int, w http.ResponseWriter, r *http.Request) bool {
 			return r.ContentLength > 1<<20 && status(w, 413)
 		},
-		"the URL has expired":  func(n int, w http.ResponseWriter, r *http.Request) bool { return n == 1 && status(w, 403) },
+		"the URL has expired": func(_ int, w http.ResponseWriter, r *http.Request) bool {
+			return r.URL.Query().Get("token") == "1" && status(w, 403)
+		},
 		"the upload was swept": func(n int, w http.ResponseWriter, r *http.Request) bool { return n == 2 && status(w, 410) },
 		"another offset":       func(n int, w http.ResponseWriter, r *http.Request) bool { return n == 2 && status(w, 409) },
 		"it says what it likes": func(n int, w http.ResponseWriter, r *http.Request) bool {
@@ -153,9 +157,16 @@ func status(w http.ResponseWriter, code int) bool {
 	return true
 }
 
-func elsewhere(w http.ResponseWriter, r *http.Request) bool {
-	http.Redirect(w, r, "http://127.0.0.2:1/", http.StatusTemporaryRedirect)
-	return true
+// elsewhere is another server, which must not hear anything of ours.
+func elsewhere(t *testing.T) (redirect func(w http.ResponseWriter, r *http.Request) bool) {
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("another server got %s %s", r.Method, r.URL)
+	}))
+	t.Cleanup(other.Close)
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		http.Redirect(w, r, other.URL+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+		return true
+	}
 }
 
 // TestUploadRefused: what would be refused again ends it, with the hub's code.
@@ -255,6 +266,30 @@ func TestUploadFinishes(t *testing.T) {
 	}
 }
 
+// TestUploadWhole: the hub has all bytes and has not taken the file. Only its own
+// word that it has counts.
+func TestUploadWhole(t *testing.T) {
+	h := newHub(t)
+	h.mu.Lock()
+	h.before = func(w http.ResponseWriter, r *http.Request) bool {
+		w.Header().Set("Upload-Offset", "1000")
+		return r.Method == http.MethodHead && status(w, 200)
+	}
+	h.mu.Unlock()
+	asked := 0
+	a := &asking{hub: h, put: func(r protocol.PutFileRequest) (protocol.PutFileResponse, error) {
+		if asked++; asked < 4 {
+			return protocol.PutFileResponse{URL: h.url("/files/x")}, nil
+		}
+		return protocol.PutFileResponse{Done: true}, nil
+	}}
+	b := newBoard(t, t.TempDir(), nil)
+	f := b.put(t, noise(1, 1000), "m")
+	if err := newCourier(t, b, a, quick).Upload(context.Background(), f.Hash, f.Size, nil); err != nil || asked != 4 {
+		t.Errorf("%v after %d questions", err, asked)
+	}
+}
+
 type discard struct{ h http.Header }
 
 func (d *discard) Header() http.Header         { return d.h }
@@ -276,8 +311,8 @@ func TestSameFileOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n, most := h.got(); n != chunk || most != 1 {
-		t.Errorf("%d bytes, %d times", n, most)
+	if n, most := h.got(); n != chunk || most != 1 || h.count("HEAD") != 1 {
+		t.Errorf("%d bytes, %d times, %d times asked how far", n, most, h.count("HEAD"))
 	}
 }
 

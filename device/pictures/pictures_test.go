@@ -288,7 +288,7 @@ func TestMemory(t *testing.T) {
 	if s.made() != [3]bool{true, true, false} {
 		t.Fatal(s.made())
 	}
-	if took := after.TotalAlloc - before.TotalAlloc; took > 64<<20 {
+	if took := after.TotalAlloc - before.TotalAlloc; took > 44<<20 {
 		t.Errorf("6 megapixels took %d MiB in all", took>>20)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/herald-im/herald/configs"
 	"github.com/herald-im/herald/device"
 	"github.com/herald-im/herald/device/journal"
+	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/device/outbox"
 	"github.com/herald-im/herald/logging"
 	"github.com/herald-im/herald/media"
@@ -80,7 +81,7 @@ func (a *Agent) openAPI(cfg localapi.Config) (*localapi.Server, error) {
 	set := metrics.NewSet()
 	a.device.Metrics(set)
 	return localapi.Open(cfg, localapi.Parts{
-		Table: table, Streams: streams, Journal: a.device.Journal(), Moments: a.device,
+		Table: table, Streams: streams, Journal: a.device.Journal(), Moments: a.device, Files: a.device.Files(),
 		Pictures: pictures{a}, Health: a.alive, Metrics: set, Log: log,
 	})
 }
@@ -107,6 +108,10 @@ func deviceConfig(c configs.Agent, log Logging) device.Config {
 		StateDir: c.State.Dir, MinFree: int64(c.State.MinFree),
 		Outbox:  outbox.Limits{MaxItems: c.Outbox.MaxItems, MaxBytes: int64(c.Outbox.MaxBytes)},
 		Journal: journal.Limits{MaxEvents: c.Journal.MaxEvents, MaxBytes: int64(c.Journal.MaxBytes)},
+		Files: device.FileLimits{
+			Dir: c.FilesDir(), Cache: int64(c.Files.Cache), Spool: int64(c.Files.Spool), Auto: int64(c.Files.AutoDownload),
+		},
+		Mirror:  mirror.Limits{MaxRows: c.Mirror.MaxPerConversation, MaxBytes: int64(c.Mirror.MaxBytes)},
 		HubAddr: addr, HubTLS: secure, CAFile: c.Hub.CAFile,
 		ConnectTimeout: time.Duration(c.Hub.ConnectTimeout), KeepAlive: time.Duration(c.Hub.Keepalive),
 		ReconnectMin: time.Duration(c.Hub.ReconnectMin), ReconnectMax: time.Duration(c.Hub.ReconnectMax),

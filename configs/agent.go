@@ -18,6 +18,7 @@ type Agent struct {
 	State   State   `toml:"state"`
 	Outbox  Outbox  `toml:"outbox"`
 	Journal Journal `toml:"journal"`
+	Mirror  Mirror  `toml:"mirror"`
 	Files   Files   `toml:"files"`
 	API     API     `toml:"api"`
 	Media   Media   `toml:"media"`
@@ -85,6 +86,16 @@ type Journal struct {
 	// MaxEvents is how many events are kept. 100 to 10000000.
 	MaxEvents int `toml:"max_events"`
 	// MaxBytes is how much they may take together. 64KiB to 1GiB.
+	MaxBytes Size `toml:"max_bytes"`
+}
+
+// Mirror bounds the messages that the board keeps to be read without a link.
+// Beyond it the oldest leave the board; the hub has them.
+type Mirror struct {
+	// MaxPerConversation is how many messages are kept of each conversation. 20 to
+	// 10000000.
+	MaxPerConversation int `toml:"max_per_conversation"`
+	// MaxBytes is how much all of them may take together. 64KiB to 1GiB.
 	MaxBytes Size `toml:"max_bytes"`
 }
 
@@ -203,6 +214,7 @@ func DefaultAgent() Agent {
 		State:   State{Dir: "/var/lib/herald", MinFree: 4 * MiB},
 		Outbox:  Outbox{MaxItems: 100_000, MaxBytes: 64 * MiB},
 		Journal: Journal{MaxEvents: 50_000, MaxBytes: 32 * MiB},
+		Mirror:  Mirror{MaxPerConversation: 5_000, MaxBytes: 64 * MiB},
 		Files:   Files{Cache: 256 * MiB, Spool: 512 * MiB, AutoDownload: MiB},
 		API:     API{Socket: "/run/herald/herald.sock", SocketGroup: "herald", MaxStreams: 32},
 		Media: Media{
@@ -253,6 +265,8 @@ func (a Agent) rules() []rule {
 		size("outbox.max_bytes", a.Outbox.MaxBytes, 64*KiB, GiB),
 		count("journal.max_events", a.Journal.MaxEvents, 100, 10_000_000),
 		size("journal.max_bytes", a.Journal.MaxBytes, 64*KiB, GiB),
+		count("mirror.max_per_conversation", a.Mirror.MaxPerConversation, 20, 10_000_000),
+		size("mirror.max_bytes", a.Mirror.MaxBytes, 64*KiB, GiB),
 		filePath("files.dir", a.Files.Dir, optional),
 		size("files.cache", a.Files.Cache, MiB, TiB),
 		size("files.spool", a.Files.Spool, MiB, TiB),

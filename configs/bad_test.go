@@ -99,6 +99,14 @@ func TestBadHubFiles(t *testing.T) {
 		"database in a list": {"[db]\nurl = [\"postgres://herald:hunter2@db/herald\"]", Problem{Line: 2, Key: "db.url"}, "a list must be"},
 		"password parameter": {"[db]\nurl = \"mysql://db/herald?password=hunter2\"", Problem{Line: 2, Key: "db.url"}, "must be postgres://"},
 		"no quotes":          {"[db]\nurl = postgres://herald:hunter2@db/herald", Problem{Line: 2, Key: "db.url"}, "must be text in quotes"},
+		"URL of an upload":   {"[files]\npublic_url = \"ftp://hub.example\"", Problem{Line: 2, Key: "files.public_url"}, "must be http://HOST:PORT or https://HOST"},
+		"URL with a slash":   {"[files]\npublic_url = \"https://hub.example/\"", Problem{Line: 2, Key: "files.public_url"}, "without a user, a query or a slash at the end"},
+		"URL with a user":    {"[files]\npublic_url = \"https://u:hunter2@hub.example\"", Problem{Line: 2, Key: "files.public_url"}, "without a user"},
+		"URL without a port": {"[files]\npublic_url = \"https://hub.example:\"", Problem{Line: 2, Key: "files.public_url"}, "a port from 1 to 65535"},
+		"too few bytes":      {"[files]\nmax_bytes = \"1MiB\"", Problem{Line: 2, Key: "files.max_bytes"}, `"1MiB" must be 128MiB to 1024TiB`},
+		"bucket's name":      {"[files]\ns3_bucket = \"A/B\"\ns3_endpoint = \"https://s3.example\"\ns3_access_key = \"k\"\ns3_secret_file = \"/s\"", Problem{Line: 2, Key: "files.s3_bucket"}, "3 to 63 of a-z"},
+		"bucket only":        {"[files]\ns3_endpoint = \"https://s3.example\"\ns3_bucket = \"b-1.c\"\ns3_access_key = \"k\"", Problem{Line: 0, Key: "files.s3_secret_file"}, "required with files.s3_bucket"},
+		"key without bucket": {"[files]\ns3_access_key = \"k\"", Problem{Line: 2, Key: "files.s3_access_key"}, "makes no sense without files.s3_bucket"},
 		"tolerance too long": {"[accounts]\nclock_tolerance = \"25h\"", Problem{Line: 2, Key: "accounts.clock_tolerance"}, `"25h" must be 1s to 24h`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,6 +16,7 @@ type Hub struct {
 	HTTP     HTTP     `toml:"http"`
 	Data     Data     `toml:"data"`
 	DB       DB       `toml:"db"`
+	Files    HubFiles `toml:"files"`
 	Turn     Turn     `toml:"turn"`
 	Accounts Accounts `toml:"accounts"`
 	Limits   Limits   `toml:"limits"`
@@ -43,7 +44,7 @@ type MQTT struct {
 	ConnectTimeout Duration `toml:"connect_timeout"`
 }
 
-// HTTP is the hub's web server: /healthz and /metrics.
+// HTTP is the hub's web server: /healthz, /metrics and the files of messages.
 type HTTP struct {
 	// Listen is its address, HOST:PORT; port 0 takes a free one.
 	Listen string `toml:"listen"`
@@ -60,6 +61,44 @@ type DB struct {
 	// URL of a PostgreSQL: postgres://USER:PASSWORD@HOST:PORT/NAME. Empty: SQLite
 	// in the data directory. It may hold a password, so it is never shown as it is.
 	URL string `toml:"url"`
+}
+
+// HubFiles are the files of messages: pictures, sounds, videos and others.
+type HubFiles struct {
+	// Dir is where uploads gather, and where files are kept without S3Bucket. Empty:
+	// "files" in the data directory.
+	Dir string `toml:"dir"`
+	// PublicURL is what boards are told to reach HTTP.Listen by, such as
+	// https://hub.example: what they ask below its /files/ has to arrive below ours.
+	// Empty: http, the host by which each reaches the hub, and the port of HTTP.Listen.
+	PublicURL string `toml:"public_url"`
+	// MaxBytes is what all files may have together; beyond it those go that were not
+	// used for longest. 128MiB to 1024TiB.
+	MaxBytes Size `toml:"max_bytes"`
+	// MinFree is room on the disk that uploads leave free. 0B to 1TiB.
+	MinFree Size `toml:"min_free"`
+	// MaxAge is how long a file is kept since a message named it last; 0s is for ever.
+	// 0s to 876000h.
+	MaxAge Duration `toml:"max_age"`
+	// UnusedFor is how long half an upload is kept, and a file that no message names.
+	// 1h to 8760h.
+	UnusedFor Duration `toml:"unused_for"`
+	// URLFor is how long a URL is good that a board was given to fetch a file. 1m to
+	// 24h.
+	URLFor Duration `toml:"url_for"`
+	// UploadFor is how long one is good that it was given to upload a file. 10m to
+	// 168h.
+	UploadFor Duration `toml:"upload_for"`
+	// S3Endpoint is the URL of an S3 server: https://HOST or http://HOST:PORT.
+	S3Endpoint string `toml:"s3_endpoint"`
+	// S3Bucket is the bucket for complete files. Empty: they are kept in Dir.
+	S3Bucket string `toml:"s3_bucket"`
+	// S3Region is the bucket's region. Empty: as the server says.
+	S3Region string `toml:"s3_region"`
+	// S3AccessKey is the name that the hub uses there.
+	S3AccessKey string `toml:"s3_access_key"`
+	// S3SecretFile is the file with the secret of S3AccessKey.
+	S3SecretFile string `toml:"s3_secret_file"`
 }
 
 // TurnPort is the port of STUN and TURN (RFC 8656 §18).
@@ -127,6 +166,11 @@ type Limits struct {
 	// PullEntries is how many entries of a log a terminal gets at a time. 1 to
 	// 512.
 	PullEntries int `toml:"pull_entries"`
+	// SyncEntries is how many entries of a log a terminal gets that was away; what
+	// is older it finds in the history. 1000 to 10000000.
+	SyncEntries int `toml:"sync_entries"`
+	// RevokeWindow is how long a sender may take a message back. 1s to 168h.
+	RevokeWindow Duration `toml:"revoke_window"`
 }
 
 // DefaultHub is the configuration of a hub without a file.
@@ -140,6 +184,14 @@ func DefaultHub() Hub {
 		},
 		HTTP: HTTP{Listen: "127.0.0.1:8080"},
 		Data: Data{Dir: "/var/lib/herald-hub"},
+		Files: HubFiles{
+			MaxBytes:  10 * GiB,
+			MinFree:   256 * MiB,
+			MaxAge:    Duration(8760 * time.Hour),
+			UnusedFor: Duration(24 * time.Hour),
+			URLFor:    Duration(10 * time.Minute),
+			UploadFor: Duration(24 * time.Hour),
+		},
 		Turn: Turn{
 			Listen:                "auto",
 			MinPort:               49152,
@@ -163,6 +215,8 @@ func DefaultHub() Hub {
 			GroupsPerUser:       1000,
 			GroupNameBytes:      30,
 			PullEntries:         256,
+			SyncEntries:         100_000,
+			RevokeWindow:        Duration(2 * time.Minute),
 		},
 		Log: Log{Level: "info"},
 	}
@@ -197,6 +251,23 @@ func (h Hub) rules() []rule {
 		check("http.listen", h.HTTP.Listen, address(h.HTTP.Listen, required)),
 		filePath("data.dir", h.Data.Dir, required),
 		check("db.url", redacted(h.DB.URL), databaseURL(h.DB.URL)),
+		filePath("files.dir", h.Files.Dir, optional),
+		check("files.public_url", withoutUser(h.Files.PublicURL), webURL(h.Files.PublicURL, "https://hub.example")),
+		size("files.max_bytes", h.Files.MaxBytes, 128*MiB, 1024*TiB),
+		size("files.min_free", h.Files.MinFree, 0, TiB),
+		span("files.max_age", h.Files.MaxAge, 0, 876000*time.Hour),
+		span("files.unused_for", h.Files.UnusedFor, time.Hour, 8760*time.Hour),
+		span("files.url_for", h.Files.URLFor, time.Minute, 24*time.Hour),
+		span("files.upload_for", h.Files.UploadFor, 10*time.Minute, 168*time.Hour),
+		check("files.s3_endpoint", withoutUser(h.Files.S3Endpoint), webURL(h.Files.S3Endpoint, "https://s3.example")),
+		h.Files.withBucket("files.s3_endpoint", h.Files.S3Endpoint),
+		{"files.s3_bucket", h.Files.S3Bucket, h.Files.S3Bucket == "" || len(h.Files.S3Bucket) >= 3 && spelled(h.Files.S3Bucket, 63, "az09_-."),
+			"must be 3 to 63 of a-z 0-9 _ - ., or empty"},
+		{"files.s3_region", h.Files.S3Region, h.Files.S3Region == "" || spelled(h.Files.S3Region, 64, "AZaz09_-."), "must be a name such as eu-central-1, or empty"},
+		{"files.s3_access_key", h.Files.S3AccessKey, h.Files.S3AccessKey == "" || spelled(h.Files.S3AccessKey, 128, "!~"), "must be at most 128 printable characters without spaces"},
+		h.Files.withBucket("files.s3_access_key", h.Files.S3AccessKey),
+		filePath("files.s3_secret_file", h.Files.S3SecretFile, optional),
+		h.Files.withBucket("files.s3_secret_file", h.Files.S3SecretFile),
 		check("turn.listen", h.Turn.Listen, h.Turn.listenWrong()),
 		check("turn.public", h.Turn.Public, publicHost(h.Turn.Public)),
 		check("turn.relay_address", h.Turn.RelayAddress, relayAddress(h.Turn.RelayAddress)),
@@ -217,6 +288,8 @@ func (h Hub) rules() []rule {
 		count("limits.groups_per_user", h.Limits.GroupsPerUser, 1, 4000),
 		count("limits.group_name_bytes", h.Limits.GroupNameBytes, 1, 30),
 		count("limits.pull_entries", h.Limits.PullEntries, 1, 512),
+		count("limits.sync_entries", h.Limits.SyncEntries, 1000, 10_000_000),
+		span("limits.revoke_window", h.Limits.RevokeWindow, time.Second, 168*time.Hour),
 		level("log.level", h.Log.Level),
 	}
 }
@@ -234,6 +307,11 @@ func (m MQTT) TLS() bool {
 // Exposed tells whether others can reach the broker and what it says can be read
 // on the way.
 func (m MQTT) Exposed() bool { return !m.TLS() && !loopback(m.Listen) }
+
+// FilesHidden tells whether others can reach the broker but not the files.
+func (h Hub) FilesHidden() bool {
+	return h.Files.PublicURL == "" && loopback(h.HTTP.Listen) && !loopback(h.MQTT.Listen)
+}
 
 // TurnListen is where the TURN server listens, "" for nowhere. mayLack says that
 // nobody chose this address, so that the hub does without where another program has
@@ -256,6 +334,14 @@ func (h Hub) TurnListen() (address string, mayLack bool) {
 func (t Turn) RelayIP() netip.Addr {
 	ip, _ := netip.ParseAddr(t.RelayAddress) // Validate has seen to it
 	return ip
+}
+
+// withBucket is the rule of a key that goes with the bucket's.
+func (f HubFiles) withBucket(key, value string) rule {
+	if f.S3Bucket == "" {
+		return rule{key, value, value == "", "makes no sense without files.s3_bucket"}
+	}
+	return rule{key, value, value != "", "is required with files.s3_bucket"}
 }
 
 func (t Turn) listenWrong() string {

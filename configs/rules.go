@@ -238,6 +238,25 @@ func parseBrokerURL(text string) (u *url.URL, wrong string) {
 	return u, ""
 }
 
+// webURL says what is wrong with the URL of a web server to which paths are added.
+func webURL(text, example string) string {
+	if text == "" {
+		return ""
+	}
+	form := "must be http://HOST:PORT or https://HOST, such as " + strconv.Quote(example) + ", or empty"
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "" || !validHost(u.Hostname()) {
+		return form
+	}
+	if p := u.Port(); p == "0" || strings.HasSuffix(u.Host, ":") || p != "" && !validPort(p) {
+		return form + ", with a port from 1 to 65535"
+	}
+	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(text, "#") || strings.HasSuffix(text, "/") {
+		return form + ", without a user, a query or a slash at the end"
+	}
+	return ""
+}
+
 func databaseURL(text string) string {
 	if text == "" {
 		return ""

@@ -10,6 +10,24 @@ import (
 	"time"
 )
 
+func TestFilesHidden(t *testing.T) {
+	for _, tc := range []struct {
+		mqtt, http, public string
+		want               bool
+	}{
+		{"127.0.0.1:1883", "127.0.0.1:8080", "", false},
+		{":8883", "127.0.0.1:8080", "", true},
+		{":8883", ":8080", "", false},
+		{":8883", "127.0.0.1:8080", "https://hub.example", false},
+	} {
+		h := DefaultHub()
+		h.MQTT.Listen, h.HTTP.Listen, h.Files.PublicURL = tc.mqtt, tc.http, tc.public
+		if got := h.FilesHidden(); got != tc.want {
+			t.Errorf("%+v: %v", tc, got)
+		}
+	}
+}
+
 func TestDuration(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"500ms": 500 * time.Millisecond, "20s": 20 * time.Second, "10m": 10 * time.Minute, "1h": time.Hour,
@@ -131,6 +149,8 @@ func TestValidateAgent(t *testing.T) {
 		{"account.platform", func(a *Agent) { a.Account.Platform = "" }, "1 to 16"},
 		{"account.platform", func(a *Agent) { a.Account.Platform = strings.Repeat("a", 17) }, "1 to 16"},
 		{"state.min_free", func(a *Agent) { a.State.MinFree = 0 }, `"0B" must be 64KiB to 1GiB`},
+		{"mirror.max_per_conversation", func(a *Agent) { a.Mirror.MaxPerConversation = 19 }, "20 to 10000000"},
+		{"mirror.max_bytes", func(a *Agent) { a.Mirror.MaxBytes = 2 * GiB }, "64KiB to 1GiB"},
 		{"journal.max_events", func(a *Agent) { a.Journal.MaxEvents = math.MinInt }, "100 to 10000000"},
 		{"api.socket", func(a *Agent) { a.API.Socket = "" }, "not empty"},
 		{"api.socket", func(a *Agent) { a.API.Socket = "@herald" }, "abstract"},

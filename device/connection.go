@@ -26,19 +26,22 @@ type connection struct {
 		Warn(msg string, args ...any)
 	}
 
-	helloed  time.Time
-	welcome  *protocol.Welcome // nil until it came
-	heads    []protocol.Head   // gathered until the last of them
-	ready    bool
-	flight   *flight // the batch on its way; nil: none
-	pulls    pulls
-	pending  map[uint64]*call
-	nextCall uint64            // begins anywhere: a late reply may be of an earlier connection
-	live     map[string]uint32 // rooms listened to
-	deaf     []deaf
-	beaten   time.Time
-	beat     time.Duration
-	posts    posts
+	helloed   time.Time
+	welcome   *protocol.Welcome // nil until it came
+	heads     []protocol.Head   // gathered until the last of them
+	ready     bool
+	flight    *flight // the batch on its way; nil: none
+	pulls     pulls
+	surveys   surveys
+	queries   map[uint32]*query
+	nextQuery uint32
+	pending   map[uint64]*call
+	nextCall  uint64            // begins anywhere: a late reply may be of an earlier connection
+	live      map[string]uint32 // rooms listened to
+	deaf      []deaf
+	beaten    time.Time
+	beat      time.Duration
+	posts     posts
 }
 
 // posts brings functions from the committer's goroutine to the session's.
@@ -99,7 +102,7 @@ func (s *session) connect() error {
 func (s *session) newConnection(l *link.Conn, boot uint64) *connection {
 	c := &connection{
 		s: s, link: l, boot: boot, log: s.log,
-		pending: make(map[uint64]*call), live: make(map[string]uint32),
+		pending: make(map[uint64]*call), queries: make(map[uint32]*query), nextQuery: rand.Uint32(), live: make(map[string]uint32),
 		beat: s.d.cfg.Beat, beaten: time.Now(), nextCall: rand.Uint64() >> 1,
 		posts: posts{ready: make(chan struct{}, 1)},
 	}
@@ -110,6 +113,7 @@ func (s *session) newConnection(l *link.Conn, boot uint64) *connection {
 // close ends the connection and answers the calls that wait for it.
 func (c *connection) close() {
 	c.link.Close()
+	c.endSurveys()
 	for _, call := range c.pending {
 		call.done(nil, errOffline)
 	}
@@ -157,6 +161,8 @@ func (c *connection) serve(ctx context.Context) error {
 			}
 		case call := <-c.s.calls:
 			err = c.call(call)
+		case q := <-c.s.queries:
+			err = c.query(q)
 		case <-c.s.moved:
 			if c.link.Homeless() {
 				return errMoved
@@ -169,6 +175,7 @@ func (c *connection) serve(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		c.caughtUp()
 	}
 }
 
@@ -200,7 +207,11 @@ func (c *connection) deadlines() error {
 		return nil
 	}
 	c.expireCalls(now)
+	c.expireQueries(now)
 	c.listenAgain()
+	if err := c.surveyAgain(now); err != nil {
+		return err
+	}
 	if err := c.pulls.retry(c, now); err != nil {
 		return err
 	}
@@ -240,6 +251,8 @@ func (c *connection) receive(m link.Message) error {
 		return c.gotRange(f.Range)
 	case f.Reply != nil:
 		c.replied(f.Reply)
+	case f.States != nil:
+		return c.surveyed(f.States)
 	case f.Signal != nil:
 		return c.signal(f.Signal)
 	case f.Bye != nil:
@@ -314,7 +327,7 @@ func (c *connection) begin() error {
 		newest = w.Eras[n-1].Ord
 	}
 	known := len(s.inbox.Eras(1)) > 0
-	rewound, entries, err := s.inbox.Meet(w.Eras, w.Common, c.heads, known && w.Heads && w.Common != newest)
+	rewound, entries, err := s.inbox.Meet(w.Eras, w.Common, c.heads, known && w.Heads && w.Common != newest, s.mirror.Rewind, s.mirrored)
 	if err != nil {
 		return err
 	}
@@ -343,12 +356,13 @@ func (c *connection) begin() error {
 	}
 	raise(s.d, protocol.OnConnectSuccess, protocol.Empty{})
 	s.d.db.Go(func(tx *bbolt.Tx) error { return tx.Bucket(deviceName).Put(timeKey, s.d.clock.stored()) }, func(error) {})
+	c.beginSurveys()
 	heads := c.heads
 	c.heads = nil
 	if err := c.pullBehind(heads); err != nil {
 		return err
 	}
-	return c.fill()
+	return errors.Join(c.fill(), c.survey())
 }
 
 func (c *connection) reportRewound(logs int, entries, sent uint64) {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/herald-im/herald/device/journal"
+	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/device/outbox"
 	"github.com/herald-im/herald/device/store"
 	"github.com/herald-im/herald/protocol"
@@ -29,6 +30,8 @@ type Config struct {
 	MinFree  int64 // bytes of disk kept back, see store.DB.Room
 	Outbox   outbox.Limits
 	Journal  journal.Limits
+	Mirror   mirror.Limits
+	Files    FileLimits
 
 	HubAddr        string // HOST:PORT of its broker
 	HubTLS         bool
@@ -64,6 +67,7 @@ type Device struct {
 	begun    chan struct{}
 	wake     chan struct{} // do not wait any longer to look for the UserSig
 	follower Follower
+	files    filing
 
 	mu        sync.Mutex
 	ctx       context.Context // of Run; nil before it. Sessions end with it
@@ -91,6 +95,9 @@ func Open(cfg Config, log *slog.Logger) (*Device, error) {
 	}
 	if err == nil && replaced != nil {
 		err = d.reportReplaced(replaced)
+	}
+	if err == nil {
+		err = d.openFiles()
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -170,7 +177,7 @@ func (d *Device) Run(ctx context.Context) (err error) {
 		d.ctx = nil
 		d.mu.Unlock()
 		d.sessions.Wait()
-		err = errors.Join(err, d.db.Close())
+		err = errors.Join(err, d.Close())
 	}()
 	again := d.autoLogin()
 	close(d.begun)
@@ -188,7 +195,10 @@ func (d *Device) Run(ctx context.Context) (err error) {
 }
 
 // Close closes the state of a device that is not run.
-func (d *Device) Close() error { return d.db.Close() }
+func (d *Device) Close() error {
+	d.files.close()
+	return d.db.Close()
+}
 
 func (d *Device) fail(e *protocol.Error) {
 	d.mu.Lock()

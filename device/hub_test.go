@@ -204,6 +204,12 @@ func (h *fakeHub) handle(user, terminal string, f *protocol.Frame) {
 		h.append(user, terminal, f.Append)
 	case f.Pull != nil:
 		h.pull(user, terminal, f.Pull)
+	case f.Survey != nil:
+		st := &protocol.States{ID: f.Survey.ID}
+		for _, it := range f.Survey.Items {
+			st.Items = append(st.Items, protocol.State{Log: it.Log, Head: uint64(len(h.logs[it.Log]))})
+		}
+		h.to(user, terminal, &protocol.Frame{States: st})
 	case f.Beat != nil:
 		heads := &protocol.Heads{Time: hubTime}
 		if digest, n := h.digest(); digest != f.Beat.Digest || n != f.Beat.Logs {

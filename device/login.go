@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/herald-im/herald/device/inbox"
+	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/device/outbox"
 	"github.com/herald-im/herald/protocol"
 	"github.com/herald-im/herald/protocol/usersig"
@@ -54,31 +55,29 @@ func (d *Device) begin(user, sig string, auto bool) (*session, *trial, error) {
 	app := protocol.AppID(claims.AppID)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for d.session != nil && d.session.over() { // its last writes must not meet those of the next
-		s := d.session
-		d.mu.Unlock()
-		<-s.ended
-		d.mu.Lock()
-		if d.session == s {
-			d.session = nil
+	for {
+		d.awaitEnd()
+		switch {
+		case d.destroyed:
+			return nil, nil, errNotInitialized
+		case d.ctx == nil || d.ctx.Err() != nil:
+			return nil, nil, protocol.Errorf(protocol.CodeNotInitialized, "the daemon is stopping")
+		case d.pinned != 0 && app != d.pinned:
+			return nil, nil, protocol.Errorf(protocol.CodeSvrAccountUserSigMismatchSDKAppID, "the UserSig was made for another sdkAppId than %d", d.pinned)
 		}
-	}
-	switch {
-	case d.destroyed:
-		return nil, nil, errNotInitialized
-	case d.ctx == nil || d.ctx.Err() != nil:
-		return nil, nil, protocol.Errorf(protocol.CodeNotInitialized, "the daemon is stopping")
-	case d.pinned != 0 && app != d.pinned:
-		return nil, nil, protocol.Errorf(protocol.CodeSvrAccountUserSigMismatchSDKAppID, "the UserSig was made for another sdkAppId than %d", d.pinned)
-	}
-	if s := d.session; s != nil {
+		s := d.session
+		if s == nil {
+			break
+		}
 		if s.user != user || s.app != app {
 			return nil, nil, protocol.Errorf(protocol.CodeAccountLoginInProcess, "%s is logged in: log out first", s.user)
 		}
 		if auto { // a program was faster
 			return s, nil, nil
 		}
-		return s, s.renew(sig), nil
+		if t := s.renew(sig); t != nil {
+			return s, t, nil
+		} // else it has come to its end in this moment
 	}
 	s, err := d.newSession(app, user, sig, auto)
 	if err != nil {
@@ -94,6 +93,20 @@ func (d *Device) begin(user, sig string, auto bool) (*session, *trial, error) {
 		d.handBack(s)
 	})
 	return s, t, nil
+}
+
+// awaitEnd waits for a session that is ending: its last writes must not meet those
+// of the next. The lock is held before and after.
+func (d *Device) awaitEnd() {
+	for d.session != nil && d.session.ending() {
+		s := d.session
+		d.mu.Unlock()
+		<-s.ended
+		d.mu.Lock()
+		if d.session == s {
+			d.session = nil
+		}
+	}
 }
 
 // handBack leaves the login to the configuration when a program's was refused
@@ -117,16 +130,19 @@ func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*s
 	}
 	s := &session{
 		d: d, app: app, user: user, tickets: tickets{auto: auto},
-		log:     d.log.With("user", user),
-		first:   make(chan struct{}),
-		ended:   make(chan struct{}),
-		queued:  make(chan struct{}, 1),
-		poke:    make(chan struct{}, 1),
-		calls:   make(chan *call),
-		signals: make(chan signalling, maxSignals),
-		moved:   make(chan struct{}, 1),
-		waiters: make(map[uint64]chan protocol.Ack),
-		link:    "down", since: d.clock.seconds(),
+		log:      d.log.With("user", user),
+		first:    make(chan struct{}),
+		ended:    make(chan struct{}),
+		queued:   make(chan struct{}, 1),
+		poke:     make(chan struct{}, 1),
+		calls:    make(chan *call),
+		signals:  make(chan signalling, maxSignals),
+		moved:    make(chan struct{}, 1),
+		waiters:  make(map[string]chan protocol.Ack),
+		queries:  make(chan *query),
+		account:  acct,
+		relinked: make(chan struct{}),
+		link:     "down", since: d.clock.seconds(),
 	}
 	if !auto { // else it is read anew for each attempt
 		s.trial = newTrial(sig)
@@ -135,6 +151,12 @@ func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*s
 		return nil, err
 	}
 	if s.inbox, err = inbox.Open(d.db, acct); err != nil {
+		return nil, err
+	}
+	if s.mirror, err = mirror.Open(d.db, acct, user, s.inbox, d.cfg.Mirror); err != nil {
+		return nil, err
+	}
+	if err = s.uploads.open(s); err != nil {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(d.ctx)

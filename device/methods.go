@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/herald-im/herald/protocol"
@@ -34,6 +35,7 @@ func (d *Device) Bind(t *protocol.Table[protocol.Caller]) {
 		}
 	}
 	protocol.Bind(t, protocol.GetICEServers, d.getICEServers)
+	d.bindMessages(t)
 }
 
 func (d *Device) forward(ctx context.Context, _ protocol.Caller, method string, body []byte) ([]byte, error) {
@@ -65,7 +67,7 @@ func (d *Device) post(ctx context.Context, kind protocol.ItemKind, to string, m 
 	if err != nil {
 		return protocol.SendResponse{}, err
 	}
-	return s.post(ctx, kind, to, m, priority)
+	return s.send(ctx, kind, to, m, priority)
 }
 
 func (d *Device) getVersion(context.Context, protocol.Caller, protocol.Empty) (protocol.VersionResponse, error) {
@@ -116,7 +118,7 @@ func (d *Device) Status() protocol.StatusResponse {
 	d.mu.Lock()
 	s := d.session
 	if d.last != nil {
-		st.Queue = d.last.box.Status()
+		st.Queue = d.last.queue()
 	}
 	st.LastError = d.lastErr
 	d.mu.Unlock()
@@ -142,9 +144,9 @@ func (d *Device) getQueue(_ context.Context, _ protocol.Caller, r protocol.Queue
 	if err != nil {
 		return protocol.QueueResponse{}, protocol.Errorf(protocol.CodeDatabaseFailure, "%v", err)
 	}
-	res := protocol.QueueResponse{QueueStatus: s.box.Status(), List: make([]protocol.QueueItem, 0, len(items))}
+	res := protocol.QueueResponse{QueueStatus: s.queue(), List: make([]protocol.QueueItem, 0, len(items))}
 	for _, it := range items {
-		q := protocol.QueueItem{MsgID: protocol.MsgID(s.msgIDPrefix(it.IDEpoch), it.Cseq), Bytes: len(it.Body), QueuedAt: it.QueuedAt}
+		q := protocol.QueueItem{MsgID: s.itemID(it), Bytes: int64(len(it.Body)), QueuedAt: it.QueuedAt}
 		switch it.Kind {
 		case protocol.ItemC2C:
 			q.UserID = it.To
@@ -153,5 +155,19 @@ func (d *Device) getQueue(_ context.Context, _ protocol.Caller, r protocol.Queue
 		}
 		res.List = append(res.List, q)
 	}
-	return res, nil
+	waiting, err := s.uploads.pending(s)
+	for _, p := range slices.Backward(waiting) {
+		if len(res.List) == r.Count {
+			break
+		}
+		res.List = append(res.List, p.queued())
+	}
+	return res, err
+}
+
+// queue sums up what waits.
+func (s *session) queue() protocol.QueueStatus {
+	st := s.box.Status()
+	st.Uploading = s.uploads.count()
+	return st
 }

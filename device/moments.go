@@ -30,6 +30,13 @@ func (m *moments) watch() (<-chan protocol.Occurrence, func()) {
 	}
 }
 
+// watched tells whether anybody watches.
+func (m *moments) watched() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.watchers) > 0
+}
+
 func (m *moments) show(ev protocol.Occurrence) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -49,95 +50,57 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 	s := c.s
 	var holes []hole
 	var steps []Step
+	var t telling
 	s.d.db.Go(func(tx *bbolt.Tx) error {
 		holes, steps = nil, nil
-		var events []protocol.Occurrence
+		t = telling{s: s, tx: tx}
 		for _, l := range logs {
 			if len(l.Entries) == 0 {
 				continue
 			}
-			gap, err := s.inbox.Apply(tx, l.Log, l.Entries, func(e *protocol.Entry) error {
-				events = append(events, s.events(l.Log, e)...)
+			applied, gap, err := s.applyEntries(tx, l.Log, l.Entries)
+			if err != nil {
+				return err
+			}
+			for _, e := range applied {
+				t.entry(l.Log, e)
 				if step, is := s.step(e); is {
 					steps = append(steps, step)
 				}
-				return nil
-			})
-			if err != nil {
-				return err
 			}
 			if gap {
 				holes = append(holes, hole{l.Log, l.Entries[len(l.Entries)-1].Seq})
 			}
 		}
-		return s.d.journal.Append(tx, events...)
+		return s.d.journal.Append(tx, t.events...)
 	}, func(err error) {
 		s.inbox.Committed(err)
+		s.mirrored(err)
 		s.d.journal.Committed(err)
 		c.posts.add(func() error {
 			if err != nil {
 				return err
 			}
 			s.tell(steps)
-			return then(holes)
+			for _, m := range t.withFiles {
+				s.d.files.arrived(s, m)
+			}
+			return errors.Join(then(holes), c.survey())
 		})
 	})
 }
 
-// events are what programs are told of an entry. A step of an invitation is a
-// message, too.
-func (s *session) events(log string, e *protocol.Entry) (out []protocol.Occurrence) {
-	if e.From == s.user && e.Term == s.d.terminal {
+// applyEntries moves a log's cursor past those of the entries that are next in
+// order, and has the mirror take them. gap: there are more behind a hole.
+func (s *session) applyEntries(tx *bbolt.Tx, log string, entries []protocol.Entry) (applied []*protocol.Entry, gap bool, err error) {
+	gap, err = s.inbox.Apply(tx, log, entries, func(e *protocol.Entry) error {
+		applied = append(applied, e)
 		return nil
+	})
+	if err == nil {
+		err = s.mirror.Apply(tx, log, applied)
 	}
-	tell := func(ev protocol.Occurrence, err error) {
-		switch {
-		case err != nil:
-			// It came through the hub's checks, so a newer side wrote it. The
-			// cursor must go past it, or nothing behind it would ever arrive.
-			s.log.Warn("an entry that cannot be read is left out", "log", log, "seq", e.Seq, "err", err)
-		case ev.Info != nil:
-			out = append(out, ev)
-		}
-	}
-	switch e.Kind {
-	case protocol.EntryMessage, protocol.EntrySignaling:
-		kind, a, b := protocol.ParseLog(log)
-		tell(s.messageEvent(kind, a, protocol.Peer(a, b, s.user), e))
-	}
-	if e.Kind == protocol.EntrySignaling {
-		tell(s.signalingEvent(e))
-	}
-	return out
-}
-
-// messageEvent is the event of a message; without Info for an element that
-// this version does not know.
-func (s *session) messageEvent(kind protocol.LogKind, group, peer string, e *protocol.Entry) (protocol.Occurrence, error) {
-	m, err := protocol.DecodeMessage(e.Body)
-	if err != nil {
-		return protocol.Occurrence{}, err
-	}
-	from, self, at := protocol.UserInfo{UserID: e.From}, e.From == s.user, e.Time/1000
-	switch {
-	case kind == protocol.LogC2C && m.Elem == protocol.ElemText:
-		return protocol.OnRecvC2CTextMessage.New(protocol.C2CTextEvent{
-			MsgID: e.MsgID, Text: m.Text, Sender: from, UserID: peer, IsSelf: self, Timestamp: at,
-		})
-	case kind == protocol.LogC2C && m.Elem == protocol.ElemCustom:
-		return protocol.OnRecvC2CCustomMessage.New(protocol.C2CCustomEvent{
-			MsgID: e.MsgID, CustomData: m.Custom, Sender: from, UserID: peer, IsSelf: self, Timestamp: at,
-		})
-	case kind == protocol.LogGroup && m.Elem == protocol.ElemText:
-		return protocol.OnRecvGroupTextMessage.New(protocol.GroupTextEvent{
-			MsgID: e.MsgID, GroupID: group, Text: m.Text, Sender: from, IsSelf: self, Timestamp: at,
-		})
-	case kind == protocol.LogGroup && m.Elem == protocol.ElemCustom:
-		return protocol.OnRecvGroupCustomMessage.New(protocol.GroupCustomEvent{
-			MsgID: e.MsgID, GroupID: group, CustomData: m.Custom, Sender: from, IsSelf: self, Timestamp: at,
-		})
-	}
-	return protocol.Occurrence{}, nil
+	return applied, gap, err
 }
 
 // signal takes what is transient: a live room's message, or the list of rooms.
@@ -151,17 +114,11 @@ func (c *connection) signal(sig *protocol.Signal) error {
 		return nil
 	}
 	s := c.s
-	if _, in := c.live[sig.Group]; !in || sig.From == s.user && sig.Term == s.d.terminal {
+	if _, in := c.live[sig.Group]; !in && !sig.Online || sig.From == s.user && sig.Term == s.d.terminal {
 		return nil
 	}
-	ev, err := s.messageEvent(protocol.LogGroup, sig.Group, "", &protocol.Entry{
-		From: sig.From, MsgID: sig.MsgID, Time: sig.Time, Body: sig.Body,
-	})
-	if err != nil || ev.Info == nil {
-		c.log.Warn("a live message that cannot be read is left out", "err", err)
-		return nil
-	}
-	s.d.db.Go(func(tx *bbolt.Tx) error { return s.d.journal.Append(tx, ev) }, func(err error) {
+	events := s.passing(sig)
+	s.d.db.Go(func(tx *bbolt.Tx) error { return s.d.journal.Append(tx, events...) }, func(err error) {
 		s.d.journal.Committed(err)
 		if err != nil {
 			s.log.Error("a live message could not be recorded", "err", err)
@@ -230,7 +187,10 @@ func (c *connection) listening(t protocol.Topic) bool {
 
 const (
 	pullsAtOnce = 4
-	pullLimit   = 256
+	pullLimit   = 512
+	// applyingAtOnce is how many answers of a log may be on their way to the disk while
+	// the next one is asked for: the hub reads while the board writes.
+	applyingAtOnce = 2
 )
 
 // pulls is the reading of entries that were missed: what is known to be
@@ -238,6 +198,7 @@ const (
 type pulls struct {
 	wanted map[string]uint64   // log → the seq it is known to reach
 	asked  map[uint32]*pulling // by id
+	ahead  map[string]*ahead
 	next   uint32
 }
 
@@ -248,8 +209,15 @@ type pulling struct {
 	sent  time.Time
 }
 
+// ahead is how far the answers reach that are on their way to the disk.
+type ahead struct {
+	answers int
+	seq     uint64
+	stuck   bool // the last of them brings nothing: what follows waits until it is known why
+}
+
 func (p *pulls) init() {
-	p.wanted, p.asked = make(map[string]uint64), make(map[uint32]*pulling)
+	p.wanted, p.asked, p.ahead = make(map[string]uint64), make(map[uint32]*pulling), make(map[string]*ahead)
 	p.next = rand.Uint32() // a late range may be of an earlier connection
 }
 
@@ -267,6 +235,9 @@ func (p *pulls) asking(log string) bool {
 	}
 	return false
 }
+
+// done tells whether nothing is missing that is known of.
+func (p *pulls) done() bool { return len(p.wanted) == 0 && len(p.asked) == 0 && len(p.ahead) == 0 }
 
 // pullBehind reads the logs whose heads are ahead of the cursors.
 func (c *connection) pullBehind(heads []protocol.Head) error {
@@ -294,7 +265,8 @@ func (p *pulls) ask(c *connection) error {
 		if len(p.asked) >= pullsAtOnce {
 			return nil
 		}
-		if p.asking(log) {
+		way := p.ahead[log]
+		if p.asking(log) || way != nil && (way.stuck || way.answers >= applyingAtOnce) {
 			continue
 		}
 		at, ok := c.s.inbox.Cursor(log)
@@ -302,7 +274,12 @@ func (p *pulls) ask(c *connection) error {
 			delete(p.wanted, log)
 			continue
 		}
-		p.next++
+		if way != nil {
+			if at, ok = max(at, way.seq), true; at >= upTo {
+				continue // all that is wanted is on its way to the disk
+			}
+		}
+		p.next = (p.next + 1) &^ queryBit
 		p.asked[p.next] = &pulling{log, at, upTo, time.Now()}
 		err := c.send(&protocol.Frame{Pull: &protocol.Pull{ID: p.next, Log: log, After: at, Fresh: !ok, Limit: pullLimit}})
 		if err != nil {
@@ -330,27 +307,88 @@ func (p *pulls) giveUp(a *pulling) {
 	}
 }
 
+// begin notes that an answer is on its way to the disk, and how far it reaches.
+func (p *pulls) begin(r *protocol.Range) {
+	way := p.ahead[r.Log]
+	if way == nil {
+		way = new(ahead)
+		p.ahead[r.Log] = way
+	}
+	way.answers++
+	n := len(r.Entries)
+	if way.stuck = n == 0; !way.stuck {
+		way.seq = max(way.seq, r.Entries[n-1].Seq)
+	}
+}
+
+func (p *pulls) end(log string) {
+	if way := p.ahead[log]; way != nil {
+		if way.answers--; way.answers == 0 {
+			delete(p.ahead, log)
+		}
+	}
+}
+
 // gotRange applies the answer to a pull and asks for what is left.
 func (c *connection) gotRange(r *protocol.Range) error {
+	if c.answeredQuery(r) {
+		return nil
+	}
 	a := c.pulls.asked[r.ID]
 	if a == nil || a.log != r.Log {
 		return nil
 	}
+	delete(c.pulls.asked, r.ID)
 	if r.Code != 0 {
 		c.log.Warn("the hub refuses to give a log", "log", r.Log, "code", r.Code, "err", r.Msg)
-		delete(c.pulls.asked, r.ID)
 		c.pulls.giveUp(a)
 		return c.pulls.ask(c)
 	}
 	s := c.s
-	s.d.db.Go(func(tx *bbolt.Tx) error { return s.inbox.Skip(tx, r.Log, r.From) }, s.inbox.Committed)
+	s.d.db.Go(func(tx *bbolt.Tx) error { return s.skip(tx, r, a.after) }, func(err error) {
+		s.inbox.Committed(err)
+		s.mirrored(err)
+		s.d.journal.Committed(err)
+	})
+	c.pulls.begin(r)
 	c.apply([]protocol.LogEntries{{Log: r.Log, Entries: r.Entries}}, func([]hole) error {
-		delete(c.pulls.asked, r.ID)
+		c.pulls.end(r.Log)
 		at, _ := s.inbox.Cursor(r.Log)
 		if at >= r.Head || at <= a.after { // asking again without progress would go on for ever
 			c.pulls.giveUp(a)
 		}
 		return c.pulls.ask(c)
 	})
-	return nil
+	return c.pulls.ask(c)
+}
+
+// skip moves a log's cursor to where the hub says that a range begins. Where that
+// leaves out what the terminal has missed, programs are told.
+func (s *session) skip(tx *bbolt.Tx, r *protocol.Range, after uint64) error {
+	at, known := s.inbox.At(r.Log)
+	if known && r.From <= at {
+		return nil
+	}
+	if err := s.inbox.Skip(tx, r.Log, r.From); err != nil {
+		return err
+	}
+	if err := s.mirror.Skip(tx, r.Log, r.From); err != nil || !r.Truncated || !known {
+		return err
+	}
+	kind, a, b := protocol.ParseLog(r.Log)
+	if kind == protocol.LogUser {
+		s.log.Warn("the hub tells only a part of what this account's other terminals did: how conversations stand is asked anew", "missed", r.From-after)
+		return s.mirror.Doubt(tx)
+	}
+	id := a
+	if kind == protocol.LogC2C {
+		id = protocol.Peer(a, b, s.user)
+	}
+	missed := protocol.HistoryTruncatedEvent{ConversationID: protocol.ConversationID(kind, id), Missed: r.From - at}
+	s.log.Warn("more was missed than the hub tells at once: what is passed over is in the history", "conversation", missed.ConversationID, "missed", missed.Missed)
+	ev, err := protocol.OnHistoryTruncated.New(missed)
+	if err != nil {
+		return err
+	}
+	return s.d.journal.Append(tx, ev)
 }

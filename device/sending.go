@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/device/outbox"
 	"github.com/herald-im/herald/protocol"
 	"go.etcd.io/bbolt"
@@ -18,26 +19,42 @@ type flight struct {
 	sent  time.Time
 }
 
-// post accepts a message: it returns once the message is on disk and, while the
-// link is up, the hub has answered, so that its caller hears of a refusal. After
-// timing.send the message counts as queued.
-func (s *session) post(ctx context.Context, kind protocol.ItemKind, to string, m protocol.Message, priority uint8) (protocol.SendResponse, error) {
-	if err := s.d.db.Room(); err != nil {
-		return protocol.SendResponse{}, err
-	}
+// send accepts a message whose files, if it has any, the hub has.
+func (s *session) send(ctx context.Context, kind protocol.ItemKind, to string, m protocol.Message, priority uint8) (protocol.SendResponse, error) {
 	body, err := protocol.Marshal(m)
 	if err != nil {
 		return protocol.SendResponse{}, err
 	}
-	it := &outbox.Item{Kind: kind, To: to, Body: body, Priority: priority, QueuedAt: s.d.clock.seconds()}
+	return s.post(ctx, &outbox.Item{Kind: kind, To: to, Body: body, Priority: priority}, hooks{})
+}
+
+// hooks are run in the transaction that puts an item into the outbox. check comes
+// before it and may refuse; also comes behind it, when the item has its number.
+type hooks struct {
+	check, also func(tx *bbolt.Tx) error
+}
+
+// post accepts an item: it returns once the item is on disk and, while the link is
+// up, the hub has answered, so that its caller hears of a refusal. After
+// timing.send it counts as queued.
+func (s *session) post(ctx context.Context, it *outbox.Item, h hooks) (protocol.SendResponse, error) {
+	if err := s.d.db.Room(); err != nil {
+		return protocol.SendResponse{}, err
+	}
+	it.QueuedAt = s.d.clock.seconds()
 	if err := s.box.Encode(it); err != nil {
 		return protocol.SendResponse{}, err
 	}
-	ch, err := s.accept(it)
+	id, ch, err := s.accept(it, h)
 	if err != nil {
 		return protocol.SendResponse{}, err
 	}
-	res := protocol.SendResponse{MsgID: protocol.MsgID(s.msgIDPrefix(it.IDEpoch), it.Cseq), Queued: true}
+	return s.await(ctx, id, ch)
+}
+
+// await waits for the hub's answer to what bears an id, at most timing.send.
+func (s *session) await(ctx context.Context, id string, ch <-chan protocol.Ack) (protocol.SendResponse, error) {
+	res := protocol.SendResponse{MsgID: id, Queued: true}
 	if ch == nil {
 		return res, nil
 	}
@@ -48,12 +65,12 @@ func (s *session) post(ctx context.Context, kind protocol.ItemKind, to string, m
 	select {
 	case ack, written = <-ch:
 	case <-timer.C:
-		if s.giveUp(it.Cseq) {
+		if s.giveUp(id) {
 			return res, nil
 		}
 		ack, written = <-ch // its answer is being written down
 	case <-ctx.Done():
-		if s.giveUp(it.Cseq) {
+		if s.giveUp(id) {
 			return res, nil // the caller is gone, the message is not
 		}
 		ack, written = <-ch
@@ -68,53 +85,75 @@ func (s *session) post(ctx context.Context, kind protocol.ItemKind, to string, m
 	return res, nil
 }
 
-// accept puts an item on disk. The channel, nil while the link is down, gets
-// the hub's answer, or is closed where that could not be written down.
-func (s *session) accept(it *outbox.Item) (<-chan protocol.Ack, error) {
-	var ch chan protocol.Ack
+// accept puts an item on disk and returns its id. The channel, nil while the link
+// is down, gets the hub's answer, or is closed where that could not be written down.
+func (s *session) accept(it *outbox.Item, h hooks) (id string, ch chan protocol.Ack, err error) {
 	up := s.linkUp()
 	res := make(chan error, 1)
 	s.d.db.Go(func(tx *bbolt.Tx) error {
 		if s.over() { // another session may have opened the outbox since
 			return errNotLoggedIn
 		}
-		return s.box.Put(tx, it)
+		if h.check != nil {
+			if err := h.check(tx); err != nil {
+				return err
+			}
+		}
+		if err := s.box.Put(tx, it); err != nil {
+			return err
+		}
+		if h.also != nil {
+			return h.also(tx)
+		}
+		return nil
 	}, func(err error) {
 		s.box.Committed(err)
-		if err == nil && up {
-			ch = make(chan protocol.Ack, 1)
-			s.mu.Lock()
-			s.waiters[it.Cseq] = ch
-			s.mu.Unlock()
+		s.mirrored(err)
+		if err == nil {
+			id = s.itemID(*it)
+			if up {
+				ch = s.expect(id)
+			}
+			s.showWaiting(*it)
 		}
 		res <- err
 	})
 	if err := <-res; err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	select {
 	case s.queued <- struct{}{}:
 	default:
 	}
-	return ch, nil
+	return id, ch, nil
+}
+
+// expect makes the channel that gets the hub's answer to what bears an id.
+func (s *session) expect(id string) chan protocol.Ack {
+	ch := make(chan protocol.Ack, 1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiters[id] = ch
+	return ch
 }
 
 // giveUp ends the wait for an answer; false says that the answer is there.
-func (s *session) giveUp(cseq uint64) bool {
+func (s *session) giveUp(id string) bool { return s.claim(id) != nil }
+
+// claim takes the waiter for an answer, if there is one.
+func (s *session) claim(id string) chan protocol.Ack {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, waiting := s.waiters[cseq]
-	delete(s.waiters, cseq)
-	return waiting
+	ch := s.waiters[id]
+	delete(s.waiters, id)
+	return ch
 }
 
-// claim takes the waiter of an item, if there is one.
-func (s *session) claim(cseq uint64) chan protocol.Ack {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ch := s.waiters[cseq]
-	delete(s.waiters, cseq)
-	return ch
+// answerWithdrawn has whoever waits for a message's answer hear that it was taken back.
+func (s *session) answerWithdrawn(id string) {
+	if ch := s.claim(id); ch != nil {
+		ch <- protocol.Ack{Code: protocol.CodeUserCanceled, Msg: "the message was taken back before it was sent"}
+	}
 }
 
 // fill sends the next batch, if none is on its way.
@@ -132,7 +171,7 @@ func (c *connection) fill() error {
 			items = items[:i] // cannot be: nothing is taken out of the middle, and holes are filled at open
 			break
 		}
-		out := protocol.Item{Kind: it.Kind, To: it.To, Body: it.Body, Priority: it.Priority}
+		out := protocol.Item{Kind: it.Kind, To: it.To, Body: it.Body, Priority: it.Priority, IDNumber: it.IDNumber}
 		if it.IDEpoch != p.Epoch {
 			out.IDEpoch = it.IDEpoch
 		}
@@ -143,8 +182,8 @@ func (c *connection) fill() error {
 }
 
 // answered takes the hub's answer to the batch on its way: what it answers
-// leaves the outbox, moves the cursors and becomes known to programs in one
-// transaction.
+// leaves the outbox, enters the mirror, moves the cursors and becomes known to
+// programs in one transaction.
 func (c *connection) answered(a *protocol.Acks) error {
 	fl := c.flight
 	if fl == nil || a.Epoch != fl.epoch || len(a.Results) == 0 || a.First != fl.items[0].Cseq || len(a.Results) > len(fl.items) {
@@ -153,51 +192,19 @@ func (c *connection) answered(a *protocol.Acks) error {
 	}
 	s := c.s
 	items := fl.items[:len(a.Results)]
-	var claimed []chan protocol.Ack
-	var holes []hole
-	var failed failures
+	var t settling
 	s.d.db.Go(func(tx *bbolt.Tx) error {
-		claimed, holes, failed = make([]chan protocol.Ack, len(items)), nil, make(failures)
-		removed, err := s.box.Remove(tx, a.First, len(items))
-		if err != nil {
-			return err
-		}
-		for log, entries := range ackedEntries(s, items, a.Results) {
-			gap, err := s.inbox.Apply(tx, log, entries, func(*protocol.Entry) error { return nil })
-			if err != nil {
-				return err
-			}
-			if gap {
-				holes = append(holes, hole{log, entries[len(entries)-1].Seq})
-			}
-		}
-		var events []protocol.Occurrence
-		for i, it := range items {
-			if !removed[i] { // answered before
-				continue
-			}
-			if claimed[i] = s.claim(it.Cseq); claimed[i] != nil {
-				continue
-			}
-			ev := s.statusEvent(it, a.Results[i])
-			if ev.Code != 0 {
-				failed.add(it, ev)
-			}
-			happened, err := protocol.OnMessageStatusChanged.New(ev)
-			if err != nil {
-				return err
-			}
-			events = append(events, happened)
-		}
-		return s.d.journal.Append(tx, events...)
+		t = settling{s: s, tx: tx, claimed: make([]chan protocol.Ack, len(items)), failed: make(failures)}
+		return t.run(a, items)
 	}, func(err error) {
 		s.box.Committed(err)
 		s.inbox.Committed(err)
+		s.mirrored(err)
 		s.d.journal.Committed(err)
 		if err == nil {
-			failed.log(s.log)
+			t.failed.log(s.log)
 		}
-		for i, ch := range claimed {
+		for i, ch := range t.claimed {
 			switch {
 			case ch == nil:
 			case err == nil:
@@ -206,49 +213,162 @@ func (c *connection) answered(a *protocol.Acks) error {
 				close(ch)
 			}
 		}
-		c.posts.add(func() error { return c.settled(fl, holes, err) })
+		c.posts.add(func() error { return c.settled(fl, &t, err) })
 	})
 	return nil
 }
 
 // settled goes on after the answer to a batch was written down, or was not:
 // then the connection begins anew, and the hub answers again as before.
-func (c *connection) settled(fl *flight, holes []hole, err error) error {
+func (c *connection) settled(fl *flight, t *settling, err error) error {
 	if err != nil {
 		return err
 	}
 	if c.flight == fl {
 		c.flight = nil
 	}
-	return errors.Join(c.pullHoles(holes), c.fill())
+	for _, w := range t.back {
+		c.s.uploads.added(w)
+	}
+	for _, owner := range t.unneeded {
+		c.s.d.files.store.Unpin(owner)
+	}
+	return errors.Join(c.pullHoles(t.holes), c.fill())
 }
 
-// ackedEntries are the places in the logs that a batch's answers tell of.
-func ackedEntries(s *session, items []outbox.Item, results []protocol.Ack) map[string][]protocol.Entry {
-	out := make(map[string][]protocol.Entry)
-	for i := range items {
-		if r := results[i]; r.Code == 0 && r.Log != "" {
-			out[r.Log] = append(out[r.Log], protocol.Entry{Seq: r.Seq, Time: r.Time})
+// settling writes the answers to a batch down, in a transaction.
+type settling struct {
+	s       *session
+	tx      *bbolt.Tx
+	claimed []chan protocol.Ack
+	holes   []hole
+	failed  failures
+	events  []protocol.Occurrence
+
+	unneeded []string         // owners of files that the hub has by now, or will not have
+	back     []waitingMessage // whose files go up once more
+}
+
+func (t *settling) run(a *protocol.Acks, items []outbox.Item) error {
+	s := t.s
+	removed, err := s.box.Remove(t.tx, a.First, len(items))
+	if err != nil {
+		return err
+	}
+	for log, entries := range t.entries(items, a.Results) {
+		_, gap, err := s.applyEntries(t.tx, log, entries)
+		if err != nil {
+			return err
 		}
+		if gap {
+			t.holes = append(t.holes, hole{log, entries[len(entries)-1].Seq})
+		}
+	}
+	for i, it := range items {
+		if !removed[i] { // answered before
+			continue
+		}
+		if err := t.item(i, it, a.Results[i]); err != nil {
+			return err
+		}
+	}
+	return s.d.journal.Append(t.tx, t.events...)
+}
+
+// item tells of one item that is answered now.
+func (t *settling) item(i int, it outbox.Item, r protocol.Ack) error {
+	s := t.s
+	id := s.itemID(it)
+	log, _, message := s.logOf(it.Kind, it.To)
+	if it.IDNumber != 0 {
+		if r.Code == protocol.CodeSvrResNotFound {
+			w, again, err := s.uploads.back(s, t.tx, it)
+			if err != nil || again {
+				t.back = append(t.back, w)
+				return err
+			}
+		}
+		t.unneeded = append(t.unneeded, s.fileOwner(it.IDEpoch, it.IDNumber))
+	}
+	if message && r.Code != 0 {
+		if err := t.refused(log, id, it, r); err != nil {
+			return err
+		}
+	}
+	if t.claimed[i] = s.claim(id); t.claimed[i] != nil {
+		return nil
+	}
+	if it.Kind == protocol.ItemVoid && !it.Withdrawn {
+		r.Code, r.Msg, message = protocol.CodeDatabaseFailure, "the message was lost when the board's store was damaged", true
+	}
+	if r.Code != 0 {
+		t.failed.add(it, r)
+	}
+	if !message {
+		return nil
+	}
+	ev := protocol.MessageStatusEvent{MsgID: id, Status: protocol.StatusSent}
+	if r.Code != 0 {
+		ev.Status, ev.Code, ev.Msg = protocol.StatusFailed, r.Code, r.Msg
+	}
+	happened, err := protocol.OnMessageStatusChanged.New(ev)
+	t.events = append(t.events, happened)
+	return err
+}
+
+// refused keeps a message that the hub did not take, as one that failed.
+func (t *settling) refused(log, id string, it outbox.Item, r protocol.Ack) error {
+	if r.Code == protocol.CodeUserCanceled {
+		return nil
+	}
+	return t.s.mirror.Insert(t.tx, log, mirror.Row{
+		Entry: protocol.Entry{
+			Time: it.QueuedAt * 1000, Kind: protocol.EntryMessage, From: t.s.user, Term: t.s.d.terminal, MsgID: id, Body: it.Body, Priority: it.Priority,
+		},
+		Status: protocol.StatusFailed, Code: r.Code, Msg: r.Msg,
+	})
+}
+
+// entries are what a batch's answers tell of: the items as they stand in the logs.
+func (t *settling) entries(items []outbox.Item, results []protocol.Ack) map[string][]protocol.Entry {
+	s := t.s
+	out := make(map[string][]protocol.Entry)
+	for i, it := range items {
+		r := results[i]
+		if r.Code != 0 || r.Log == "" {
+			continue
+		}
+		e := protocol.Entry{Seq: r.Seq, Time: r.Time, From: s.user, Term: s.d.terminal, Body: it.Body, Priority: it.Priority}
+		switch it.Kind {
+		case protocol.ItemC2C, protocol.ItemGroup:
+			e.Kind, e.MsgID = protocol.EntryMessage, s.itemID(it)
+		case protocol.ItemMark:
+			e.Kind = protocol.EntryMark
+		case protocol.ItemRevoke:
+			e.Kind, e.Body = protocol.EntryRevoke, t.revoked(it.Body)
+		}
+		out[r.Log] = append(out[r.Log], e)
 	}
 	return out
 }
 
-func (s *session) statusEvent(it outbox.Item, r protocol.Ack) protocol.MessageStatusEvent {
-	ev := protocol.MessageStatusEvent{
-		MsgID: protocol.MsgID(s.msgIDPrefix(it.IDEpoch), it.Cseq), Status: protocol.StatusSent,
+// revoked says of a message that was taken back what the board knows of it.
+func (t *settling) revoked(body []byte) []byte {
+	r, err := protocol.DecodeRevoke(body)
+	if err != nil {
+		return body
 	}
-	if it.Kind == protocol.ItemVoid {
-		r.Code, r.Msg = protocol.CodeDatabaseFailure, "the message was lost when the board's store was damaged"
+	if _, row, ok := t.s.mirror.Find(t.tx, r.MsgID); ok {
+		r.Seq, r.Sender = row.Entry.Seq, row.Entry.From
 	}
-	if r.Code != 0 {
-		ev.Status, ev.Code, ev.Msg = protocol.StatusFailed, r.Code, r.Msg
+	if body, err = protocol.Marshal(r); err != nil {
+		return nil
 	}
-	return ev
+	return body
 }
 
-// failures are a batch's messages that were not delivered, by code. They take a
-// line of the log for each code: a queue for a group that is gone may hold thousands.
+// failures are a batch's items that were refused, by code. They take a line of
+// the log for each code: a queue for a group that is gone may hold thousands.
 type failures map[protocol.Code]*failure
 
 type failure struct {
@@ -257,11 +377,11 @@ type failure struct {
 	msg   string
 }
 
-func (f failures) add(it outbox.Item, ev protocol.MessageStatusEvent) {
-	if f[ev.Code] == nil {
-		f[ev.Code] = &failure{to: it.To, msg: ev.Msg}
+func (f failures) add(it outbox.Item, r protocol.Ack) {
+	if f[r.Code] == nil {
+		f[r.Code] = &failure{to: it.To, msg: r.Msg}
 	}
-	f[ev.Code].count++
+	f[r.Code].count++
 }
 
 func (f failures) log(log *slog.Logger) {

@@ -11,8 +11,10 @@ import (
 
 	"github.com/herald-im/herald/device/inbox"
 	"github.com/herald-im/herald/device/link"
+	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/device/outbox"
 	"github.com/herald-im/herald/protocol"
+	"go.etcd.io/bbolt"
 )
 
 // session is one login of an account: it makes one connection after another
@@ -23,8 +25,16 @@ type session struct {
 	user string
 	log  *slog.Logger
 
-	box   *outbox.Box
-	inbox *inbox.Inbox
+	account func(*bbolt.Tx) *bbolt.Bucket
+	box     *outbox.Box
+	inbox   *inbox.Inbox
+	mirror  *mirror.Mirror
+	uploads uploads
+	places  places
+	onlines onlines
+
+	// Of the committer.
+	madeCleared int64 // Unix seconds: when made messages were looked through
 
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -33,6 +43,7 @@ type session struct {
 	queued  chan struct{} // something was put into the outbox
 	poke    chan struct{} // do not wait any longer for the next attempt
 	calls   chan *call
+	queries chan *query
 	signals chan signalling
 	moved   chan struct{} // the board's addresses have changed
 	alive   atomic.Int64  // Device.uptime, in ns, at which the connection's loop last went round; 0: no connection
@@ -47,16 +58,21 @@ type session struct {
 	prefixEpoch uint32
 
 	tickets
-	link    string // "up", "connecting", "down"
-	since   int64
-	lastErr *protocol.Error
-	end     *protocol.Error              // why it ended, or is to
-	waiters map[uint64]chan protocol.Ack // callers waiting for the hub's answer, by cseq
+	link     string // "up", "connecting", "down"
+	since    int64
+	relinked chan struct{} // closed when link changes
+	lastErr  *protocol.Error
+	end      *protocol.Error              // why it ended, or is to
+	waiters  map[string]chan protocol.Ack // callers waiting for the hub's answer, by the id of the item
 }
 
 // run is the session's life.
 func (s *session) run() {
 	defer close(s.ended)
+	var uploading sync.WaitGroup
+	uploading.Go(func() { s.uploads.run(s) })
+	defer uploading.Wait()
+	defer s.cancel()
 	wait := s.d.cfg.ReconnectMin
 	for {
 		began := time.Now()
@@ -194,6 +210,8 @@ func (s *session) pause(d time.Duration) bool {
 			return false
 		case c := <-s.calls:
 			c.done(nil, errOffline)
+		case q := <-s.queries:
+			q.done(nil, errOffline)
 		case <-s.moved:
 			return true
 		case <-s.signals: // there is no link any more
@@ -221,6 +239,13 @@ func (s *session) finish(why *protocol.Error) {
 
 func (s *session) over() bool { return s.ctx.Err() != nil }
 
+// ending tells whether the session is over or about to be: it tries nothing more.
+func (s *session) ending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end != nil || s.over()
+}
+
 func (s *session) endedWith() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -244,6 +269,8 @@ func (s *session) setLink(state string, why *protocol.Error) {
 	defer s.mu.Unlock()
 	if s.link != state {
 		s.link, s.since = state, s.d.clock.seconds()
+		close(s.relinked)
+		s.relinked = make(chan struct{})
 	}
 	if why != nil || state == "up" {
 		s.lastErr = why
@@ -251,6 +278,13 @@ func (s *session) setLink(state string, why *protocol.Error) {
 	if t := s.trial; t != nil && t.sig == s.used && why != nil {
 		t.last = why
 	}
+}
+
+// linkState tells whether the link is up; the channel is closed when it changes.
+func (s *session) linkState() (up bool, changed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.link == "up", s.relinked
 }
 
 func (s *session) linkUp() bool {

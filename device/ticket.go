@@ -59,10 +59,14 @@ func (s *session) ticket() (sig string, err error) {
 }
 
 // renew takes a UserSig from a program and has it tried at once, by a new
-// connection if one stands. One that worked last is not judged again.
+// connection if one stands. One that worked last is not judged again. nil: the
+// session is ending, and tries nothing any more.
 func (s *session) renew(sig string) *trial {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.end != nil {
+		return nil
+	}
 	t := s.trial
 	if t == nil || t.sig != sig {
 		if t != nil {
@@ -117,6 +121,9 @@ func (s *session) refused(e *protocol.Error) (again bool, after time.Duration) {
 		judged = nil
 	}
 	if s.trial == nil && s.given == "" && !s.auto {
+		if s.end == nil { // here, so that no UserSig is given to a session that does not try it
+			s.end = e
+		}
 		return false, 0
 	}
 	if judged != nil {

@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"slices"
 
 	"github.com/herald-im/herald/hub/store"
 	"github.com/herald-im/herald/protocol"
@@ -20,7 +19,7 @@ func (p *planner) tellAgain(ctx context.Context, tx *store.Tx, b *plannedBatch, 
 		}
 		if log != "" {
 			r := &run{log: log, sender: b.job.s.user, terminal: b.job.s.terminal}
-			if err := p.stored(ctx, tx, &b.job.items[i].Item, r, first, first+uint64(n)-1); err != nil {
+			if err := p.stored(ctx, tx, r, first, first+uint64(n)-1); err != nil {
 				return err
 			}
 			res.out = append(res.out, r)
@@ -31,22 +30,24 @@ func (p *planner) tellAgain(ctx context.Context, tx *store.Tx, b *plannedBatch, 
 }
 
 // stored fills in a run with entries that are in the log, and their readers.
-func (p *planner) stored(ctx context.Context, tx *store.Tx, it *protocol.Item, r *run, first, last uint64) error {
-	r.readers = slices.Compact([]string{r.sender, it.To})
-	if it.Kind == protocol.ItemGroup {
-		room, err := p.room(ctx, tx, it.To)
-		if err == nil {
-			r.readers, err = p.readers(ctx, tx, &room.Group)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	l, err := tx.Log(ctx, p.hub.app, r.log)
+func (p *planner) stored(ctx context.Context, tx *store.Tx, r *run, first, last uint64) error {
+	row, err := tx.Log(ctx, p.hub.app, r.log)
 	if err != nil {
 		return err
 	}
-	entries, err := tx.Entries(ctx, l.ID, first-1, last, protocol.MaxBatchItems, protocol.MaxBatchBytes)
+	l := openLog{id: row.ID, name: r.log}
+	switch kind, x, y := protocol.ParseLog(r.log); kind {
+	case protocol.LogGroup:
+		l.group = x
+	case protocol.LogC2C:
+		l.users = pair(x, y)
+	default:
+		l.users = []string{x}
+	}
+	if r.readers, err = p.audience(ctx, tx, &l); err != nil {
+		return err
+	}
+	entries, err := tx.Entries(ctx, row.ID, first-1, last, protocol.MaxBatchItems, protocol.MaxBatchBytes)
 	for i := range entries {
 		r.entries = append(r.entries, &entries[i])
 	}

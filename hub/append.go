@@ -24,6 +24,7 @@ func (j *appendJob) producer() producer { return producer{j.s.user, j.s.terminal
 type item struct {
 	protocol.Item
 	refusal *protocol.Error
+	files   []protocol.File // that the message names
 }
 
 // append takes a batch. It is answered by the emitter, after the commit.
@@ -33,7 +34,8 @@ func (h *Hub) append(s *session, in *protocol.Append) error {
 	bodies := 0
 	for i, it := range in.Items {
 		bodies += len(it.Body)
-		j.items[i] = item{it, h.checkItem(&it)}
+		j.items[i].Item = it
+		j.items[i].files, j.items[i].refusal = h.checkItem(&it)
 	}
 	j.bytes += bodies
 	return h.queue.push(j)
@@ -42,35 +44,46 @@ func (h *Hub) append(s *session, in *protocol.Append) error {
 // messageHead is what a message may have beside its text or custom data, in bytes.
 const messageHead = 256
 
-// checkItem refuses what is wrong whatever the database says.
-func (h *Hub) checkItem(it *protocol.Item) *protocol.Error {
+// fileHead is what a file of it may add: its hash, its name and some numbers.
+const fileHead = 128 + protocol.MaxFileName
+
+// checkItem refuses what is wrong whatever the database says. It gives the files
+// that a message names.
+func (h *Hub) checkItem(it *protocol.Item) ([]protocol.File, *protocol.Error) {
 	switch it.Kind {
-	case protocol.ItemVoid:
-		return nil
+	case protocol.ItemVoid, protocol.ItemMark, protocol.ItemRevoke: // the planner reads what is in them
+		return nil, nil
 	case protocol.ItemC2C:
 		if !protocol.ValidUserID(it.To) {
-			return protocol.Errorf(protocol.CodeSvrMsgToAccountNotFound, "the receiver is not a valid userId")
+			return nil, protocol.Errorf(protocol.CodeSvrMsgToAccountNotFound, "the receiver is not a valid userId")
 		}
 	case protocol.ItemGroup:
 		if !protocol.ValidGroupID(it.To) {
-			return protocol.Errorf(protocol.CodeSvrGroupNotFound, "the groupId is not valid")
+			return nil, protocol.Errorf(protocol.CodeSvrGroupNotFound, "the groupId is not valid")
 		}
-		if it.Priority > 2 {
-			return protocol.Errorf(protocol.CodeInvalidParameters, "priority: %d is not 0 to 2", it.Priority)
+		if it.Priority > protocol.MaxPriority {
+			return nil, protocol.Errorf(protocol.CodeInvalidParameters, "priority: %d is not 0 to %d", it.Priority, protocol.MaxPriority)
 		}
 	default:
-		return protocol.Errorf(protocol.CodeInvalidParameters, "this hub does not know items of kind %d: update it", it.Kind)
+		return nil, protocol.Errorf(protocol.CodeInvalidParameters, "this hub does not know items of kind %d: update it", it.Kind)
+	}
+	if it.IDNumber != 0 && !validIDNumber(it.IDNumber) {
+		return nil, protocol.Errorf(protocol.CodeInvalidParameters, "idNumber: %d could be the number of an item", it.IDNumber)
 	}
 	m, err := protocol.DecodeMessage(it.Body)
 	if err != nil {
-		return protocol.AsError(err)
+		return nil, protocol.AsError(err)
 	}
 	// All of it counts, also what this hub does not know.
-	if len(m.Text) > h.cfg.MessageBytes || len(m.Custom) > h.cfg.MessageBytes || len(it.Body) > h.cfg.MessageBytes+messageHead {
-		return protocol.Errorf(protocol.CodeSvrBodySizeLimit, "the message is over this hub's limit of %d bytes", h.cfg.MessageBytes)
+	most := h.cfg.MessageBytes + messageHead + len(m.Files)*fileHead
+	if len(m.Text) > h.cfg.MessageBytes || len(m.Custom) > h.cfg.MessageBytes || len(it.Body) > most {
+		return nil, protocol.Errorf(protocol.CodeSvrBodySizeLimit, "the message is over this hub's limit of %d bytes", h.cfg.MessageBytes)
 	}
-	return nil
+	return m.Files, nil
 }
+
+// validIDNumber tells whether n is for ids of messages alone.
+func validIDNumber(n uint64) bool { return n >= protocol.FirstIDNumber }
 
 // record is what a producer's row keeps of the answers to its last batch. An
 // answer repeats what its neighbours say but for the seq, so runs are short.

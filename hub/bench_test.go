@@ -2,9 +2,11 @@ package hub
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/herald-im/herald/hub/broker"
 	"github.com/herald-im/herald/protocol"
@@ -141,4 +143,66 @@ func BenchmarkIdleSession(b *testing.B) {
 		t.heard(p.Data.(*login))
 		t.enter(l, uint64(i)+1, "linux", 1)
 	}
+}
+
+// A conversation of a million messages: what a page of 20, a message by its id,
+// a forward pull and a survey take, from frame to frame.
+func BenchmarkMillion(b *testing.B) { benchmarkMillion(b, sqlite(b)) }
+
+func BenchmarkMillionPostgres(b *testing.B) { benchmarkMillion(b, databases.Postgres(b)) }
+
+func benchmarkMillion(b *testing.B, location string) {
+	const log, n = "c2c:alice:bob", 1_000_000
+	r := newRig(b, location)
+	r.online("alice", "t")
+	bob := r.online("bob", "t")
+	r.fill(log, n, protocol.EntryMessage, 3)
+	bob.append(readUpTo(log, n-500), deleteOf(log, n-3, n/2+7, 100))
+	bob.quiet()
+	for _, c := range []struct {
+		name string
+		f    func(i int)
+	}{
+		{"newest page", func(int) { bob.pull(protocol.Pull{Log: log, Before: 1 << 62, Limit: 20}) }},
+		{"page anywhere", func(i int) { bob.pull(protocol.Pull{Log: log, Before: 1000 + uint64(i)*7919%(n-1000), Limit: 20}) }},
+		{"page of 256", func(i int) { bob.pull(protocol.Pull{Log: log, Before: 1000 + uint64(i)*7919%(n-1000)}) }},
+		{"message by id", func(i int) { bob.pull(protocol.Pull{Log: log, MsgID: fmt.Sprintf("aaaaaaaaaaaaaaaa-%d", 1+i*7919%n)}) }},
+		{"survey", func(int) { bob.survey(protocol.SurveyItem{Log: log}) }},
+		{"survey all unread", func(int) { bob.survey(protocol.SurveyItem{Log: log, Before: n - 500}, protocol.SurveyItem{Log: log}) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			times := make([]time.Duration, 0, b.N)
+			for i := range b.N {
+				start := time.Now()
+				c.f(i)
+				times = append(times, time.Since(start))
+			}
+			slices.Sort(times)
+			b.ReportMetric(float64(times[len(times)/2].Microseconds())/1000, "p50-ms")
+			b.ReportMetric(float64(times[len(times)*99/100].Microseconds())/1000, "p99-ms")
+		})
+	}
+}
+
+// BenchmarkMarks is readers who mark each message, from frame to answer.
+func BenchmarkMarks(b *testing.B) {
+	r := newRig(b, sqlite(b))
+	r.online("alice", "t")
+	bob := r.online("bob", "t")
+	r.fill("c2c:alice:bob", b.N*64+64, protocol.EntryMessage, 1<<40)
+	wire := &sink{acks: map[string]chan int{protocol.TopicToTerminal(r.app, "bob", "t"): make(chan int, 1)}}
+	r.settle()
+	r.wire = wire
+	next := uint64(0)
+	b.ResetTimer()
+	for range b.N {
+		var items []protocol.Item
+		for range 64 {
+			next++
+			items = append(items, readUpTo("c2c:alice:bob", next))
+		}
+		bob.batch(items...)
+		<-wire.acks[protocol.TopicToTerminal(r.app, "bob", "t")]
+	}
+	b.ReportMetric(float64(b.N*64)/b.Elapsed().Seconds(), "marks/s")
 }

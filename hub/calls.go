@@ -19,9 +19,10 @@ type Caller struct {
 	User     string
 	Terminal string
 
-	tx  *store.Tx
-	res *results
-	now time.Time
+	tx   *store.Tx
+	res  *results
+	plan *planner
+	now  time.Time
 }
 
 // callJob is a call that waits for the writer.
@@ -41,6 +42,8 @@ func (h *Hub) bind() error {
 	protocol.Bind(t, protocol.JoinGroup, h.joinGroup)
 	protocol.Bind(t, protocol.QuitGroup, h.quitGroup)
 	protocol.Bind(t, protocol.DismissGroup, h.dismissGroup)
+	protocol.Bind(t, protocol.InviteUserToGroup, h.inviteUserToGroup)
+	protocol.Bind(t, protocol.KickGroupMember, h.kickGroupMember)
 	protocol.Bind(t, protocol.Invite, h.invite)
 	protocol.Bind(t, protocol.InviteInGroup, h.inviteInGroup)
 	protocol.Bind(t, protocol.Cancel, h.cancel)
@@ -50,7 +53,13 @@ func (h *Hub) bind() error {
 	protocol.Bind(t, protocol.AddInvitedSignaling, h.addInvitedSignaling)
 	protocol.Bind(t, protocol.GetInvitations, h.getInvitations)
 	protocol.Bind(t, protocol.GetICEServers, h.getICEServers)
-	if missing := t.Unbound(protocol.Hub); len(missing) > 0 {
+	protocol.Bind(t, protocol.AddToBlackList, h.addToBlackList)
+	protocol.Bind(t, protocol.DeleteFromBlackList, h.deleteFromBlackList)
+	protocol.Bind(t, protocol.GetBlackList, h.getBlackList)
+	protocol.Bind(t, protocol.SendOnline, h.sendOnline)
+	protocol.Bind(t, protocol.PutFile, h.putFile)
+	protocol.Bind(t, protocol.GetFile, h.getFile)
+	if missing := t.Unbound(protocol.Hub, protocol.Inner); len(missing) > 0 {
 		return fmt.Errorf("nothing answers %s", strings.Join(missing, ", "))
 	}
 	h.calls = t

@@ -39,8 +39,9 @@ func (h *Hub) tip(ctx context.Context, c Caller, g store.Group, tip protocol.Tip
 	if err != nil {
 		return 0, 0, err
 	}
-	seq, err := h.enter(ctx, c, l.ID, name, readers, func(uint64) *protocol.Entry {
-		return &protocol.Entry{Kind: protocol.EntryTip, From: c.User, Body: body}
+	seq, err := h.enter(ctx, c, l.ID, name, readers, func(seq uint64) *protocol.Entry {
+		id := protocol.MsgID(protocol.MsgIDPrefix(c.App, name, "", h.era.Ord), seq) // no account has the name of a log
+		return &protocol.Entry{Kind: protocol.EntryTip, From: c.User, MsgID: id, Body: body}
 	})
 	return l.ID, seq, err
 }

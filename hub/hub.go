@@ -2,8 +2,8 @@
 // of every log, hands them to the terminals that are online, and runs the
 // methods that boards ask of it.
 //
-// What arrives from a terminal goes through Receive. Reads (hello, pull, beat)
-// are answered at once from the store's readers. Whatever writes (append, call)
+// What arrives from a terminal goes through Receive. Reads (hello, pull, survey,
+// beat) are answered at once from the store's readers. Whatever writes (append, call)
 // becomes a job in the queue; the writer takes all that has gathered into one
 // transaction, and after its commit the emitter hands out answers and pushes in
 // the order of the commits. So one fsync serves many, and nobody hears of what
@@ -33,6 +33,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/herald-im/herald/hub/broker"
+	"github.com/herald-im/herald/hub/files"
 	"github.com/herald-im/herald/hub/relay"
 	"github.com/herald-im/herald/hub/store"
 	"github.com/herald-im/herald/protocol"
@@ -49,6 +50,8 @@ type Config struct {
 	HTTP string      // the address of /healthz and /metrics; empty: none
 	Turn Turn        // STUN and TURN
 
+	Files files.Limits // no Dir, or no HTTP: there are none
+
 	CreateOnLogin        bool          // make an account for whoever has a good UserSig
 	TerminalsPerPlatform int           // sessions of one account and platform; 1
 	SigMaxExpire         time.Duration // the longest that a UserSig may be good for; ten years
@@ -62,6 +65,9 @@ type Config struct {
 	GroupsPerUser  int // 1000
 	GroupNameBytes int // 30
 	PullEntries    int // in a range; 256, at most 512
+	SyncEntries    int // of one log, that a terminal gets after it was away; 100,000
+
+	RevokeWindow time.Duration // in which a sender may take a message back; 2 min
 
 	Broker broker.Limits
 	Now    func() time.Time // nil: time.Now
@@ -81,6 +87,8 @@ func (c *Config) fill() {
 	set(&c.GroupsPerUser, 1000)
 	set(&c.GroupNameBytes, protocol.MaxGroupName)
 	set(&c.PullEntries, 256)
+	set(&c.SyncEntries, 100_000)
+	set(&c.RevokeWindow, 2*time.Minute)
 	c.Turn.fill()
 	if c.Now == nil {
 		c.Now = time.Now
@@ -126,6 +134,7 @@ type Hub struct {
 	broker  *broker.Broker // nil in tests that have a wire of their own
 	web     net.Listener   // nil: none
 	relay   *relay.Server  // nil: none
+	files   *files.Server  // nil: none
 	table   *table
 	lock    *lock
 	queue   *queue
@@ -240,7 +249,11 @@ func (h *Hub) listen(log *slog.Logger) error {
 			return errors.Join(fmt.Errorf("listen for HTTP (http.listen, --http): %w", err), l.Close())
 		}
 	}
-	if err := h.openRelay(log); err != nil {
+	err = h.openFiles(log)
+	if err == nil {
+		err = h.openRelay(log)
+	}
+	if err != nil {
 		err = errors.Join(err, l.Close())
 		if h.web != nil {
 			err = errors.Join(err, h.web.Close())
@@ -338,7 +351,7 @@ func (h *Hub) start() (stop func() error, abort func()) {
 	var writing, others sync.WaitGroup
 	writing.Go(func() { w.run(ctx, hard) })
 	writing.Go(func() { e.run(w.results) })
-	for _, f := range []func(context.Context){h.keepSeen, h.obey, h.expire, h.timeOut} {
+	for _, f := range []func(context.Context){h.keepSeen, h.obey, h.expire, h.timeOut, h.keepFiles} {
 		others.Go(func() { f(ctx) })
 	}
 	return func() error {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/herald-im/herald/hub/files"
 	"github.com/herald-im/herald/hub/relay"
 	"github.com/herald-im/herald/protocol"
 )
@@ -14,8 +15,8 @@ import (
 type metricSet struct {
 	set *metrics.Set
 
-	entries, repeats, holes, pulls, pushes, signals, rewound, outages, failed *metrics.Counter
-	seconds, jobs                                                             *metrics.Summary
+	entries, repeats, holes, pulls, surveys, pushes, signals, rewound, outages, failed *metrics.Counter
+	seconds, jobs                                                                      *metrics.Summary
 }
 
 func newMetrics(h *Hub) *metricSet {
@@ -43,12 +44,30 @@ func newMetrics(h *Hub) *metricSet {
 	s.NewGauge("herald_hub_turn_refused_total", stats(func(t relay.Stats) float64 { return float64(t.Refused) })) // over a limit
 	s.NewGauge("herald_hub_turn_received_bytes_total", stats(func(t relay.Stats) float64 { return float64(t.BytesIn) }))
 	s.NewGauge("herald_hub_turn_sent_bytes_total", stats(func(t relay.Stats) float64 { return float64(t.BytesOut) }))
+	of := func(n func(files.Stats) float64) func() float64 {
+		return func() float64 {
+			if h.files == nil {
+				return 0
+			}
+			return n(h.files.Stats())
+		}
+	}
+	s.NewGauge("herald_hub_files", of(func(f files.Stats) float64 { return float64(f.Files) }))
+	s.NewGauge("herald_hub_files_bytes", of(func(f files.Stats) float64 { return float64(f.Bytes) }))
+	s.NewGauge("herald_hub_files_unfinished", of(func(f files.Stats) float64 { return float64(f.Half) }))
+	s.NewGauge("herald_hub_files_unfinished_bytes", of(func(f files.Stats) float64 { return float64(f.HalfBytes) }))
+	s.NewGauge("herald_hub_files_transfers", of(func(f files.Stats) float64 { return float64(f.Transfers) })) // at present
+	s.NewGauge("herald_hub_files_uploads_total", of(func(f files.Stats) float64 { return float64(f.Uploads) }))
+	s.NewGauge("herald_hub_files_downloads_total", of(func(f files.Stats) float64 { return float64(f.Downloads) }))
+	s.NewGauge("herald_hub_files_received_bytes_total", of(func(f files.Stats) float64 { return float64(f.BytesIn) }))
+	s.NewGauge("herald_hub_files_sent_bytes_total", of(func(f files.Stats) float64 { return float64(f.BytesOut) }))
 	return &metricSet{
 		set:     s,
 		entries: s.NewCounter("herald_hub_entries_total"),         // stored
 		repeats: s.NewCounter("herald_hub_repeated_items_total"),  // answered with the answer of then
 		holes:   s.NewCounter("herald_hub_refused_appends_total"), // holes and old epochs
 		pulls:   s.NewCounter("herald_hub_pulls_total"),           //
+		surveys: s.NewCounter("herald_hub_surveys_total"),         //
 		pushes:  s.NewCounter("herald_hub_pushes_total"),          // frames, one per topic
 		signals: s.NewCounter("herald_hub_signals_total"),         // handed on
 		rewound: s.NewCounter("herald_hub_rewinds_noticed_total"), // hellos that know a later era

@@ -55,6 +55,9 @@ func (h *Hub) carryOut(o store.Order) {
 		if h.relay != nil {
 			h.relay.End(o.User)
 		}
+		if h.files != nil {
+			h.files.End(o.User)
+		}
 	case store.OrderKey:
 		h.dismiss(protocol.Bye{Code: protocol.CodeSvrAccountInvalidUserSig, Msg: "the key that made the UserSig is no longer in force: get a new UserSig"},
 			h.table.end("", func(l *login) bool { return l.keyID == o.Arg || l.keyID == "" }))

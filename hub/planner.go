@@ -30,9 +30,11 @@ type planner struct {
 	known      bounded[string, struct{}] // accounts
 	ids        bounded[string, store.LogID]
 	members    bounded[string, membership]
+	refusals   blackBook
 	newAccount []string
 	newLogs    map[string]store.LogID
 	mixed      bool // the transaction has run calls, so it may have changed groups
+	written    int  // entries since the last flush
 }
 
 // bounded is a cache that starts anew when it is full.
@@ -48,27 +50,13 @@ func (b *bounded[K, V]) put(k K, v V) {
 	b.rows[k] = v
 }
 
-// membership is the members of a group as of a version of it.
-type membership struct {
-	version uint64
-	users   []string
-}
-
-// room is a group as the present transaction sees it.
-type room struct {
-	store.Group
-	missing bool
-	senders map[string]bool // asked for: is he a member
-}
-
-func (r *room) live() bool { return r.Type == protocol.GroupAVChatRoom }
-
 // openLog is a log that the transaction appends to.
 type openLog struct {
 	id    store.LogID
 	name  string
-	group string // empty: a conversation
-	count int
+	group string   // whose members read it; empty: users do
+	users []string // not of a group
+	count int      // entries that are planned and not written
 	next  uint64
 }
 
@@ -80,6 +68,8 @@ type plannedBatch struct {
 	fresh   int // index of the first item that is new; len(items) if none is
 	first   uint64
 	entries []plannedEntry
+	written int // how many of them are
+	named   int // of how many of them it is noted what files they name
 	signals []emission
 
 	prefix      string // of the message ids of prefixEpoch
@@ -88,19 +78,22 @@ type plannedBatch struct {
 
 // msgID names the message of an item.
 func (b *plannedBatch) msgID(app protocol.AppID, i int) string {
-	epoch := b.job.epoch
-	if other := b.job.items[i].IDEpoch; other != 0 {
-		epoch = other
-	}
+	it := &b.job.items[i]
+	epoch, number := cmp.Or(it.IDEpoch, b.job.epoch), cmp.Or(it.IDNumber, b.first+uint64(i))
 	if b.prefix == "" || b.prefixEpoch != epoch {
 		b.prefix, b.prefixEpoch = protocol.MsgIDPrefix(app, b.job.s.user, b.job.s.terminal, epoch), epoch
 	}
-	return protocol.MsgID(b.prefix, b.first+uint64(i))
+	return protocol.MsgID(b.prefix, number)
 }
 
+// plannedEntry is what an item writes: the message that it is, or else what kind
+// and body say.
 type plannedEntry struct {
 	log   *openLog
 	index int // of the item
+	kind  protocol.EntryKind
+	body  []byte
+	entry *protocol.Entry // once it is written
 }
 
 func newPlanner(h *Hub) planner {
@@ -115,11 +108,12 @@ func newPlanner(h *Hub) planner {
 func (p *planner) begin(now time.Time) {
 	p.now, p.mixed = now, false
 	p.newAccount, p.newLogs = p.newAccount[:0], nil
+	p.refusals.begin()
 	p.clear()
 }
 
 func (p *planner) clear() {
-	p.planned, p.order = p.planned[:0], p.order[:0]
+	p.planned, p.order, p.written = p.planned[:0], p.order[:0], 0
 	p.logs = make(map[string]*openLog)
 	p.rooms = make(map[string]*room)
 }
@@ -133,6 +127,7 @@ func (p *planner) committed() {
 	for name, id := range p.newLogs {
 		p.ids.put(name, id)
 	}
+	p.refusals.committed()
 	p.begin(p.now)
 }
 
@@ -202,10 +197,17 @@ func (p *planner) item(ctx context.Context, tx *store.Tx, b *plannedBatch, i int
 	it := &b.job.items[i]
 	var err error
 	refusal := it.refusal
+	if refusal == nil && len(it.files) > 0 {
+		refusal, err = p.files(ctx, tx, b.job.s.user, it.files)
+	}
 	switch {
-	case refusal != nil || it.Kind == protocol.ItemVoid:
+	case err != nil || refusal != nil || it.Kind == protocol.ItemVoid:
 	case it.Kind == protocol.ItemC2C:
 		refusal, err = p.conversation(ctx, tx, b, i)
+	case it.Kind == protocol.ItemMark:
+		refusal, err = p.mark(ctx, tx, b, i)
+	case it.Kind == protocol.ItemRevoke:
+		refusal, err = p.revoke(ctx, tx, b, i)
 	default:
 		refusal, err = p.group(ctx, tx, b, i)
 	}
@@ -219,33 +221,57 @@ func (p *planner) conversation(ctx context.Context, tx *store.Tx, b *plannedBatc
 	from, to := b.job.s.user, b.job.items[i].To
 	name := protocol.C2CLog(from, to)
 	l := p.logs[name]
-	if l == nil {
-		id, ok := p.ids.rows[name]
-		if !ok {
-			if known, err := p.account(ctx, tx, to); err != nil {
-				return nil, err
-			} else if !known {
-				return protocol.Errorf(protocol.CodeSvrMsgToAccountNotFound, "there is no account %s", to), nil
-			}
-			row, made, err := tx.EnsureLog(ctx, p.hub.app, name)
-			if err != nil {
-				return nil, err
-			}
-			id = row.ID
-			if made {
-				for _, u := range slices.Compact([]string{from, to}) {
-					if err := tx.SetReader(ctx, p.hub.app, u, id, 0, 0); err != nil {
-						return nil, err
-					}
-				}
-			}
-			p.remember(name, id)
+	id, known := p.ids.rows[name]
+	if l == nil && !known {
+		if there, err := p.account(ctx, tx, to); err != nil {
+			return nil, err
+		} else if !there {
+			return protocol.Errorf(protocol.CodeSvrMsgToAccountNotFound, "there is no account %s", to), nil
 		}
-		l = p.open(id, name, "")
 	}
-	l.count++
-	b.entries = append(b.entries, plannedEntry{l, i})
+	if refused, err := p.refusals.refuses(ctx, tx, p.hub.app, to, from); err != nil {
+		return nil, err
+	} else if refused {
+		return blacklisted(to, from), nil
+	}
+	if l == nil {
+		users := pair(from, to)
+		if !known {
+			var err error
+			if id, err = p.ensure(ctx, tx, name, users); err != nil {
+				return nil, err
+			}
+		}
+		l = p.open(id, name, "", users)
+	}
+	b.add(l, i, protocol.EntryMessage, b.job.items[i].Body)
 	return nil, nil
+}
+
+// pair lists the readers of a conversation; who talks to himself stands once.
+func pair(a, b string) []string { return slices.Compact([]string{a, b}) }
+
+// ensure finds a log that no group has, or makes it for those who read it.
+func (p *planner) ensure(ctx context.Context, tx *store.Tx, name string, users []string) (store.LogID, error) {
+	row, made, err := tx.EnsureLog(ctx, p.hub.app, name)
+	if err != nil {
+		return 0, err
+	}
+	if made {
+		for _, u := range users {
+			if err := tx.SetReader(ctx, p.hub.app, u, row.ID, 0, 0); err != nil {
+				return 0, err
+			}
+		}
+	}
+	p.remember(name, row.ID)
+	return row.ID, nil
+}
+
+// add plans the entry that an item writes.
+func (b *plannedBatch) add(l *openLog, i int, kind protocol.EntryKind, body []byte) {
+	l.count++
+	b.entries = append(b.entries, plannedEntry{log: l, index: i, kind: kind, body: body})
 }
 
 func (p *planner) remember(name string, id store.LogID) {
@@ -255,8 +281,8 @@ func (p *planner) remember(name string, id store.LogID) {
 	p.newLogs[name] = id
 }
 
-func (p *planner) open(id store.LogID, name, group string) *openLog {
-	l := &openLog{id: id, name: name, group: group}
+func (p *planner) open(id store.LogID, name, group string, users []string) *openLog {
+	l := &openLog{id: id, name: name, group: group, users: users}
 	p.logs[name] = l
 	p.order = append(p.order, l)
 	return l
@@ -303,7 +329,7 @@ func (p *planner) group(ctx context.Context, tx *store.Tx, b *plannedBatch, i in
 		b.signals = append(b.signals, &liveMessage{epoch: r.LiveEpoch, signal: protocol.Signal{
 			Group: r.ID, From: s.user, Term: s.terminal, MsgID: b.msgID(p.hub.app, i), Time: now, Body: it.Body,
 		}})
-		return nil, nil
+		return nil, p.grant(ctx, tx, it.files, "", r.ID)
 	}
 	name := protocol.GroupLog(r.ID)
 	l := p.logs[name]
@@ -312,45 +338,10 @@ func (p *planner) group(ctx context.Context, tx *store.Tx, b *plannedBatch, i in
 		if err != nil {
 			return nil, err
 		}
-		l = p.open(row.ID, name, r.ID)
+		l = p.open(row.ID, name, r.ID, nil)
 	}
-	l.count++
-	b.entries = append(b.entries, plannedEntry{l, i})
+	b.add(l, i, protocol.EntryMessage, it.Body)
 	return nil, nil
-}
-
-func (p *planner) room(ctx context.Context, tx *store.Tx, id string) (*room, error) {
-	if r := p.rooms[id]; r != nil {
-		return r, nil
-	}
-	g, err := tx.Group(ctx, p.hub.app, id)
-	r := &room{Group: g, missing: errors.Is(err, store.ErrNotFound), senders: make(map[string]bool)}
-	if err != nil && !r.missing {
-		return nil, err
-	}
-	p.rooms[id] = r
-	return r, nil
-}
-
-// readers lists who gets the entries of a group.
-func (p *planner) readers(ctx context.Context, tx *store.Tx, g *store.Group) ([]string, error) {
-	if m, ok := p.members.rows[g.ID]; ok && m.version == g.Version {
-		return m.users, nil
-	}
-	list, err := tx.Members(ctx, p.hub.app, g.ID)
-	if err != nil {
-		return nil, err
-	}
-	users := make([]string, len(list))
-	for i, m := range list {
-		users[i] = m.User
-	}
-	// Should the transaction be rolled back, the version is that of no row, and
-	// the next change of the group takes it again, with other members.
-	if !p.mixed {
-		p.members.put(g.ID, membership{g.Version, users})
-	}
-	return users, nil
 }
 
 // flush writes what was planned and adds what it gives out.
@@ -358,65 +349,96 @@ func (p *planner) flush(ctx context.Context, tx *store.Tx, res *results) error {
 	if len(p.planned) == 0 {
 		return nil
 	}
+	if err := p.write(ctx, tx); err != nil {
+		return err
+	}
+	for _, b := range p.planned {
+		if err := p.emit(ctx, tx, b, res); err != nil {
+			return err
+		}
+	}
+	res.entries += p.written
+	p.clear()
+	return nil
+}
+
+// write gives the entries that are planned their seqs and writes them. More may
+// be planned after it.
+func (p *planner) write(ctx context.Context, tx *store.Tx) error {
 	slices.SortFunc(p.order, func(a, b *openLog) int { return cmp.Compare(a.id, b.id) })
 	total := 0
 	for _, l := range p.order {
+		if l.count == 0 {
+			continue
+		}
 		first, err := tx.Extend(ctx, l.id, l.count, p.hub.era.Ord)
 		if err != nil {
 			return err
 		}
 		l.next = first
 		total += l.count
+		l.count = 0
 	}
 	rows := make([]store.Row, 0, total)
 	for _, b := range p.planned {
-		var err error
-		if rows, err = p.emit(ctx, tx, b, rows, res); err != nil {
-			return err
-		}
+		rows = p.enter(b, rows)
 	}
+	p.written += len(rows)
 	if err := tx.Insert(ctx, rows); err != nil {
 		return err
 	}
-	res.entries += len(rows)
-	p.clear()
+	for _, b := range p.planned {
+		if err := p.refer(ctx, tx, b); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// emit gives a batch's entries their seqs and keeps its producer.
-func (p *planner) emit(ctx context.Context, tx *store.Tx, b *plannedBatch, rows []store.Row, res *results) ([]store.Row, error) {
+// enter makes a batch's planned entries rows.
+func (p *planner) enter(b *plannedBatch, rows []store.Row) []store.Row {
+	s, now := b.job.s, p.now.UnixMilli()
+	planned := b.entries[b.written:]
+	entries := make([]protocol.Entry, len(planned))
+	for n := range planned {
+		pe, e := &planned[n], &entries[n]
+		*e = protocol.Entry{Seq: pe.log.next, Era: p.hub.era.Ord, Time: now, Kind: pe.kind, From: s.user, Term: s.terminal, Body: pe.body}
+		if pe.kind == protocol.EntryMessage {
+			e.MsgID, e.Priority = b.msgID(p.hub.app, pe.index), b.job.items[pe.index].Priority
+		}
+		pe.log.next++
+		pe.entry = e
+		b.acks[pe.index] = protocol.Ack{Log: pe.log.name, Seq: e.Seq, Time: now}
+		rows = append(rows, store.Row{Log: pe.log.id, Entry: e})
+	}
+	b.written = len(b.entries)
+	return rows
+}
+
+// emit hands out a batch's entries and answers, and keeps its producer.
+func (p *planner) emit(ctx context.Context, tx *store.Tx, b *plannedBatch, res *results) error {
 	s := b.job.s
 	if b.bye != "" {
 		res.out = append(res.out, &refused{session: s, boot: b.job.boot, reason: b.bye})
-		return rows, nil
+		return nil
 	}
-	now := p.now.UnixMilli()
-	entries := make([]protocol.Entry, len(b.entries))
 	var runs []*run
-	for n, pe := range b.entries {
-		it := &b.job.items[pe.index]
-		entries[n] = protocol.Entry{
-			Seq: pe.log.next, Era: p.hub.era.Ord, Time: now, Kind: protocol.EntryMessage, From: s.user, Term: s.terminal,
-			MsgID: b.msgID(p.hub.app, pe.index), Priority: it.Priority, Body: it.Body,
-		}
-		pe.log.next++
-		b.acks[pe.index] = protocol.Ack{Log: pe.log.name, Seq: entries[n].Seq, Time: now}
-		rows = append(rows, store.Row{Log: pe.log.id, Entry: &entries[n]})
+	for _, pe := range b.entries {
 		r := findRun(runs, pe.log.name)
 		if r == nil {
 			r = &run{log: pe.log.name, sender: s.user, terminal: s.terminal}
 			var err error
-			if r.readers, err = p.audience(ctx, tx, b, pe); err != nil {
-				return nil, err
+			if r.readers, err = p.audience(ctx, tx, pe.log); err != nil {
+				return err
 			}
 			runs = append(runs, r)
 		}
-		r.entries = append(r.entries, &entries[n])
+		r.entries = append(r.entries, pe.entry)
 	}
 	res.out = append(res.out, &answered{user: s.user, terminal: s.terminal, acks: &protocol.Acks{Epoch: b.job.epoch, First: b.first, Results: b.acks}})
 	if b.job.again && b.fresh > 0 {
 		if err := p.tellAgain(ctx, tx, b, res); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, r := range runs {
@@ -424,13 +446,13 @@ func (p *planner) emit(ctx context.Context, tx *store.Tx, b *plannedBatch, rows 
 	}
 	res.out = append(res.out, b.signals...)
 	if b.fresh == len(b.job.items) {
-		return rows, nil // nothing new: what could be repeated before still can
+		return nil // nothing new: what could be repeated before still can
 	}
 	last, err := protocol.Marshal(newRecord(b.first, b.acks))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return rows, tx.SetProducer(ctx, p.hub.app, s.user, s.terminal, store.Producer{
+	return tx.SetProducer(ctx, p.hub.app, s.user, s.terminal, store.Producer{
 		Epoch: b.job.epoch, LastCseq: b.first + uint64(len(b.acks)) - 1, LastAcks: last,
 	})
 }
@@ -442,11 +464,4 @@ func findRun(runs []*run, log string) *run {
 		}
 	}
 	return nil
-}
-
-func (p *planner) audience(ctx context.Context, tx *store.Tx, b *plannedBatch, pe plannedEntry) ([]string, error) {
-	if pe.log.group != "" {
-		return p.readers(ctx, tx, &p.rooms[pe.log.group].Group)
-	}
-	return slices.Compact([]string{b.job.s.user, b.job.items[pe.index].To}), nil
 }

@@ -97,6 +97,8 @@ func (h *Hub) frame(l *login, f *protocol.Frame) error {
 		return h.call(s, f.Call)
 	case f.Pull != nil:
 		return h.pull(s, f.Pull)
+	case f.Survey != nil:
+		return h.survey(s, f.Survey)
 	case f.Beat != nil:
 		return h.beat(s, f.Beat)
 	case f.Signal != nil:

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/herald-im/herald/hub/files"
 )
 
 // server is the hub's web server.
@@ -14,6 +16,9 @@ func (h *Hub) server() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", h.serveHealth)
 	mux.HandleFunc("GET /metrics", h.serveMetrics)
+	if h.files != nil {
+		mux.Handle(files.Path, h.files) // it has times of its own
+	}
 	return &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,

@@ -39,6 +39,9 @@ type QueueStatus struct {
 	MaxItems int `json:"maxItems"`
 	// MaxBytes the outbox takes.
 	MaxBytes int64 `json:"maxBytes"`
+	// Uploading is how many messages wait beside the outbox until their files are
+	// at the hub.
+	Uploading int `json:"uploading"`
 }
 
 // JournalStatus tells which positions the journal holds.
@@ -77,8 +80,10 @@ type QueueItem struct {
 	UserID string `json:"userId,omitempty"`
 	// GroupID of the receiver, if it goes to a group.
 	GroupID string `json:"groupId,omitempty"`
-	// Bytes of its body.
-	Bytes int `json:"bytes"`
+	// Bytes of its body, and of its files if they are on their way.
+	Bytes int64 `json:"bytes"`
+	// Uploading says that its files are on their way.
+	Uploading bool `json:"uploading,omitempty"`
 	// QueuedAt is when it was accepted, in Unix seconds of the hub's clock
 	// (the board's own where the hub was never heard of).
 	QueuedAt int64 `json:"queuedAt"`
@@ -87,7 +92,7 @@ type QueueItem struct {
 // QueueResponse is the response of device.getQueue.
 type QueueResponse struct {
 	QueueStatus
-	// List holds the oldest items.
+	// List holds the oldest items, and then those whose files are on their way.
 	List []QueueItem `json:"list"`
 }
 

@@ -156,14 +156,15 @@ type GetFileResponse struct {
 var (
 	SendOnline = Declare[SendOnlineRequest, Empty](Info{
 		Name: "device.sendOnline", Doc: "sends a message to those who are online", Source: "Herald", Scope: Write, Route: Inner,
-		Codes: hubCodes(CodeSvrMsgToAccountNotFound, CodeSvrMsgInPeerBlacklist, CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny, CodeSvrBodySizeLimit, CodeInvalidMsgElem, CodeInvalidIdentifier, CodeGroupInvalidID),
+		Codes: hubCodes(CodeSvrMsgToAccountNotFound, CodeSvrMsgInPeerBlacklist, CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny, CodeSvrBodySizeLimit, CodeInvalidMsgElem, CodeInvalidIdentifier, CodeGroupInvalidID,
+			CodeSvrResNotFound, CodeSvrResAccessDeny, CodeSvrResInvalidParameters),
 	})
 	PutFile = Declare[PutFileRequest, PutFileResponse](Info{
 		Name: "device.putFile", Doc: "begins the upload of a file, or goes on with it", Source: "Herald", Scope: Write, Route: Inner,
-		Codes: hubCodes(CodeFileSizeEmpty, CodeSvrResSizeLimit, CodeNetReqCountLimit),
+		Codes: hubCodes(CodeFileSizeEmpty, CodeSvrResSizeLimit, CodeIOOperationFailed),
 	})
 	GetFile = Declare[GetFileRequest, GetFileResponse](Info{
 		Name: "device.getFile", Doc: "gives a URL for a file of a message that the account may read", Source: "Herald", Scope: Read, Route: Inner,
-		Codes: hubCodes(CodeSvrResNotFound, CodeSvrResAccessDeny),
+		Codes: hubCodes(CodeSvrResNotFound, CodeSvrResAccessDeny, CodeIOOperationFailed),
 	})
 )

@@ -91,6 +91,88 @@ func FuzzDecodeMessage(f *testing.F) {
 	})
 }
 
+// What a terminal marks or takes back is refused with a code, or is within limits
+// and says the same when it is written again.
+func FuzzDecodeMark(f *testing.F) {
+	for _, v := range []any{
+		Mark{Kind: MarkRead, Log: C2CLog("a", "b"), UpTo: 7}, Mark{Kind: MarkDeleted, Log: GroupLog("g"), Seqs: []uint64{1, 2}},
+		Mark{Kind: MarkCleared, Log: C2CLog("a", "a"), UpTo: maxNumber}, Mark{Kind: 9, Log: UserLog("a"), UpTo: 1},
+		Mark{Kind: MarkDeleted, Log: GroupLog("g"), Seqs: make([]uint64, MaxMarkSeqs+1)},
+		Revoke{Log: C2CLog("a", "b"), MsgID: MsgID(MsgIDPrefix(1, "a", "t", 1), FirstIDNumber)}, Revoke{MsgID: "x", Seq: 3, Sender: "a"},
+	} {
+		b, err := Marshal(v)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		same := func(v any, decode func([]byte) (any, error)) {
+			b, err := Marshal(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again, err := decode(b); err != nil && len(b) <= MaxBodyBytes || err == nil && !reflect.DeepEqual(again, v) {
+				t.Fatalf("%+v, then %+v, %v", v, again, err)
+			}
+		}
+		if m, err := DecodeMark(body); err != nil {
+			checkCode(t, err, CodeInvalidParameters, CodeSvrBodySizeLimit)
+		} else {
+			kind, _, _ := ParseLog(m.Log)
+			upTo := m.Kind == MarkRead || m.Kind == MarkCleared
+			if kind != LogC2C && kind != LogGroup || !upTo && m.Kind != MarkDeleted || upTo && m.UpTo == 0 || m.UpTo > maxNumber ||
+				!upTo && len(m.Seqs) == 0 || len(m.Seqs) > MaxMarkSeqs && !upTo {
+				t.Fatalf("%+v", m)
+			}
+			if len(m.Seqs) > 0 {
+				same(m, func(b []byte) (any, error) { return DecodeMark(b) })
+			}
+		}
+		if r, err := DecodeRevoke(body); err != nil {
+			checkCode(t, err, CodeInvalidParameters, CodeSvrBodySizeLimit)
+		} else if !ValidMsgID(r.MsgID) {
+			t.Fatalf("%+v", r)
+		} else {
+			same(r, func(b []byte) (any, error) { return DecodeRevoke(b) })
+		}
+	})
+}
+
+// A survey and its answer are within the limits of the wire, or no frame.
+func FuzzDecodeSurvey(f *testing.F) {
+	for _, fr := range []*Frame{
+		{Boot: 1, Survey: &Survey{ID: 1, Items: []SurveyItem{{Log: C2CLog("a", "b"), Before: 9}, {Log: "x"}}}},
+		{Survey: &Survey{Items: make([]SurveyItem, MaxSurvey)}},
+		{States: &States{ID: 1, Items: []State{{Log: "x", Gone: true}, {Log: C2CLog("a", "b"), Head: 3, Last: &Entry{Seq: 3, Kind: EntryMessage}}}}},
+	} {
+		b, err := EncodeFrame(fr)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		fr, err := DecodeFrame(wire)
+		if err != nil {
+			return
+		}
+		if fr.Survey != nil && len(fr.Survey.Items) > MaxSurvey {
+			t.Fatalf("%d logs", len(fr.Survey.Items))
+		}
+		if fr.States != nil {
+			for _, s := range fr.States.Items {
+				if s.Last != nil && len(s.Last.Body) > MaxBodyBytes {
+					t.Fatalf("a body of %d bytes", len(s.Last.Body))
+				}
+			}
+			if len(fr.States.Items) > MaxSurvey {
+				t.Fatalf("%d states", len(fr.States.Items))
+			}
+		}
+	})
+}
+
 // checkCode holds an error to be an *Error with one of the codes, and a
 // sentence that JSON can say.
 func checkCode(t *testing.T, err error, codes ...Code) {

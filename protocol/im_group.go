@@ -112,3 +112,100 @@ var (
 		Codes: hubCodes(CodeGroupInvalidID, CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny),
 	})
 )
+
+// The results of one account in an operation on a group's members.
+const (
+	MemberFailed  = 0
+	MemberDone    = 1
+	MemberInvalid = 2
+	MemberPending = 3
+)
+
+// MemberResult is the document's groupMemberOperationResult.
+type MemberResult struct {
+	// UserID it is about.
+	UserID string `json:"userId"`
+	// Result is 0 failed, 1 done, 2 not valid, 3 waits for somebody's consent.
+	Result int `json:"result"`
+}
+
+// MemberResultsResponse is the response of what was done with some members.
+type MemberResultsResponse struct {
+	// ResultList has one result for each of the request, in its order.
+	ResultList []MemberResult `json:"resultList"`
+}
+
+// MaxMembersAtOnce is the most accounts of one request (Tencent's limit).
+const MaxMembersAtOnce = 100
+
+// InviteToGroupRequest is the request of im.inviteUserToGroup.
+type InviteToGroupRequest struct {
+	// GroupID of the group.
+	GroupID string `json:"groupId"`
+	// UserIDList are the userIds to be members, 1 to 100.
+	UserIDList []string `json:"userIdList,omitempty"`
+	// UserID is one, in place of the list.
+	UserID string `json:"userId,omitempty"`
+}
+
+func (r *InviteToGroupRequest) Validate() error {
+	if err := CheckGroupID("groupId", r.GroupID); err != nil {
+		return err
+	}
+	return checkMembers("userIdList", &r.UserIDList, &r.UserID)
+}
+
+// KickRequest is the request of im.kickGroupMember.
+type KickRequest struct {
+	// GroupID of the group.
+	GroupID string `json:"groupId"`
+	// UserID of the member to put out; or MemberList.
+	UserID string `json:"userId,omitempty"`
+	// MemberList are the userIds of 1 to 100 members to put out; or UserID.
+	MemberList []string `json:"memberList,omitempty"`
+	// Reason to tell them, at most 512 bytes of UTF-8.
+	Reason string `json:"reason,omitempty"`
+}
+
+func (r *KickRequest) Validate() error {
+	if err := CheckGroupID("groupId", r.GroupID); err != nil {
+		return err
+	}
+	if len(r.Reason) > maxReason {
+		return invalid("reason: %d bytes are over the limit of %d", len(r.Reason), maxReason)
+	}
+	return checkMembers("memberList", &r.MemberList, &r.UserID)
+}
+
+const maxReason = 512
+
+// checkMembers wants a list or one, and makes a list of it.
+func checkMembers(field string, list *[]string, one *string) error {
+	if *one != "" {
+		*list, *one = append(*list, *one), ""
+	}
+	switch {
+	case len(*list) == 0:
+		return invalid("%s: missing, and so is userId", field)
+	case len(*list) > MaxMembersAtOnce:
+		return Errorf(CodeGroupMemberCountLimit, "%s: %d accounts are over the limit of %d", field, len(*list), MaxMembersAtOnce)
+	}
+	for _, user := range *list {
+		if err := CheckUserID(field, user); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// What changes the members of a group.
+var (
+	InviteUserToGroup = Declare[InviteToGroupRequest, MemberResultsResponse](Info{
+		Name: "im.inviteUserToGroup", Doc: "makes accounts members of a Work group; any member may", Source: "inviteUserToGroup", Scope: Write, Route: Hub,
+		Codes: hubCodes(CodeInvalidIdentifier, CodeGroupInvalidID, CodeGroupMemberCountLimit, CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny, CodeSvrGroupFullMemberCount),
+	})
+	KickGroupMember = Declare[KickRequest, MemberResultsResponse](Info{
+		Name: "im.kickGroupMember", Doc: "puts members out of a group; the owner may, of a Public or Meeting group also an admin ordinary members", Source: "kickGroupMember", Scope: Write, Route: Hub,
+		Codes: hubCodes(CodeInvalidIdentifier, CodeGroupInvalidID, CodeGroupMemberCountLimit, CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny),
+	})
+)

@@ -9,6 +9,7 @@
 //	GET  /v1/status              device.getStatus
 //	GET  /healthz                200, or 503 when the daemon is not well
 //	GET  /metrics                for Prometheus
+//	GET  /herald.js, …           the JavaScript client (package web), without a token
 //
 // Answers are JSON with a newline: 200 and {"status":true,…}, or a status of
 // 4xx or 5xx and {"code":…,"msg":…} with a code of protocol's table. The

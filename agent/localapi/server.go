@@ -259,7 +259,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.refuseAndClose(w, http.StatusForbidden, e)
 		return
 	}
-	if d.guard.preflight(w, r) {
+	if d.guard.preflight(w, r) || d.script(w, r) {
 		return
 	}
 	known := d.guard.knows(r)

@@ -71,6 +71,8 @@ func (s *Streams) Bind(t *protocol.Table[protocol.Caller]) {
 		{"sdk", protocol.SetSDKListener, protocol.RemoveSDKListener},
 		{"simple", protocol.SetSimpleMsgListener, protocol.RemoveSimpleMsgListener},
 		{"signaling", protocol.SetSignalingListener, protocol.RemoveSignalingListener},
+		{"advanced", protocol.SetAdvancedMsgListener, protocol.RemoveAdvancedMsgListener},
+		{"conversation", protocol.SetConversationListener, protocol.RemoveConversationListener},
 		{"calling", protocol.SetCallingListener, protocol.RemoveCallingListener},
 	} {
 		bit := bitOf(l.category)

@@ -23,7 +23,7 @@ func TestAPI(t *testing.T) {
 		{body + "\n", []string{"api", "im.sendC2CTextMessage"}, answer},
 		{body, []string{"api", "im.sendC2CTextMessage", "-"}, answer},
 		{"not read", []string{"api", "im.sendC2CTextMessage", body}, answer},
-		{" \n", []string{"api", "device.getQueue"}, `{"status":true,"items":0,"bytes":0,"maxItems":0,"maxBytes":0,"list":null}` + "\n"},
+		{" \n", []string{"api", "device.getQueue"}, `{"status":true,"items":0,"bytes":0,"maxItems":0,"maxBytes":0,"uploading":0,"list":null}` + "\n"},
 	} {
 		if code, out, errs := d.herald(c.in, c.args...); code != 0 || out != c.out || errs != "" {
 			t.Errorf("%q < %q: exit %d, %s%s", c.args, c.in, code, out, errs)

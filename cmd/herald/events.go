@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,6 +66,10 @@ func (sh *shell) follow(ctx context.Context, o client.EventsOptions) error {
 			return sh.printEvent(e)
 		case e.Name == protocol.OnUserVoiceVolume.Info().Name:
 			return nil // three a second are for programs
+		case simpler(e) && (len(o.Listen) == 0 || slices.Contains(o.Listen, "simple")):
+			return nil // it was said already
+		case e.Name == protocol.OnConversationChanged.Info().Name && len(o.Listen) == 0:
+			return nil // it follows from what was said
 		}
 		_, err := fmt.Fprintln(sh.out, sh.eventLine(e))
 		return err
@@ -173,7 +178,7 @@ func describeEvent(e client.Event) (at int64, says string, err error) {
 			return 0, fmt.Sprintf("the hub came back from an older copy: %d entries of %d logs are lost there; %d messages are queued", d.Entries, d.Logs, d.Queue)
 		})
 	}
-	return describeCall(e)
+	return describeMessage(e)
 }
 
 func describe[T any](e client.Event, f func(T) (int64, string)) (int64, string, error) {

@@ -8,13 +8,15 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := execute(ctx, os.Args[1:], &shell{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv,
-		now: time.Now, zone: time.Local, piped: isPiped(os.Stdin),
+		now: time.Now, zone: time.Local, piped: isPiped(os.Stdin), terminal: isTerminal(os.Stderr),
 	})
 	stop()
 	os.Exit(code)
@@ -24,4 +26,10 @@ func main() {
 func isPiped(f *os.File) bool {
 	fi, err := f.Stat()
 	return err == nil && fi.Mode()&os.ModeCharDevice == 0
+}
+
+// isTerminal tells whether f is shown on a terminal.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }

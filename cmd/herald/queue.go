@@ -31,12 +31,16 @@ func queueCommand(sh *shell) *cobra.Command {
 				if i.GroupID != "" {
 					to = "group " + i.GroupID
 				}
-				rows = append(rows, []string{sh.clock(i.QueuedAt), to, strconv.Itoa(i.Bytes), i.MsgID})
+				row := []string{sh.clock(i.QueuedAt), to, strconv.FormatInt(i.Bytes, 10), i.MsgID}
+				if i.Uploading {
+					row = append(row, "its file is on its way")
+				}
+				rows = append(rows, row)
 			}
 			if len(q.List) > 0 {
 				sh.columns("", rows)
 			}
-			if more := q.Items - len(q.List); more > 0 {
+			if more := q.Items + q.Uploading - len(q.List); more > 0 {
 				fmt.Fprintf(sh.out, "and %d more (--count)\n", more)
 			}
 			return nil

@@ -31,6 +31,7 @@ type shell struct {
 	now      func() time.Time
 	zone     *time.Location
 	piped    bool // in comes from a file or another program
+	terminal bool // err is shown on a terminal
 
 	socket string
 	json   bool
@@ -104,7 +105,7 @@ command line is wrong; 3 from "herald status": not logged in or no link.`,
 	root.PersistentFlags().BoolVar(&sh.json, "json", false, "print JSON, as the daemon answered")
 	root.InitDefaultHelpFlag() // or "--help --socket PATH" would take PATH for a command
 	root.AddCommand(runCommand(sh), statusCommand(sh), sendCommand(sh), eventsCommand(sh), callCommand(sh), acceptCommand(sh), rejectCommand(sh), hangupCommand(sh),
-		devicesCommand(sh), queueCommand(sh), apiCommand(sh), versionCommand(sh))
+		devicesCommand(sh), historyCommand(sh), conversationsCommand(sh), getCommand(sh), queueCommand(sh), apiCommand(sh), versionCommand(sh))
 	return root
 }
 

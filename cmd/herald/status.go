@@ -91,10 +91,14 @@ func (sh *shell) statusRows(st *protocol.StatusResponse) [][]string {
 }
 
 func queueSummary(q *protocol.QueueStatus) string {
-	if q.Items == 0 {
-		return "empty"
+	says := "empty"
+	if q.Items > 0 {
+		says = fmt.Sprintf("%d of %d messages, %s of %s", q.Items, q.MaxItems, size(q.Bytes), size(q.MaxBytes))
 	}
-	return fmt.Sprintf("%d of %d messages, %s of %s", q.Items, q.MaxItems, size(q.Bytes), size(q.MaxBytes))
+	if q.Uploading > 0 {
+		says += fmt.Sprintf("; %d with a file on its way", q.Uploading)
+	}
+	return says
 }
 
 // sigCodes are the errors that another UserSig mends.

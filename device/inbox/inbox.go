@@ -235,8 +235,13 @@ func (in *Inbox) Eras(limit int) []protocol.Era {
 // transaction: logs without a cursor get one where the hub says; eras, the
 // hub's newest, take the place of those after common. With check, a cursor
 // beyond a head's Was is put back to it: the hub has lost what lies between.
-// rewound names those logs, and lost is how many entries that makes.
-func (in *Inbox) Meet(eras []protocol.Era, common uint32, heads []protocol.Head, check bool) (rewound []string, lost uint64, err error) {
+// rewound names those logs and says where their cursors are now, 0 where there is
+// none any more, and lost is how many entries that makes. also runs in the same
+// transaction, settled with its result.
+func (in *Inbox) Meet(
+	eras []protocol.Era, common uint32, heads []protocol.Head, check bool,
+	also func(tx *bbolt.Tx, rewound map[string]uint64) error, settled func(error),
+) (rewound map[string]uint64, lost uint64, err error) {
 	merged := in.merge(eras, common)
 	v, err := protocol.Marshal(merged)
 	if err != nil {
@@ -244,9 +249,9 @@ func (in *Inbox) Meet(eras []protocol.Era, common uint32, heads []protocol.Head,
 	}
 	ch := make(chan error, 1)
 	in.db.Go(func(tx *bbolt.Tx) error {
-		rewound, lost = nil, 0
+		rewound, lost = make(map[string]uint64), 0
 		if check {
-			if rewound, lost, err = in.dropUnlisted(tx, heads); err != nil {
+			if lost, err = in.dropUnlisted(tx, heads, rewound); err != nil {
 				return err
 			}
 		}
@@ -256,16 +261,20 @@ func (in *Inbox) Meet(eras []protocol.Era, common uint32, heads []protocol.Head,
 			case !ok:
 				err = in.set(tx, h.Log, h.Start)
 			case check && at > h.Was:
-				rewound, lost = append(rewound, h.Log), lost+at-h.Was
+				rewound[h.Log], lost = h.Was, lost+at-h.Was
 				err = in.set(tx, h.Log, h.Was)
 			}
 			if err != nil {
 				return err
 			}
 		}
+		if err := also(tx, rewound); err != nil {
+			return err
+		}
 		return in.account(tx).Put(erasKey, store.Seal(v))
 	}, func(err error) {
 		in.Committed(err)
+		settled(err)
 		if err == nil {
 			in.mu.Lock()
 			in.eras = merged
@@ -280,7 +289,7 @@ func (in *Inbox) Meet(eras []protocol.Era, common uint32, heads []protocol.Head,
 }
 
 // dropUnlisted takes away the cursors of logs that the hub does not have at all.
-func (in *Inbox) dropUnlisted(tx *bbolt.Tx, heads []protocol.Head) (dropped []string, lost uint64, err error) {
+func (in *Inbox) dropUnlisted(tx *bbolt.Tx, heads []protocol.Head, dropped map[string]uint64) (lost uint64, err error) {
 	listed := make(map[string]bool, len(heads))
 	for _, h := range heads {
 		listed[h.Log] = true
@@ -295,12 +304,12 @@ func (in *Inbox) dropUnlisted(tx *bbolt.Tx, heads []protocol.Head) (dropped []st
 			continue
 		}
 		if err := in.account(tx).Bucket(cursorsName).Delete([]byte(log)); err != nil {
-			return nil, 0, err
+			return 0, err
 		}
 		in.written[log] = change{gone: true}
-		dropped, lost = append(dropped, log), lost+seq
+		dropped[log], lost = 0, lost+seq
 	}
-	return dropped, lost, nil
+	return lost, nil
 }
 
 func (in *Inbox) merge(eras []protocol.Era, common uint32) []protocol.Era {

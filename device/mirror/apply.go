@@ -58,7 +58,7 @@ func (m *Mirror) entry(tx *bbolt.Tx, c *Conv, e *protocol.Entry) error {
 			c.Read = mark.UpTo
 			m.count(tx, c)
 		}
-		if e.From != m.self || c.ID == m.self {
+		if e.From != m.self {
 			c.PeerRead = max(c.PeerRead, mark.UpTo)
 		}
 	}
@@ -78,7 +78,7 @@ func (m *Mirror) message(tx *bbolt.Tx, c *Conv, e *protocol.Entry) error {
 		return nil
 	}
 	p := Pos{Seq: e.Seq}
-	if err := m.put(tx, c, Row{Entry: *e, Pos: p}); err != nil {
+	if err := m.add(tx, c, Row{Entry: *e, Pos: p}); err != nil {
 		return err
 	}
 	if m.unread(e) && e.Seq > c.Floor() {
@@ -91,6 +91,7 @@ func (m *Mirror) message(tx *bbolt.Tx, c *Conv, e *protocol.Entry) error {
 			}
 		}
 		c.Last, c.LastTime = p, e.Time
+		c.setLast(Row{Entry: *e, Pos: p})
 	}
 	return nil
 }
@@ -119,6 +120,9 @@ func (m *Mirror) revoke(tx *bbolt.Tx, c *Conv, r protocol.Revoke, by string) err
 	if held && row.Entry.RevokedBy == "" {
 		counted := m.unread(&row.Entry) && r.Seq > c.Floor() && r.Seq >= c.First
 		row.Entry.RevokedBy, row.Entry.Body = by, nil
+		if p == c.Last {
+			c.setLast(row)
+		}
 		if err := m.put(tx, c, row); err != nil {
 			return err
 		}
@@ -222,20 +226,37 @@ func (m *Mirror) Insert(tx *bbolt.Tx, log string, r Row) error {
 	c := m.edit(log, at+1)
 	visible := c.Visible()
 	p := Pos{Seq: at, Sub: 1}
-	m.back(tx, c, Pos{}, func(last Pos, _ []byte) bool {
-		if last.Seq >= at {
-			p = Pos{Seq: last.Seq, Sub: last.Sub + 1}
-		}
-		return false
-	})
+	if last, ok := m.last(tx, c, maxSeq); ok && last.Seq >= at {
+		p = Pos{Seq: last.Seq, Sub: last.Sub + 1}
+	}
 	r.Entry.Seq, r.Pos = p.Seq, p
-	if err := m.put(tx, c, r); err != nil {
+	if err := m.add(tx, c, r); err != nil {
 		return err
 	}
 	if c.Last.Before(p) {
 		c.Last, c.LastTime = p, r.Entry.Time
+		c.setLast(r)
 	}
 	if err := m.trim(tx, c); err != nil {
+		return err
+	}
+	return m.save(tx, c, visible)
+}
+
+// Forget deletes a conversation that no log is behind: it has what this board alone
+// has.
+func (m *Mirror) Forget(tx *bbolt.Tx, log string) error {
+	c := m.InTx(log)
+	if c == nil {
+		return nil
+	}
+	c = m.edit(log, c.First)
+	visible := c.Visible()
+	if err := m.dropAll(tx, c, Pos{Seq: ^uint64(0)}); err != nil {
+		return err
+	}
+	c.Last, c.LastTime, c.last = Pos{}, 0, nil
+	if err := m.setDraft(tx, c, "", 0); err != nil {
 		return err
 	}
 	return m.save(tx, c, visible)
@@ -244,7 +265,7 @@ func (m *Mirror) Insert(tx *bbolt.Tx, log string, r Row) error {
 // Skip forgets what is held of a log below a seq from which on its entries come
 // next: what lies between is not here.
 func (m *Mirror) Skip(tx *bbolt.Tx, log string, from uint64) error {
-	c := m.seen(log)
+	c := m.InTx(log)
 	if c == nil {
 		return nil
 	}
@@ -256,9 +277,11 @@ func (m *Mirror) Skip(tx *bbolt.Tx, log string, from uint64) error {
 	if last.Seq <= from {
 		keep, held = m.Row(tx, c, last)
 	}
+	counted := c.Count
 	if err := m.dropAll(tx, c, Pos{Seq: from, Sub: ^uint32(0)}); err != nil {
 		return err
 	}
+	c.Base += counted - c.Count // until the hub has counted anew
 	c.First = max(c.First, from+1)
 	if held { // for the list, until something comes
 		if err := m.put(tx, c, keep); err != nil {
@@ -269,11 +292,22 @@ func (m *Mirror) Skip(tx *bbolt.Tx, log string, from uint64) error {
 	return m.save(tx, c, visible)
 }
 
+// Doubt lets go of all that is held: what other terminals have read and deleted was
+// missed. The hub is asked how each conversation stands, and has the messages.
+func (m *Mirror) Doubt(tx *bbolt.Tx) error {
+	for _, c := range m.Convs() {
+		if err := m.Skip(tx, c.Log, m.cursor(c.Log)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Rewind forgets what is held of logs beyond the seqs to which their cursors were
 // put back: the hub has lost it. A log that is put back to 0 is forgotten whole.
 func (m *Mirror) Rewind(tx *bbolt.Tx, to map[string]uint64) error {
 	for log, was := range to {
-		c := m.seen(log)
+		c := m.InTx(log)
 		if c == nil {
 			continue
 		}

@@ -40,6 +40,7 @@ type Conv struct {
 	Kind protocol.LogKind `cbor:"-"`
 	ID   string           `cbor:"-"` // the other's userId, or the groupId
 	gen  uint32           // rises with each doubt about Base
+	last *Row             // at Last, if it is at hand; see LastRow
 }
 
 func (c *Conv) identify(log string, kind protocol.LogKind, a, b, self string) {

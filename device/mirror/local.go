@@ -1,6 +1,9 @@
 package mirror
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/herald-im/herald/device/store"
 	"github.com/herald-im/herald/protocol"
 	"go.etcd.io/bbolt"
@@ -57,7 +60,7 @@ func (m *Mirror) Note(tx *bbolt.Tx, msgID string) (n Note) {
 // SetDraft keeps what was written and not sent, within a transaction. at is the
 // time, Unix ms. An empty text takes it away.
 func (m *Mirror) SetDraft(tx *bbolt.Tx, log, text string, at int64) error {
-	if c := m.seen(log); text == "" && (c == nil || c.DraftTime == 0) {
+	if c := m.InTx(log); text == "" && (c == nil || c.DraftTime == 0) {
 		return nil
 	} else if text != "" && (c == nil || c.DraftTime == 0) && m.drafts >= maxDrafts {
 		return protocol.Errorf(protocol.CodeNetReqCountLimit, "%d conversations have drafts already: send or empty some first", maxDrafts)
@@ -99,40 +102,72 @@ func (m *Mirror) Draft(tx *bbolt.Tx, c *Conv) string {
 // List returns the conversations that are shown, the one with the newest message
 // first: at most count after the place that next names, which is 0 for the
 // first. after is the place behind the last of them; more says whether any follow.
+// waiting are the times, Unix ms, of messages that are on their way, by log: they
+// count, and a conversation that has nothing else is shown for them.
 //
 // A place is a time and a number: how many conversations of that time, which is
 // nearly always 1, were returned. So a conversation that comes to the top
 // meanwhile moves nothing.
-func (m *Mirror) List(next uint64, count int) (list []*Conv, after uint64, more bool) {
-	all := m.Convs()
-	shown := all[:0]
-	for _, c := range all {
-		if c.Visible() {
-			shown = append(shown, c)
-		}
-	}
-	sortByTime(shown)
+func (m *Mirror) List(next uint64, count int, waiting map[string]int64) (list []*Conv, after uint64, more bool) {
+	all := m.shown(waiting)
 	begin := 0
 	if next != 0 {
 		at, skip := int64(next/sameTime), int(next%sameTime)
-		for begin < len(shown) && (shown[begin].Time() > at || shown[begin].Time() == at && skip > 0) {
-			if shown[begin].Time() == at {
+		for begin < len(all) && (all[begin].at > at || all[begin].at == at && skip > 0) {
+			if all[begin].at == at {
 				skip--
 			}
 			begin++
 		}
 	}
-	end := min(begin+count, len(shown))
-	list = shown[begin:end]
-	if len(list) == 0 {
+	end := min(begin+count, len(all))
+	if begin == end {
 		return nil, next, false
 	}
-	at := list[len(list)-1].Time()
-	same := uint64(0)
-	for i := end - 1; i >= 0 && shown[i].Time() == at; i-- {
+	at, same := all[end-1].at, uint64(0)
+	for i := end - 1; i >= 0 && all[i].at == at; i-- {
 		same++
 	}
-	return list, uint64(max(at, 0))*sameTime + min(same, sameTime-1), end < len(shown)
+	for _, l := range all[begin:end] {
+		list = append(list, l.c)
+	}
+	return list, uint64(max(at, 0))*sameTime + min(same, sameTime-1), end < len(all)
+}
+
+// Empty is the conversation of a log of which there is nothing yet.
+func (m *Mirror) Empty(log string) *Conv {
+	c := new(Conv)
+	kind, a, b := protocol.ParseLog(log)
+	c.identify(log, kind, a, b, m.self)
+	return c
+}
+
+// listed is a conversation with the time that it stands at in the list.
+type listed struct {
+	c  *Conv
+	at int64
+}
+
+// shown are the conversations of the list, in its order.
+func (m *Mirror) shown(waiting map[string]int64) []listed {
+	var out []listed
+	for _, c := range m.Convs() {
+		if at, ok := waiting[c.Log]; ok || c.Visible() {
+			out = append(out, listed{c, max(at, c.Time())})
+		}
+	}
+	for log, at := range waiting {
+		if m.Conv(log) == nil {
+			out = append(out, listed{m.Empty(log), at})
+		}
+	}
+	slices.SortFunc(out, func(a, b listed) int {
+		if a.at != b.at {
+			return cmp.Compare(b.at, a.at)
+		}
+		return cmp.Compare(a.c.Log, b.c.Log)
+	})
+	return out
 }
 
 // sameTime keeps a place below 2^53, which JSON can say exactly, until the year 2250.

@@ -28,8 +28,8 @@ import (
 
 // Limits bound the mirror. Beyond them the oldest messages leave it.
 type Limits struct {
-	MaxRows  int   // of a conversation
-	MaxBytes int64 // of all of them
+	MaxRows  int   // of a conversation; 0: 5000
+	MaxBytes int64 // of all of them; 0: 64 MiB
 }
 
 // maxHidden is how many deletions of one conversation are remembered that came
@@ -70,7 +70,6 @@ type Mirror struct {
 
 	// What the transaction under way has changed; the committer's.
 	written   map[string]*Conv
-	dropped   []string // logs whose conversations are gone
 	changes   map[string]Change
 	bytes     int64
 	notes     int
@@ -82,6 +81,8 @@ type Mirror struct {
 	mu    sync.Mutex
 	convs map[string]*Conv // committed; a Conv in it is never written to
 	names map[uint32]string
+	// doubtful are those of convs that the hub is to be asked about.
+	doubtful map[string]struct{}
 }
 
 // totals are what a transaction that is taken back is put back to.
@@ -94,9 +95,15 @@ type totals struct {
 // Open reads an account's conversations from its bucket. There is to be one Mirror
 // of an account at a time.
 func Open(db *store.DB, account func(tx *bbolt.Tx) *bbolt.Bucket, self string, cursors Cursors, limits Limits) (*Mirror, error) {
+	if limits.MaxRows == 0 {
+		limits.MaxRows = 5000
+	}
+	if limits.MaxBytes == 0 {
+		limits.MaxBytes = 64 << 20
+	}
 	m := &Mirror{
 		db: db, account: account, self: self, limits: limits, cursors: cursors,
-		written: make(map[string]*Conv), changes: make(map[string]Change), convs: make(map[string]*Conv), names: make(map[uint32]string),
+		written: make(map[string]*Conv), changes: make(map[string]Change),
 	}
 	err := db.Do(func(tx *bbolt.Tx) error {
 		root, err := account(tx).CreateBucketIfNotExists(rootName)
@@ -119,7 +126,7 @@ func Open(db *store.DB, account func(tx *bbolt.Tx) *bbolt.Bucket, self string, c
 // load reads the conversations. One that is damaged begins anew: the hub says how
 // it stands, and its rows, which nothing names any more, are taken away.
 func (m *Mirror) load(root *bbolt.Bucket) error {
-	m.convs, m.names = make(map[string]*Conv), make(map[uint32]string)
+	m.convs, m.names, m.doubtful = make(map[string]*Conv), make(map[uint32]string), make(map[string]struct{})
 	var damaged [][]byte
 	err := root.Bucket(convsName).ForEach(func(k, v []byte) error {
 		c := new(Conv)
@@ -131,6 +138,7 @@ func (m *Mirror) load(root *bbolt.Bucket) error {
 		}
 		c.identify(string(k), kind, a, b, m.self)
 		m.convs[c.Log], m.names[c.No] = c, c.Log
+		m.weigh(c)
 		m.committed.bytes += c.Bytes
 		m.committed.nextNo = max(m.committed.nextNo, c.No)
 		return nil
@@ -195,29 +203,32 @@ func (m *Mirror) Committed(err error) map[string]Change {
 		if store.TakenBack(err) {
 			clear(m.written)
 			clear(m.changes)
-			m.dropped = nil
 			m.bytes, m.notes, m.drafts, m.nextNo = m.committed.bytes, m.committed.notes, m.committed.drafts, m.committed.nextNo
 		}
 		return nil
 	}
 	m.committed = totals{m.bytes, m.notes, m.drafts, m.nextNo}
-	if len(m.written) == 0 && len(m.dropped) == 0 {
+	if len(m.written) == 0 {
 		return nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, log := range m.dropped {
-		if c := m.convs[log]; c != nil {
-			delete(m.names, c.No)
-			delete(m.convs, log)
-		}
-	}
 	for log, c := range m.written {
 		m.convs[log], m.names[c.No] = c, log
+		m.weigh(c)
 	}
 	out := m.changes
-	m.written, m.dropped, m.changes = make(map[string]*Conv), nil, make(map[string]Change)
+	m.written, m.changes = make(map[string]*Conv), make(map[string]Change)
 	return out
+}
+
+// weigh notes whether the hub is to be asked about a conversation.
+func (m *Mirror) weigh(c *Conv) {
+	if c.Known && !c.Stale {
+		delete(m.doubtful, c.Log)
+		return
+	}
+	m.doubtful[c.Log] = struct{}{}
 }
 
 // Conv returns a conversation as it is on disk; nil if there is none. It must not
@@ -239,13 +250,10 @@ func (m *Mirror) Convs() []*Conv {
 	return out
 }
 
-// seen is a conversation as the transaction under way sees it; nil: none.
-func (m *Mirror) seen(log string) *Conv {
+// InTx is a conversation as the transaction under way sees it; nil: none.
+func (m *Mirror) InTx(log string) *Conv {
 	if c := m.written[log]; c != nil {
 		return c
-	}
-	if slices.Contains(m.dropped, log) {
-		return nil
 	}
 	return m.Conv(log)
 }
@@ -256,9 +264,11 @@ func (m *Mirror) edit(log string, first uint64) *Conv {
 	if c := m.written[log]; c != nil {
 		return c
 	}
-	c := m.seen(log)
+	c := m.InTx(log)
 	if c != nil {
+		m.mu.Lock()
 		copied := *c
+		m.mu.Unlock()
 		copied.Hidden = slices.Clone(c.Hidden)
 		c = &copied
 	} else {

@@ -1,9 +1,6 @@
 package mirror
 
 import (
-	"bytes"
-	"slices"
-
 	"github.com/herald-im/herald/device/store"
 	"github.com/herald-im/herald/protocol"
 	"go.etcd.io/bbolt"
@@ -32,21 +29,26 @@ func (m *Mirror) decode(v []byte, p Pos) (Row, bool) {
 
 // put writes a row, new or in place of what is there.
 func (m *Mirror) put(tx *bbolt.Tx, c *Conv, r Row) error {
+	return m.write(tx, c, r, m.rows(tx).Get(key(c.No, r.Pos)))
+}
+
+// add writes a row where none is.
+func (m *Mirror) add(tx *bbolt.Tx, c *Conv, r Row) error { return m.write(tx, c, r, nil) }
+
+func (m *Mirror) write(tx *bbolt.Tx, c *Conv, r Row, old []byte) error {
 	v, err := protocol.Marshal(r)
 	if err != nil {
 		return err
 	}
 	v = store.Seal(v)
 	k := key(c.No, r.Pos)
-	rows := m.rows(tx)
-	old := rows.Get(k)
 	size := int64(len(k) + len(v))
 	if old == nil {
 		c.Rows++
 	} else {
 		size -= int64(len(k) + len(old))
 	}
-	if err := rows.Put(k, v); err != nil {
+	if err := m.rows(tx).Put(k, v); err != nil {
 		return err
 	}
 	c.Bytes += size
@@ -59,12 +61,16 @@ func (m *Mirror) put(tx *bbolt.Tx, c *Conv, r Row) error {
 
 // remove takes a row away, if it is there, and what it added to the unread count.
 func (m *Mirror) remove(tx *bbolt.Tx, c *Conv, p Pos) error {
-	rows := m.rows(tx)
-	k := key(c.No, p)
-	v := rows.Get(k)
+	v := m.rows(tx).Get(key(c.No, p))
 	if v == nil {
 		return nil
 	}
+	return m.delete(tx, c, p, v)
+}
+
+// delete is remove for a row whose value is at hand.
+func (m *Mirror) delete(tx *bbolt.Tx, c *Conv, p Pos, v []byte) error {
+	k := key(c.No, p)
 	size := int64(len(k) + len(v))
 	c.Rows--
 	c.Bytes -= size
@@ -73,13 +79,13 @@ func (m *Mirror) remove(tx *bbolt.Tx, c *Conv, p Pos) error {
 		if m.unread(&r.Entry) && p.Sub == 0 && p.Seq > c.Floor() && p.Seq >= c.First {
 			c.Count -= min(c.Count, 1)
 		}
-		if id := []byte(r.Entry.MsgID); len(id) > 0 && bytes.Equal(m.ids(tx).Get(id), k) {
-			if err := m.ids(tx).Delete(id); err != nil {
+		if id := r.Entry.MsgID; id != "" {
+			if err := m.ids(tx).Delete([]byte(id)); err != nil {
 				return err
 			}
 		}
 	}
-	return rows.Delete(k)
+	return m.rows(tx).Delete(k)
 }
 
 // walk goes over a conversation's rows from a position on, while f returns true.
@@ -95,15 +101,17 @@ func (m *Mirror) walk(tx *bbolt.Tx, c *Conv, from Pos, f func(p Pos, v []byte) b
 }
 
 // back goes over a conversation's rows backwards from before a position, or from
-// the newest where that is zero, while f returns true.
+// the newest where that is zero, while f returns true. It is for transactions that
+// only read: in one that has deleted, bbolt's way back ends at the first page that
+// is empty by it, or goes round for ever where all are. See last.
 func (m *Mirror) back(tx *bbolt.Tx, c *Conv, before Pos, f func(p Pos, v []byte) bool) {
 	cur := m.rows(tx).Cursor()
 	end := key(c.No, before)
 	if before == (Pos{}) {
 		end = key(c.No+1, Pos{})
 	}
-	k, v := cur.Seek(end)
-	if k == nil {
+	var k, v []byte
+	if behind, _ := cur.Seek(end); behind == nil {
 		k, v = cur.Last()
 	} else {
 		k, v = cur.Prev()
@@ -134,18 +142,57 @@ func (m *Mirror) count(tx *bbolt.Tx, c *Conv) {
 	})
 }
 
+// last finds the newest position at or below a seq, also in a transaction that has
+// deleted rows: it halves, as bbolt looks forward well.
+func (m *Mirror) last(tx *bbolt.Tx, c *Conv, atMost uint64) (last Pos, ok bool) {
+	cur := m.rows(tx).Cursor()
+	from := func(seq uint64) bool { // is there any row from seq on, up to atMost
+		no, p, is := parseKey(first(cur.Seek(key(c.No, Pos{Seq: seq}))))
+		return is && no == c.No && p.Seq <= atMost
+	}
+	if !from(0) {
+		return Pos{}, false
+	}
+	low, high := uint64(0), atMost // there is one from low on, and none above high
+	for low < high {
+		if mid := low + (high-low)/2 + 1; from(mid) {
+			low = mid
+		} else {
+			high = mid - 1
+		}
+	}
+	m.walk(tx, c, Pos{Seq: low}, func(p Pos, _ []byte) bool {
+		if p.Seq == low {
+			last, ok = p, true
+		}
+		return p.Seq == low
+	})
+	return last, ok
+}
+
+func first(k, _ []byte) []byte { return k }
+
+// maxSeq is above any seq.
+const maxSeq = 1 << 62
+
 // newest finds the last message anew, after one was taken away.
 func (m *Mirror) newest(tx *bbolt.Tx, c *Conv) {
-	c.Last, c.LastTime = Pos{}, 0
-	m.back(tx, c, Pos{}, func(p Pos, v []byte) bool {
-		r, ok := m.decode(v, p)
+	c.Last, c.LastTime, c.last = Pos{}, 0, nil
+	for atMost := uint64(maxSeq); ; {
+		p, ok := m.last(tx, c, atMost)
 		if !ok {
-			return true
+			break
 		}
-		c.Last, c.LastTime = p, r.Entry.Time
-		return false
-	})
-	if c.Last == (Pos{}) && c.First > 1 && c.Cleared+1 < c.First {
+		if r, ok := m.Row(tx, c, p); ok {
+			c.Last, c.LastTime = p, r.Entry.Time
+			return
+		}
+		if p.Seq == 0 { // damaged, and the only one
+			break
+		}
+		atMost = p.Seq - 1
+	}
+	if c.First > 1 && c.Cleared+1 < c.First {
 		c.doubt() // the hub may have an older one
 	}
 }
@@ -198,39 +245,42 @@ func (m *Mirror) biggest() (big *Conv) {
 // dropOldest takes a conversation's n oldest rows away, but never the last one.
 // What is unread of them is counted on, as the hub would.
 func (m *Mirror) dropOldest(tx *bbolt.Tx, c *Conv, n int) error {
-	var drop []Pos
-	m.walk(tx, c, Pos{}, func(p Pos, _ []byte) bool {
-		if len(drop) == n || p == c.Last {
-			return false
-		}
-		drop = append(drop, p)
-		return true
-	})
-	for _, p := range drop {
+	for _, d := range m.oldest(tx, c, n, func(p Pos) bool { return p != c.Last }) {
 		before := c.Count
-		if err := m.remove(tx, c, p); err != nil {
+		if err := m.delete(tx, c, d.pos, d.value); err != nil {
 			return err
 		}
 		c.Base += before - c.Count
-		if p.Seq >= c.First {
-			c.First = p.Seq + 1
+		if d.pos.Seq >= c.First {
+			c.First = d.pos.Seq + 1
 		}
 	}
 	return nil
 }
 
-// dropAll takes all of a conversation's rows up to a position away.
-func (m *Mirror) dropAll(tx *bbolt.Tx, c *Conv, upTo Pos) error {
-	var drop []Pos
-	m.walk(tx, c, Pos{}, func(p Pos, _ []byte) bool {
-		if upTo.Before(p) {
+// stored is a row with its value.
+type stored struct {
+	pos   Pos
+	value []byte
+}
+
+// oldest collects a conversation's oldest rows, at most n, while ok returns true.
+// Values stay as they are while rows are deleted: bbolt copies what it moves.
+func (m *Mirror) oldest(tx *bbolt.Tx, c *Conv, n int, ok func(Pos) bool) (out []stored) {
+	m.walk(tx, c, Pos{}, func(p Pos, v []byte) bool {
+		if len(out) == n || !ok(p) {
 			return false
 		}
-		drop = append(drop, p)
+		out = append(out, stored{p, v})
 		return true
 	})
-	for _, p := range drop {
-		if err := m.remove(tx, c, p); err != nil {
+	return out
+}
+
+// dropAll takes all of a conversation's rows up to a position away.
+func (m *Mirror) dropAll(tx *bbolt.Tx, c *Conv, upTo Pos) error {
+	for _, d := range m.oldest(tx, c, c.Rows, func(p Pos) bool { return !upTo.Before(p) }) {
+		if err := m.delete(tx, c, d.pos, d.value); err != nil {
 			return err
 		}
 	}
@@ -240,6 +290,7 @@ func (m *Mirror) dropAll(tx *bbolt.Tx, c *Conv, upTo Pos) error {
 // Page is a part of a conversation, the newest first.
 type Page struct {
 	Rows []Row
+	More bool // there are older ones, and they are here
 	// Below is where the hub's history goes on: what is below this seq is not held.
 	// 0: there is nothing older.
 	Below uint64
@@ -254,13 +305,12 @@ func (m *Mirror) Read(tx *bbolt.Tx, log string, before Pos, count int) (page Pag
 		return Page{Below: at + 1}
 	}
 	low := c.low()
-	full := false
 	m.back(tx, c, before, func(p Pos, v []byte) bool {
 		if p.Before(low) {
 			return false
 		}
 		if len(page.Rows) == count {
-			full = true
+			page.More = true
 			return false
 		}
 		if r, ok := m.decode(v, p); ok {
@@ -269,8 +319,7 @@ func (m *Mirror) Read(tx *bbolt.Tx, log string, before Pos, count int) (page Pag
 		return true
 	})
 	switch {
-	case full:
-		page.Below = 1 // there is more, and it is here
+	case page.More:
 	case c.First <= c.Cleared+1: // also where both are 0: the log is held whole
 	case before != (Pos{}) && before.Seq < c.First:
 		page.Below = before.Seq
@@ -292,6 +341,36 @@ func (m *Mirror) Row(tx *bbolt.Tx, c *Conv, p Pos) (Row, bool) {
 	return m.decode(v, p)
 }
 
+// maxAtHand is the longest body of a last message that is kept at hand.
+const maxAtHand = 1024
+
+// LastRow returns the newest message of a conversation. It stays at hand, so that
+// the list is read without looking each of them up.
+func (m *Mirror) LastRow(tx *bbolt.Tx, c *Conv) (Row, bool) {
+	if c.Last == (Pos{}) {
+		return Row{}, false
+	}
+	m.mu.Lock()
+	last := c.last
+	m.mu.Unlock()
+	if last != nil {
+		return *last, true
+	}
+	r, ok := m.Row(tx, c, c.Last)
+	if ok {
+		m.mu.Lock()
+		c.setLast(r)
+		m.mu.Unlock()
+	}
+	return r, ok
+}
+
+func (c *Conv) setLast(r Row) {
+	if c.last = nil; len(r.Entry.Body) <= maxAtHand {
+		c.last = &r
+	}
+}
+
 // Find returns the message with an id, and its conversation.
 func (m *Mirror) Find(tx *bbolt.Tx, msgID string) (*Conv, Row, bool) {
 	no, p, ok := parseKey(m.ids(tx).Get([]byte(msgID)))
@@ -306,20 +385,4 @@ func (m *Mirror) Find(tx *bbolt.Tx, msgID string) (*Conv, Row, bool) {
 	}
 	r, ok := m.Row(tx, c, p)
 	return c, r, ok && r.Entry.MsgID == msgID
-}
-
-// sortByTime orders conversations for the list.
-func sortByTime(list []*Conv) {
-	slices.SortFunc(list, func(a, b *Conv) int {
-		switch {
-		case a.Time() != b.Time():
-			if a.Time() > b.Time() {
-				return -1
-			}
-			return 1
-		case a.Log < b.Log:
-			return -1
-		}
-		return 1
-	})
 }

@@ -11,23 +11,41 @@ type Asked struct {
 	gen uint32
 }
 
-// Ask lists the logs of which the hub is to say how they stand, at most limit:
-// of those that have a cursor, the ones that are not known or in doubt.
-func (m *Mirror) Ask(logs []string, limit int) (out []Asked) {
+// Unknown lists those of the logs that are conversations and not known at all.
+func (m *Mirror) Unknown(logs []string) (out []string) {
 	for _, log := range logs {
-		if len(out) == limit {
-			return out
+		kind, _, _ := protocol.ParseLog(log)
+		if (kind == protocol.LogC2C || kind == protocol.LogGroup) && m.Conv(log) == nil {
+			out = append(out, log)
 		}
-		if kind, _, _ := protocol.ParseLog(log); kind != protocol.LogC2C && kind != protocol.LogGroup {
+	}
+	return out
+}
+
+// Doubtful lists conversations of which the hub is to say how they stand, at most
+// limit.
+func (m *Mirror) Doubtful(limit int) (out []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for log := range m.doubtful {
+		if len(out) == limit {
+			break
+		}
+		out = append(out, log)
+	}
+	return out
+}
+
+// Ask makes the questions about these logs.
+func (m *Mirror) Ask(logs []string) []Asked {
+	out := make([]Asked, len(logs))
+	for i, log := range logs {
+		if c := m.Conv(log); c != nil {
+			out[i] = Asked{protocol.SurveyItem{Log: log, Before: c.First}, c.gen}
 			continue
 		}
-		switch c := m.Conv(log); {
-		case c == nil:
-			at, _ := m.cursors.Cursor(log)
-			out = append(out, Asked{SurveyItem: protocol.SurveyItem{Log: log, Before: at + 1}})
-		case !c.Known || c.Stale:
-			out = append(out, Asked{protocol.SurveyItem{Log: log, Before: c.First}, c.gen})
-		}
+		at, _ := m.cursors.Cursor(log)
+		out[i].SurveyItem = protocol.SurveyItem{Log: log, Before: at + 1}
 	}
 	return out
 }
@@ -46,7 +64,7 @@ func (m *Mirror) Settle(tx *bbolt.Tx, asked []Asked, states []protocol.State) er
 }
 
 func (m *Mirror) settle(tx *bbolt.Tx, asked Asked, st protocol.State) error {
-	made := m.seen(st.Log) == nil
+	made := m.InTx(st.Log) == nil
 	c := m.edit(st.Log, asked.Before)
 	visible := c.Visible()
 	same := made || c.gen == asked.gen && c.First == asked.Before
@@ -102,5 +120,6 @@ func (m *Mirror) settleLast(tx *bbolt.Tx, c *Conv, last *protocol.Entry) error {
 		return err
 	}
 	c.Last, c.LastTime = p, last.Time
+	c.setLast(Row{Entry: *last, Pos: p})
 	return nil
 }

@@ -332,6 +332,26 @@ func (b *Box) Batch(limit, maxBytes int) (Numbering, []Item, error) {
 	return n, items, err
 }
 
+// Newest returns the newest items, at most limit, the newest first.
+func (b *Box) Newest(limit int) (out []Item, err error) {
+	b.mu.Lock()
+	next := b.known.next
+	b.mu.Unlock()
+	err = b.db.View(func(tx *bbolt.Tx) error {
+		c := b.account(tx).Bucket(itemsName).Cursor()
+		for k, v := c.Last(); k != nil && len(out) < limit; k, v = c.Prev() {
+			if cseq := number(k); cseq < next {
+				out = append(out, decode(cseq, v))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	return out, nil
+}
+
 func (b *Box) read(limit, maxBytes int, until uint64) (out []Item, err error) {
 	err = b.db.View(func(tx *bbolt.Tx) error {
 		c := b.account(tx).Bucket(itemsName).Cursor()
@@ -369,6 +389,18 @@ func (b *Box) Status() protocol.QueueStatus {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return protocol.QueueStatus{Items: b.known.items, Bytes: b.known.bytes, MaxItems: b.limits.MaxItems, MaxBytes: b.limits.MaxBytes}
+}
+
+// Each goes over the items in an account's bucket.
+func Each(acct *bbolt.Bucket, f func(Item)) {
+	items := acct.Bucket(itemsName)
+	if items == nil {
+		return
+	}
+	c := items.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		f(decode(number(k), v))
+	}
 }
 
 // Waiting counts the items in an account's bucket.

@@ -78,6 +78,9 @@ type runner struct {
 func (r *runner) run(ctx context.Context) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	hup := make(chan os.Signal, 1) // from the beginning: one that comes early must not end the hub
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	if err := os.MkdirAll(r.cfg.Data.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the data directory (data.dir, --data): %w", err)
 	}
@@ -86,7 +89,10 @@ func (r *runner) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	c := hubConfig(r.cfg)
+	c, err := hubConfig(r.cfg)
+	if err != nil {
+		return err
+	}
 	if r.cfg.MQTT.TLS() {
 		if err := r.certify(r.cfg); err != nil {
 			return err
@@ -100,11 +106,12 @@ func (r *runner) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	// Whoever is told that the hub is ready may ask it to reload at once.
 	r.ready(h)
 	var side sync.WaitGroup
 	sideCtx, endSide := context.WithCancel(ctx)
 	side.Go(func() { r.watch(sideCtx, h) })
-	side.Go(func() { r.reload(sideCtx) })
+	side.Go(func() { r.reload(sideCtx, hup) })
 	side.Go(func() {
 		<-sideCtx.Done()
 		systemd.Tell(r.log, systemd.Stopping)
@@ -139,14 +146,18 @@ func (r *runner) ready(h *hub.Hub) {
 	if r.cfg.MQTT.Exposed() {
 		r.log.Warn("mqtt.plain: UserSigs and messages can be read on the way")
 	}
+	if r.cfg.FilesHidden() {
+		r.log.Warn("boards on other machines cannot reach the files of messages: give http.listen an address that they can, or put a proxy before it and say files.public_url")
+	}
 	systemd.Tell(r.log, systemd.Ready)
 }
 
 // hubConfig is the file's configuration as the hub wants it.
-func hubConfig(c configs.Hub) hub.Config {
+func hubConfig(c configs.Hub) (hub.Config, error) {
 	turn, mayLack := c.TurnListen()
+	kept, err := filesConfig(c)
 	return hub.Config{
-		Store: location(c), MQTT: c.MQTT.Listen, HTTP: c.HTTP.Listen,
+		Store: location(c), MQTT: c.MQTT.Listen, HTTP: c.HTTP.Listen, Files: kept,
 		Turn: hub.Turn{
 			Listen: turn, MayLack: mayLack, Public: c.Turn.Public, Address: c.Turn.RelayIP(),
 			MinPort: uint16(c.Turn.MinPort), MaxPort: uint16(c.Turn.MaxPort),
@@ -165,12 +176,14 @@ func hubConfig(c configs.Hub) hub.Config {
 		GroupsPerUser:        c.Limits.GroupsPerUser,
 		GroupNameBytes:       c.Limits.GroupNameBytes,
 		PullEntries:          c.Limits.PullEntries,
+		SyncEntries:          c.Limits.SyncEntries,
+		RevokeWindow:         time.Duration(c.Limits.RevokeWindow),
 		Broker: broker.Limits{
 			Connections:    c.MQTT.MaxConnections,
 			PerAddress:     c.MQTT.MaxConnectionsPerAddr,
 			ConnectTimeout: time.Duration(c.MQTT.ConnectTimeout),
 		},
-	}
+	}, err
 }
 
 // certify loads the operator's certificate, or the hub's own.
@@ -193,10 +206,7 @@ const renewEvery = 24 * time.Hour
 
 // reload reads the configuration again on SIGHUP, and the certificate also once
 // in a while.
-func (r *runner) reload(ctx context.Context) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+func (r *runner) reload(ctx context.Context, hup <-chan os.Signal) {
 	renew := time.NewTicker(renewEvery)
 	defer renew.Stop()
 	for {

@@ -144,13 +144,19 @@ type Reader struct {
 	Seen  uint64 // the furthest cursor that the account's terminals have told
 	Head  uint64 // the log's, or the last that may be read after leaving
 	Era   uint32 // ordinal of the log's last entry's
+
+	Read    uint64 // what is up to it the account has read
+	Cleared uint64 // what is up to it the account has deleted
 }
 
-const readerColumns = `l.name, l.id, l.head, l.era, r.from_seq, r.start_seq, r.to_seq, r.seen`
+// Least is the first seq that the account is shown of the log's history.
+func (r Reader) Least() uint64 { return max(r.From, r.Cleared) + 1 }
+
+const readerColumns = `l.name, l.id, l.head, l.era, r.from_seq, r.start_seq, r.to_seq, r.seen, r.read_seq, r.cleared_seq`
 
 func scanReader(row scanner) (r Reader, err error) {
 	var to sql.NullInt64
-	err = row.Scan(&r.Log, &r.ID, &r.Head, &r.Era, &r.From, &r.Start, &to, &r.Seen)
+	err = row.Scan(&r.Log, &r.ID, &r.Head, &r.Era, &r.From, &r.Start, &to, &r.Seen, &r.Read, &r.Cleared)
 	if to.Valid {
 		r.Head = min(r.Head, uint64(to.Int64))
 	}
@@ -216,30 +222,38 @@ AND log_id = (SELECT id FROM logs WHERE app = $1 AND name = $3 AND head >= $4)`,
 // Entries reads entries of a log with from < seq <= to, at most limit and, but
 // for the first, as long as their bodies have at most maxBytes.
 func (v View) Entries(ctx context.Context, id LogID, from, to uint64, limit, maxBytes int) ([]protocol.Entry, error) {
-	rows, err := v.q.rows(ctx, `SELECT seq, era, time_ms, kind, from_id, term, msg_id, priority, body FROM entries
+	out, _, err := v.entries(ctx, maxBytes, `SELECT `+entryColumns+` FROM entries
 WHERE log_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4`, int64(id), int64(from), int64(to), limit)
+	return out, err
+}
+
+const entryColumns = `seq, era, time_ms, kind, from_id, term, msg_id, priority, body, revoked_by`
+
+// entries reads entries until their bodies have more than maxBytes, but the first
+// in any case. cut says that there are more.
+func (v View) entries(ctx context.Context, maxBytes int, text string, args ...any) (out []protocol.Entry, cut bool, err error) {
+	rows, err := v.q.rows(ctx, text, args...)
 	if err != nil {
-		return nil, fmt.Errorf("read entries: %w", err)
+		return nil, false, fmt.Errorf("read entries: %w", err)
 	}
 	defer rows.Close() // its error is that of Err
-	var out []protocol.Entry
 	size := 0
 	for rows.Next() {
 		var e protocol.Entry
 		var body []byte
-		if err := rows.Scan(&e.Seq, &e.Era, &e.Time, &e.Kind, &e.From, &e.Term, &e.MsgID, &e.Priority, &body); err != nil {
-			return nil, fmt.Errorf("read entries: %w", err)
+		if err := rows.Scan(&e.Seq, &e.Era, &e.Time, &e.Kind, &e.From, &e.Term, &e.MsgID, &e.Priority, &body, &e.RevokedBy); err != nil {
+			return nil, false, fmt.Errorf("read entries: %w", err)
 		}
 		if size += len(body); size > maxBytes && len(out) > 0 {
-			return out, nil
+			return out, true, nil
 		}
 		e.Body = body
 		out = append(out, e)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read entries: %w", err)
+		return nil, false, fmt.Errorf("read entries: %w", err)
 	}
-	return out, nil
+	return out, false, nil
 }
 
 // Was finds the last seq that an account may read of a log and that was written

@@ -80,6 +80,9 @@ func (s *Store) migrate(ctx context.Context) (err error) {
 
 var sqliteOnly = regexp.MustCompile(`/\* sqlite: ([^*]*)\*/`)
 
+// forSQLite opens the comments of a statement that are for SQLite.
+func forSQLite(text string) string { return sqliteOnly.ReplaceAllString(text, "$1") }
+
 // sqliteFiles are migrations in which the comments for SQLite are opened.
 type sqliteFiles struct{ fs.FS }
 

@@ -239,7 +239,11 @@ func (p *pool) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
 	if st != nil {
 		return st, nil
 	}
-	st, err := p.db.PrepareContext(ctx, text)
+	own := text
+	if !p.postgres {
+		own = forSQLite(text)
+	}
+	st, err := p.db.PrepareContext(ctx, own)
 	if err != nil {
 		return nil, err
 	}

@@ -182,7 +182,7 @@ func (l *link) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
 	}
 	own := text
 	if !l.postgres {
-		own = positional(text)
+		own = positional(forSQLite(text))
 	}
 	st, err := l.conn.PrepareContext(ctx, own)
 	if err == nil {

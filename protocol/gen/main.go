@@ -1,6 +1,7 @@
 // Command gen writes what is derived from the registry of package protocol:
-// docs/methods.md, the reference for those who write programs, and
-// protocol/testdata, the vectors that every language's tests can read.
+// docs/methods.md, the reference for those who write programs,
+// protocol/testdata, the vectors that every language's tests can read, and of the
+// JavaScript client in web the list of methods, the two builds and the types.
 //
 // It is run by go generate in the protocol directory. Its output depends on
 // the sources alone. What a method means is not here: that is said in the
@@ -11,6 +12,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,5 +93,13 @@ func generate(dir string) (map[string][]byte, error) {
 		return nil, err
 	}
 	files["../docs/methods.md"] = page
+	client, err := scripts(dir)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(files, client)
+	if files["../web/herald.d.ts"], err = typesFile(docs); err != nil {
+		return nil, err
+	}
 	return files, nil
 }

@@ -23,6 +23,8 @@ A method is a POST with a JSON object on the board's unix socket, or on TCP with
 ` + "`im.login`" + ` is ` + "`POST /v1/im/login`" + `. An empty body is an empty object; fields that a method does not know are ignored.
 The examples use ` + "`curl --json`" + ` (curl 7.82); an older one needs ` + "`-H 'Content-Type: application/json' -d`" + `.
 
+In JavaScript it is ` + "`Im.login({…}, function (ret, err) {…})`" + `: see web/README.md.
+
 A success is 200 and ` + "`{\"status\":true,…}`" + ` with the fields of the response. A failure is a status of 4xx or 5xx and ` + "`{\"code\":…,\"msg\":\"…\"}`" + `:
 the code is for programs, the sentence for people.
 

@@ -115,6 +115,13 @@ func methodSamples() []methodSample {
 		method(protocol.QuitGroup, `{"groupId":"family"}`, none),
 		method(protocol.DismissGroup, `{"groupId":"family"}`, none),
 
+		method(protocol.InviteUserToGroup, `{"groupId":"family","userIdList":["phone"]}`, protocol.MemberResultsResponse{
+			ResultList: []protocol.MemberResult{{UserID: "phone", Result: protocol.MemberDone}},
+		}, `{"groupId":"family","userId":"phone"}`),
+		method(protocol.KickGroupMember, `{"groupId":"family","memberList":["phone"],"reason":"moved out"}`, protocol.MemberResultsResponse{
+			ResultList: []protocol.MemberResult{{UserID: "phone", Result: protocol.MemberDone}},
+		}, `{"groupId":"family","userId":"phone","reason":"moved out"}`),
+
 		method(protocol.SetSignalingListener, `{"stream":"default"}`, none, `{}`, ``),
 		method(protocol.RemoveSignalingListener, `{"stream":"default"}`, none, `{}`, ``),
 		method(protocol.Invite, `{"invitee":"indoor","data":"{\"bell\":\"long\"}","timeout":45}`, protocol.InviteResponse{InviteID: inviteID}),

@@ -36,6 +36,8 @@ var sections = []section{
 	{"throughput", throughput},
 	{"latency", latency},
 	{"enqueue", enqueue},
+	{"history", history},
+	{"files", files},
 	{"idle", idle},
 	{"terminals", terminals},
 	{"firstpicture", firstPicture},

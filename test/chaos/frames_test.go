@@ -156,7 +156,7 @@ func hostileBatches(t *testing.T, db string) {
 		{"SQL", item(1, "'; DROP TABLE users; --", fine), protocol.CodeSvrMsgToAccountNotFound},
 		{"a group of SQL", item(2, `x'); DROP TABLE entries; --`, fine), protocol.CodeSvrGroupNotFound},
 		{"a group with a zero", item(2, "x\x00", fine), protocol.CodeSvrGroupNotFound},
-		{"a strange priority", protocol.Item{Kind: 2, To: "g", Priority: 3, Body: cbored(t, fine)}, protocol.CodeInvalidParameters},
+		{"a strange priority", protocol.Item{Kind: 2, To: "g", Priority: 9, Body: cbored(t, fine)}, protocol.CodeInvalidParameters},
 		{"no body", protocol.Item{Kind: 1, To: "door"}, protocol.CodeInvalidMsgElem},
 		{"no message", item(1, "door", 42), protocol.CodeInvalidMsgElem},
 		{"a body of 11 levels", item(1, "door", map[int]any{1: 1, 2: "deep", 99: deep}), protocol.CodeInvalidMsgElem},

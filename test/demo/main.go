@@ -233,6 +233,7 @@ Try, in a second terminal, from here:
 
   export HERALD_SOCKET=%s
   %s send indoor "hello from the door"
+  %s history indoor
   %s status
   %s hangup
   %s call indoor --video          (then: %s accept --socket %s)
@@ -241,5 +242,5 @@ Try, in a second terminal, from here:
 
 What arrives is shown here. Ctrl-C ends it.
 
-`, door, herald, herald, herald, herald, herald, indoor, herald, indoor, indoor)
+`, door, herald, herald, herald, herald, herald, herald, indoor, herald, indoor, indoor)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/herald-im/herald/test/rig"
+	"github.com/herald-im/herald/web"
 )
 
 //go:embed page.html
@@ -37,6 +38,12 @@ func servePage(boards []*rig.Board) (*page, error) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = w.Write(pageHTML) // a browser that has gone
 	})
+	for _, f := range web.Files {
+		mux.HandleFunc("GET /"+f.Name, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", f.Type)
+			_, _ = w.Write(f.Body) // as above
+		})
+	}
 	for _, b := range boards {
 		mux.Handle("/"+b.User+"/", http.StripPrefix("/"+b.User, pictures(b)))
 	}

@@ -1,0 +1,367 @@
+package device
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/herald-im/herald/device/mirror"
+	"github.com/herald-im/herald/device/outbox"
+	"github.com/herald-im/herald/device/store"
+	"github.com/herald-im/herald/protocol"
+	"go.etcd.io/bbolt"
+)
+
+const (
+	maxWaiting    = 1000 // messages of an account whose files are on their way
+	uploadsAtOnce = 2    // so that a picture does not wait for a video
+	maxReuploads  = 3    // of a message in a session: the hub has lost its file and asks again
+)
+
+var waitingName = []byte("waiting")
+
+// waitingMessage is a message whose files go up before it takes its place in the
+// outbox.
+type waitingMessage struct {
+	Kind     protocol.ItemKind `cbor:"1,keyasint"`
+	To       string            `cbor:"2,keyasint"`
+	Body     cbor.RawMessage   `cbor:"3,keyasint"`
+	Priority uint8             `cbor:"4,keyasint,omitempty"`
+	QueuedAt int64             `cbor:"5,keyasint"`
+	IDEpoch  uint32            `cbor:"6,keyasint"`
+	IDNumber uint64            `cbor:"7,keyasint"`
+
+	n uint64 // its key
+}
+
+// item is the message as it goes into the outbox.
+func (w waitingMessage) item() outbox.Item {
+	return outbox.Item{Kind: w.Kind, To: w.To, Body: w.Body, Priority: w.Priority, QueuedAt: w.QueuedAt, IDEpoch: w.IDEpoch, IDNumber: w.IDNumber}
+}
+
+// uploads are the messages of an account that wait for their files.
+type uploads struct {
+	mu      sync.Mutex
+	list    []waitingMessage // on disk, in order
+	running map[uint64]context.CancelFunc
+	again   map[string]int // how often a message's files went up once more
+	wake    chan struct{}
+}
+
+func (u *uploads) open(s *session) error {
+	u.running, u.again, u.wake = make(map[uint64]context.CancelFunc), make(map[string]int), make(chan struct{}, 1)
+	return s.d.db.Do(func(tx *bbolt.Tx) error {
+		b, err := s.account(tx).CreateBucketIfNotExists(waitingName)
+		if err != nil {
+			return err
+		}
+		return b.ForEach(func(k, v []byte) error {
+			v, ok := store.Unseal(v)
+			var w waitingMessage
+			if !ok || len(k) != 8 || protocol.Unmarshal(v, &w) != nil {
+				s.log.Error("a message that waited for its files is damaged and lost")
+				return nil
+			}
+			w.Body, w.n = slices.Clone(w.Body), binary.BigEndian.Uint64(k)
+			u.list = append(u.list, w)
+			return nil
+		})
+	})
+}
+
+func waitingKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// pending lists the messages, the newest first.
+func (u *uploads) pending(s *session) ([]pendingMessage, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var out []pendingMessage
+	for _, w := range slices.Backward(u.list) {
+		if p, is := s.asPending(w.item()); is {
+			p.cseq, p.waiting = 0, w.n
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// put writes a message down, within a transaction. It becomes known with added.
+func (u *uploads) put(s *session, tx *bbolt.Tx, w *waitingMessage) error {
+	b := s.account(tx).Bucket(waitingName)
+	n, err := b.NextSequence()
+	if err != nil {
+		return err
+	}
+	w.n = n
+	v, err := protocol.Marshal(w)
+	if err != nil {
+		return err
+	}
+	return b.Put(waitingKey(n), store.Seal(v))
+}
+
+func (u *uploads) added(w waitingMessage) {
+	u.mu.Lock()
+	u.list = append(u.list, w)
+	u.mu.Unlock()
+	u.look()
+}
+
+func (u *uploads) look() {
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (u *uploads) gone(n uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.list = slices.DeleteFunc(u.list, func(w waitingMessage) bool { return w.n == n })
+}
+
+// send accepts a message with files. It returns as session.post does.
+func (u *uploads) send(ctx context.Context, s *session, it *outbox.Item, m protocol.Message, key string, h hooks) (protocol.SendResponse, error) {
+	if err := s.d.db.Room(); err != nil {
+		return protocol.SendResponse{}, err
+	}
+	w := waitingMessage{
+		Kind: it.Kind, To: it.To, Body: it.Body, Priority: it.Priority, QueuedAt: s.d.clock.seconds(),
+		IDEpoch: s.box.Epoch(), IDNumber: protocol.FirstIDNumber + rand.Uint64N(protocol.FirstIDNumber), // 40 random bits, in an epoch of its own
+	}
+	// From here on the message is the owner of its files, and not what it was made as.
+	name := s.fileOwner(w.IDEpoch, w.IDNumber)
+	if err := s.d.files.keep(name, m.Files); err != nil {
+		return protocol.SendResponse{}, err
+	}
+	up := s.linkUp()
+	var id string
+	var ch chan protocol.Ack
+	res := make(chan error, 1)
+	s.d.db.Go(func(tx *bbolt.Tx) error {
+		switch {
+		case s.over():
+			return errNotLoggedIn
+		case u.count() >= maxWaiting:
+			return protocol.Errorf(protocol.CodeNetReqCountLimit, "%d messages wait for their files to go up", maxWaiting)
+		}
+		if err := h.check(tx); err != nil {
+			return err
+		}
+		if err := u.put(s, tx, &w); err != nil {
+			return err
+		}
+		*it = w.item()
+		return h.also(tx)
+	}, func(err error) {
+		s.mirrored(err)
+		if err == nil {
+			id = s.itemID(*it)
+			if up {
+				ch = s.expect(id)
+			}
+			u.added(w)
+			s.showWaiting(*it)
+		}
+		res <- err
+	})
+	if err := <-res; err != nil {
+		s.d.files.store.Unpin(name)
+		return protocol.SendResponse{}, err
+	}
+	s.d.files.store.Unpin(owner(key))
+	return s.await(ctx, id, ch)
+}
+
+func (u *uploads) count() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.list)
+}
+
+// withdraw takes a message off, within a transaction. gone: it is not there.
+func (u *uploads) withdraw(s *session, tx *bbolt.Tx, n uint64) (gone bool, err error) {
+	b := s.account(tx).Bucket(waitingName)
+	if b.Get(waitingKey(n)) == nil {
+		return true, nil
+	}
+	return false, b.Delete(waitingKey(n))
+}
+
+// withdrawn ends the upload of a message that was taken off.
+func (u *uploads) withdrawn(s *session, n uint64) {
+	u.mu.Lock()
+	if cancel := u.running[n]; cancel != nil {
+		cancel()
+	}
+	i := slices.IndexFunc(u.list, func(w waitingMessage) bool { return w.n == n })
+	var name string
+	if i >= 0 {
+		name = s.fileOwner(u.list[i].IDEpoch, u.list[i].IDNumber)
+	}
+	u.mu.Unlock()
+	u.gone(n)
+	if name != "" {
+		s.d.files.store.Unpin(name)
+	}
+}
+
+// run brings files up until the session is over. It waits for what it has begun.
+func (u *uploads) run(s *session) {
+	var under sync.WaitGroup
+	defer under.Wait()
+	for {
+		u.start(s, &under)
+		select {
+		case <-u.wake:
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+func (u *uploads) start(s *session, under *sync.WaitGroup) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, w := range u.list {
+		if len(u.running) >= uploadsAtOnce {
+			return
+		}
+		if u.running[w.n] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancel(s.ctx)
+		u.running[w.n] = cancel
+		under.Go(func() {
+			u.bring(ctx, s, w)
+			cancel()
+			u.mu.Lock()
+			delete(u.running, w.n)
+			u.mu.Unlock()
+			u.look()
+		})
+	}
+}
+
+// bring brings a message's files up, then it into the outbox.
+func (u *uploads) bring(ctx context.Context, s *session, w waitingMessage) {
+	m, err := protocol.DecodeMessage(w.Body)
+	for _, f := range m.Files {
+		if err == nil {
+			err = s.d.files.courier.Upload(ctx, f.Hash, f.Size, nil)
+		}
+	}
+	if ctx.Err() != nil { // the session is over, or the message was taken back
+		return
+	}
+	var refused *protocol.Error
+	if errors.As(err, &refused) {
+		u.fail(s, w, refused)
+		return
+	}
+	if err == nil {
+		err = u.hand(s, w)
+	}
+	if err != nil {
+		s.log.Warn("a message whose files are at the hub cannot be queued yet; trying again", "err", err)
+		select {
+		case <-time.After(s.d.timing.send):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// hand puts a message into the outbox.
+func (u *uploads) hand(s *session, w waitingMessage) error {
+	it := w.item()
+	res := make(chan error, 1)
+	s.d.db.Go(func(tx *bbolt.Tx) error {
+		b := s.account(tx).Bucket(waitingName)
+		if s.over() || b.Get(waitingKey(w.n)) == nil { // it was taken back
+			return nil
+		}
+		if err := s.box.Put(tx, &it); err != nil {
+			return err
+		}
+		return b.Delete(waitingKey(w.n))
+	}, func(err error) {
+		s.box.Committed(err)
+		if err == nil {
+			u.gone(w.n)
+		}
+		res <- err
+	})
+	err := <-res
+	if err == nil {
+		select {
+		case s.queued <- struct{}{}:
+		default:
+		}
+	}
+	return err
+}
+
+// fail gives a message up whose files the hub does not take.
+func (u *uploads) fail(s *session, w waitingMessage, why *protocol.Error) {
+	it := w.item()
+	id := s.itemID(it)
+	log, _, _ := s.logOf(w.Kind, w.To)
+	waiter := s.claim(id)
+	res := make(chan error, 1)
+	s.d.db.Go(func(tx *bbolt.Tx) error {
+		b := s.account(tx).Bucket(waitingName)
+		if b.Get(waitingKey(w.n)) == nil {
+			return nil
+		}
+		row := mirror.Row{Status: protocol.StatusFailed, Code: why.Code, Msg: why.Msg, Entry: protocol.Entry{
+			Time: w.QueuedAt * 1000, Kind: protocol.EntryMessage, From: s.user, Term: s.d.terminal, MsgID: id, Body: w.Body, Priority: w.Priority,
+		}}
+		if err := s.mirror.Insert(tx, log, row); err != nil {
+			return err
+		}
+		if err := b.Delete(waitingKey(w.n)); err != nil || waiter != nil {
+			return err
+		}
+		ev, err := protocol.OnMessageStatusChanged.New(protocol.MessageStatusEvent{MsgID: id, Status: protocol.StatusFailed, Code: why.Code, Msg: why.Msg})
+		if err != nil {
+			return err
+		}
+		return s.d.journal.Append(tx, ev)
+	}, func(err error) {
+		s.mirrored(err)
+		s.d.journal.Committed(err)
+		res <- err
+	})
+	err := <-res
+	if err != nil {
+		s.log.Error("a message failed, and that could not be written down; trying again", "err", err)
+		return
+	}
+	u.gone(w.n)
+	s.d.files.store.Unpin(s.fileOwner(w.IDEpoch, w.IDNumber))
+	s.log.Warn("a message with a file was not delivered", "code", why.Code, "err", why.Msg, "to", w.To)
+	if waiter != nil {
+		waiter <- protocol.Ack{Code: why.Code, Msg: why.Msg}
+	}
+}
+
+// back has a message wait for its files once more: the hub has lost one of them.
+// false: it has done so too often.
+func (u *uploads) back(s *session, tx *bbolt.Tx, it outbox.Item) (w waitingMessage, ok bool, err error) {
+	id := s.itemID(it)
+	u.mu.Lock()
+	u.again[id]++
+	tries := u.again[id]
+	u.mu.Unlock()
+	m, err := protocol.DecodeMessage(it.Body)
+	if err != nil || len(m.Files) == 0 || tries > maxReuploads || !s.d.files.has(m.Files) {
+		return w, false, nil
+	}
+	w = waitingMessage{Kind: it.Kind, To: it.To, Body: it.Body, Priority: it.Priority, QueuedAt: it.QueuedAt, IDEpoch: it.IDEpoch, IDNumber: it.Number()}
+	return w, true, u.put(s, tx, &w)
+}

@@ -1,0 +1,148 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/herald-im/herald/hub/store"
+	"github.com/herald-im/herald/protocol"
+)
+
+const (
+	maxBlacklist = 1000 // accounts in one (Tencent's limit)
+
+	maxBooks       = 65536   // accounts whose blacklists are kept in memory
+	maxBookEntries = 200_000 // in all of these
+)
+
+// blackBook keeps blacklists in memory, as each message is held against one. It
+// belongs to the writer's goroutine, and begins anew when it is full.
+type blackBook struct {
+	books   map[string]map[string]struct{} // by owner; nil: an empty list
+	entries int
+	changed bool // by the transaction: what was read since may not become true
+}
+
+// begin is before a transaction, or after one that failed.
+func (b *blackBook) begin() {
+	if b.changed {
+		*b = blackBook{}
+	}
+}
+
+func (b *blackBook) committed() { b.changed = false }
+
+// forget drops an owner's list: the transaction has changed it.
+func (b *blackBook) forget(owner string) {
+	b.entries -= len(b.books[owner])
+	delete(b.books, owner)
+	b.changed = true
+}
+
+// refuses tells whether owner does not want what user sends.
+func (b *blackBook) refuses(ctx context.Context, tx *store.Tx, app protocol.AppID, owner, user string) (bool, error) {
+	book, known := b.books[owner]
+	if !known {
+		list, err := tx.Blacklist(ctx, app, owner)
+		if err != nil {
+			return false, err
+		}
+		if b.books == nil || len(b.books) >= maxBooks || b.entries+len(list) > maxBookEntries {
+			b.books, b.entries = make(map[string]map[string]struct{}), 0
+		}
+		if len(list) > 0 {
+			book = make(map[string]struct{}, len(list))
+			for _, x := range list {
+				book[x] = struct{}{}
+			}
+		}
+		b.books[owner] = book
+		b.entries += len(book)
+	}
+	_, refused := book[user]
+	return refused, nil
+}
+
+// blacklisted is what the sender is told.
+func blacklisted(owner, user string) *protocol.Error {
+	return protocol.Errorf(protocol.CodeSvrMsgInPeerBlacklist, "%s has %s in the blacklist", owner, user)
+}
+
+// Each row of the two changes is judged by itself: one that cannot be done leaves
+// the others be.
+
+func (h *Hub) addToBlackList(ctx context.Context, c Caller, req protocol.UserListRequest) (res protocol.FriendResultsResponse, err error) {
+	list, err := c.tx.Blacklist(ctx, c.App, c.User)
+	if err != nil {
+		return res, err
+	}
+	n := len(list)
+	for _, user := range req.UserIDList {
+		refusal, err := c.mayBlacklist(ctx, user)
+		switch {
+		case err != nil:
+			return res, err
+		case refusal != nil:
+		case n >= maxBlacklist && !slices.Contains(list, user):
+			refusal = protocol.Errorf(protocol.CodeSvrFriendshipBlacklistLimit, "the blacklist has %d accounts, which is the limit", n)
+		default:
+			err := c.tx.AddToBlacklist(ctx, c.App, c.User, user, c.now)
+			if err == nil {
+				n++
+				list = append(list, user)
+			} else if !errors.Is(err, store.ErrExists) { // it is wanted there, and it is
+				return res, err
+			}
+		}
+		res.ResultList = append(res.ResultList, result(user, refusal))
+	}
+	c.plan.refusals.forget(c.User)
+	return res, nil
+}
+
+func (h *Hub) deleteFromBlackList(ctx context.Context, c Caller, req protocol.UserListRequest) (res protocol.FriendResultsResponse, err error) {
+	for _, user := range req.UserIDList {
+		refusal, err := c.mayBlacklist(ctx, user)
+		if err == nil && refusal == nil {
+			err = ignore(c.tx.RemoveFromBlacklist(ctx, c.App, c.User, user), store.ErrNotFound)
+		}
+		if err != nil {
+			return res, err
+		}
+		res.ResultList = append(res.ResultList, result(user, refusal))
+	}
+	c.plan.refusals.forget(c.User)
+	return res, nil
+}
+
+// mayBlacklist says why an account is not one for a blacklist.
+func (c Caller) mayBlacklist(ctx context.Context, user string) (*protocol.Error, error) {
+	if user == c.User {
+		return protocol.Errorf(protocol.CodeSvrFriendshipInvalidParameters, "nobody is in the own blacklist"), nil
+	}
+	_, err := c.tx.User(ctx, c.App, user)
+	if errors.Is(err, store.ErrNotFound) {
+		return protocol.Errorf(protocol.CodeSvrFriendshipAccountNotFound, "there is no account %s", user), nil
+	}
+	return nil, err
+}
+
+func result(user string, refusal *protocol.Error) protocol.FriendOperationResult {
+	r := protocol.FriendOperationResult{UserID: user}
+	if refusal != nil {
+		r.ResultCode, r.ResultInfo = refusal.Code, refusal.Msg
+	}
+	return r
+}
+
+func (h *Hub) getBlackList(ctx context.Context, c Caller, _ protocol.Empty) (res protocol.BlacklistResponse, err error) {
+	res.InfoList = []protocol.FriendInfo{}
+	list, err := c.tx.Blacklist(ctx, c.App, c.User)
+	for _, user := range list {
+		res.InfoList = append(res.InfoList, protocol.FriendInfo{
+			UserID: user, FriendCustomInfo: map[string]string{}, FriendGroups: []string{}, UserInfo: protocol.UserInfo{UserID: user},
+		})
+	}
+	return res, err
+}

@@ -1,0 +1,49 @@
+// The list of cases, in the order in which they run: each family in a file of its own.
+import { advanced } from './advanced.mjs';
+import { call } from './call.mjs';
+import { conversation } from './conversation.mjs';
+import { samples } from './sample.mjs';
+import { sdk, sdkEnd } from './sdk.mjs';
+import { signaling } from './signaling.mjs';
+import { simple } from './simple.mjs';
+import { World } from './world.mjs';
+
+// families are the cases by family: [what it shows, what runs].
+const families = { sdk, simple, signaling, advanced, conversation, call, sdkEnd };
+
+// unraised are events that no case can have raised, with the reason.
+const unraised = {
+  'im.onSyncServerFailed': 'the link has to break between two packets',
+  'calling.onError': 'it takes a device that fails; media and agent/calling test it',
+};
+
+// run runs all cases and tells report of each {name, error, ms}. It gives the names
+// of the methods and events that no case had succeed.
+export async function run(client, config, report) {
+  const world = new World(client, config);
+  const one = async (name, body) => {
+    const began = Date.now();
+    let error = '';
+    try {
+      await body(world);
+      if (world.failures.length > 0) error = world.failures.splice(0).join('\n');
+    } catch (e) {
+      error = e.stack?.includes(e.message) ? e.stack : `${e.message}\n${e.stack}`;
+    }
+    report({ name, error, ms: Date.now() - began });
+  };
+  for (const [family, cases] of Object.entries(families)) {
+    for (const [name, body] of cases) await one(`${family}/${name}`, body);
+  }
+  await one('every method', () => {
+    const methods = Object.entries(config.methods).flatMap(([module, names]) => (module === 'device' ? [] : names.map(n => `${module}.${n}`)));
+    const missing = methods.filter(m => !world.done.has(m)).map(m => (world.called.has(m) ? `${m} has not succeeded` : `${m} has no case`));
+    if (missing.length > 0) throw new Error(missing.join('\n'));
+  });
+  await one('every event', () => {
+    const missing = Object.keys(config.events).filter(e => !e.startsWith('device.') && !world.seen.has(e) && !(e in unraised));
+    if (missing.length > 0) throw new Error(`never seen: ${missing.join(', ')}`);
+  });
+  if (config.spec) for (const [name, body] of samples(world)) await one(`document/${name}`, body);
+  await one('close', () => world.close());
+}

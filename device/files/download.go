@@ -320,20 +320,17 @@ func (d *download) receive(ctx context.Context) error {
 // judge looks at an answer's head; nil: its body is what is missing, or all.
 func (d *download) judge(res *http.Response) error {
 	wrong := ""
-	left, from := res.ContentLength, int64(0)
 	switch res.StatusCode {
 	case http.StatusOK:
-		if left >= 0 && left != d.size {
-			wrong = fmt.Sprintf("the file has %d bytes there, not %d", left, d.size)
+		if n := res.ContentLength; n >= 0 && n != d.size {
+			wrong = fmt.Sprintf("the file has %d bytes there, not %d", n, d.size)
 		}
 	case http.StatusPartialContent:
-		total := int64(-1)
-		if n, err := fmt.Sscanf(res.Header.Get("Content-Range"), "bytes %d-", &from); n != 1 || err != nil || from != d.have {
+		switch from, total, ok := contentRange(res.Header.Get("Content-Range")); {
+		case !ok || from != d.have:
 			wrong = "the answer is another part of the file"
-		} else if _, text, ok := strings.Cut(res.Header.Get("Content-Range"), "/"); ok && text != "*" {
-			if total, err = strconv.ParseInt(text, 10, 64); err != nil || total != d.size {
-				wrong = "the answer is a part of another file"
-			}
+		case total >= 0 && total != d.size:
+			wrong = "the answer is a part of another file"
 		}
 	default:
 		wrong = "HTTP status " + strconv.Itoa(res.StatusCode)
@@ -356,6 +353,23 @@ func (d *download) judge(res *http.Response) error {
 		code = protocol.CodeSvrResAccessDeny
 	}
 	return protocol.Errorf(code, "the hub allows the file and does not give it: %s", wrong)
+}
+
+// contentRange reads where a part begins and how long the whole is, -1 if that is
+// not said (RFC 9110 §14.4).
+func contentRange(text string) (from, total int64, ok bool) {
+	text, bytes := strings.CutPrefix(text, "bytes ")
+	part, whole, _ := strings.Cut(text, "/")
+	first, _, dash := strings.Cut(part, "-")
+	n, err := strconv.ParseUint(first, 10, 63)
+	if err != nil || !bytes || !dash {
+		return 0, 0, false
+	}
+	if whole == "*" {
+		return int64(n), -1, true
+	}
+	m, err := strconv.ParseUint(whole, 10, 63)
+	return int64(n), int64(m), err == nil
 }
 
 // write writes a body behind what is here.

@@ -3,9 +3,12 @@ package files
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -430,5 +433,37 @@ func TestBackoff(t *testing.T) {
 	}
 	if !slices.Equal(got, []time.Duration{1, 2, 4, 8, 8, 8}) {
 		t.Error(got)
+	}
+}
+
+// TestTLS: a hub with an authority of its own is trusted by that alone.
+func TestTLS(t *testing.T) {
+	h := newHub(t)
+	secure := httptest.NewUnstartedServer(h)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	b := newBoard(t, t.TempDir(), nil)
+	f := b.put(t, noise(1, 1000), "m")
+	a := &asking{hub: h, put: func(r protocol.PutFileRequest) (protocol.PutFileResponse, error) {
+		return protocol.PutFileResponse{Done: h.has(r.Hash), URL: secure.URL + "/files/" + r.Hash}, nil
+	}}
+	roots := x509.NewCertPool()
+	roots.AddCert(secure.Certificate())
+	for name, config := range map[string]*tls.Config{"trusted": {RootCAs: roots}, "not trusted": nil} {
+		h.mu.Lock()
+		h.done = map[string]bool{}
+		h.mu.Unlock()
+		c := NewCourier(CourierOptions{Store: b.Store, Hub: a, Host: func() string { return "" }, TLS: config, Log: quiet, timing: quick})
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		if config != nil {
+			cancel()
+			ctx, cancel = context.WithCancel(context.Background())
+		}
+		if err := c.Upload(ctx, f.Hash, f.Size, nil); (err == nil) != (config != nil) || h.has(f.Hash) != (config != nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+		cancel()
+		c.Close()
 	}
 }

@@ -357,6 +357,7 @@ func (c *connection) begin() error {
 	raise(s.d, protocol.OnConnectSuccess, protocol.Empty{})
 	s.d.db.Go(func(tx *bbolt.Tx) error { return tx.Bucket(deviceName).Put(timeKey, s.d.clock.stored()) }, func(error) {})
 	c.beginSurveys()
+	s.d.files.courier.Retry()
 	heads := c.heads
 	c.heads = nil
 	if err := c.pullBehind(heads); err != nil {

@@ -2,11 +2,14 @@ package device
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -64,7 +67,7 @@ func (d *Device) openFiles() error {
 		return err
 	}
 	f.store.Sweep(func(owner string) bool { return alive[owner] })
-	f.courier = files.NewCourier(files.CourierOptions{Store: f.store, Hub: f, Host: d.hubHost, Log: d.log})
+	f.courier = files.NewCourier(files.CourierOptions{Store: f.store, Hub: f, Host: d.hubHost, TLS: d.fileTLS(), Log: d.log})
 	ctx, cancel := context.WithCancel(context.Background())
 	f.end = cancel
 	for range fetchesAtOnce {
@@ -81,6 +84,24 @@ func (f *filing) close() {
 	f.courier.Close()
 	f.running.Wait()
 	f.store.Close()
+}
+
+// fileTLS trusts the hub's own authority besides the system's, where files come by
+// https.
+func (d *Device) fileTLS() *tls.Config {
+	if d.cfg.CAFile == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(d.cfg.CAFile)
+	if err != nil {
+		return nil // the link says so
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pool.AppendCertsFromPEM(pem)
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 }
 
 // hubHost is by what the board reaches the hub.

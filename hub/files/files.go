@@ -108,10 +108,12 @@ type Server struct {
 	uploads, downloads atomic.Uint64
 	bytesIn, bytesOut  atomic.Uint64
 
-	usedMu  sync.Mutex
-	used    map[string]struct{} // hashes of files that were fetched
-	orphans map[string]time.Time
-	checked time.Time // when all rows and bytes were looked at
+	usedMu sync.Mutex
+	used   map[string]struct{} // hashes of files that were fetched
+
+	sweeping sync.Mutex // one sweep at a time; guards what follows
+	orphans  map[string]time.Time
+	checked  time.Time // when all rows and bytes were looked at
 
 	complaints *rate.Limiter
 

@@ -27,6 +27,8 @@ type swept struct {
 // after UnusedFor, files after MaxAge, and those that were not used for longest
 // where all have more than MaxBytes.
 func (s *Server) sweep(ctx context.Context) error {
+	s.sweeping.Lock()
+	defer s.sweeping.Unlock()
 	var n swept
 	err := s.sweepAll(ctx, &n)
 	read, cancel := s.cfg.Store.ReadContext(ctx)

@@ -206,8 +206,8 @@ func (c *connection) deadlines() error {
 	if !c.ready {
 		return nil
 	}
-	c.expireCalls(now)
-	c.expireQueries(now)
+	expire(c.s, c.pending, now)
+	expire(c.s, c.queries, now)
 	c.listenAgain()
 	if err := c.surveyAgain(now); err != nil {
 		return err

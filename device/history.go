@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/protocol"
@@ -226,50 +225,14 @@ func (p *places) forget(msgID string) {
 
 // query is a pull whose answer somebody waits for.
 type query struct {
-	pull  protocol.Pull
-	until time.Time
-	reply chan ranged // buffered: whoever asked may have gone
-}
-
-type ranged struct {
-	r   *protocol.Range
-	err error
-}
-
-func (q *query) done(r *protocol.Range, err error) {
-	select {
-	case q.reply <- ranged{r, err}:
-	default:
-	}
+	asked[*protocol.Range]
+	pull protocol.Pull
 }
 
 // pull asks the hub for entries, beside what the session reads by itself.
 func (s *session) pull(ctx context.Context, p protocol.Pull) (*protocol.Range, error) {
-	if !s.linkUp() {
-		return nil, errOffline
-	}
-	q := &query{pull: p, until: time.Now().Add(s.d.timing.call), reply: make(chan ranged, 1)}
-	timer := time.NewTimer(s.d.timing.call)
-	defer timer.Stop()
-	select {
-	case s.queries <- q:
-	case <-s.ctx.Done():
-		return nil, s.endedWith()
-	case <-timer.C:
-		return nil, errOffline
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	select {
-	case a := <-q.reply:
-		return a.r, a.err
-	case <-s.ended:
-		return nil, s.endedWith()
-	case <-timer.C:
-		return nil, s.callTimeout()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	q := &query{asked: newAsked[*protocol.Range](s), pull: p}
+	return await(ctx, s, s.queries, q, q.reply)
 }
 
 // queryBit is set in the ids of queries, and not in those of the other pulls.
@@ -304,13 +267,4 @@ func (c *connection) answeredQuery(r *protocol.Range) bool {
 	}
 	q.done(r, nil)
 	return true
-}
-
-func (c *connection) expireQueries(now time.Time) {
-	for id, q := range c.queries {
-		if now.After(q.until) {
-			delete(c.queries, id)
-			q.done(nil, c.s.callTimeout())
-		}
-	}
 }

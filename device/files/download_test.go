@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/herald-im/herald/device/store/disktest"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -512,7 +513,7 @@ func TestFetchCrowded(t *testing.T) {
 }
 
 func TestFetchFullDisk(t *testing.T) {
-	disk := smallDisk(t, 4)
+	disk := disktest.Small(t, 4)
 	h := newHub(t)
 	b := newBoard(t, t.TempDir(), func(o *Options) { o.Dir, o.MinFree = disk, 1<<20 })
 	c := newCourier(t, b, h, quick)

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/herald-im/herald/device/store/disktest"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -489,27 +490,8 @@ func TestUploads(t *testing.T) {
 	}
 }
 
-// smallDisk is a file system of a few MiB.
-func smallDisk(t *testing.T, mib int) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "d")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", mib)); err != nil {
-		_ = os.Remove(dir)
-		t.Skipf("a small file system cannot be mounted (this needs root): %v", err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(unix.Unmount(dir, 0), os.Remove(dir)); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
 func TestFullDisk(t *testing.T) {
-	disk := smallDisk(t, 8)
+	disk := disktest.Small(t, 8)
 	b := newBoard(t, t.TempDir(), func(o *Options) { o.Dir, o.MinFree = disk, 1<<20 })
 	cached := b.put(t, noise(1, 3<<20), "m")
 	b.Unpin("m")

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/herald-im/herald/device/store/disktest"
 )
 
 // mostlyFree makes a store in dir that was large once.
@@ -108,9 +110,9 @@ func TestCompactAtStart(t *testing.T) {
 }
 
 func TestNoRoomToCompact(t *testing.T) {
-	dir := smallDisk(t, 32<<20)
+	dir := disktest.Small(t, 32)
 	want := mostlyFree(t, dir, 16<<20)
-	eat(t, dir)
+	disktest.Fill(t, dir)
 	size := sizeOf(t, dir)
 	db, r, err := Open(Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

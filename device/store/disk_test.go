@@ -9,50 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/herald-im/herald/device/store/disktest"
 	"github.com/herald-im/herald/protocol"
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 )
-
-// smallDisk mounts a disk of its own, which only root may.
-func smallDisk(t *testing.T, bytes int) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("none", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
-		t.Skip("cannot mount a small disk:", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error("unmount:", err)
-		}
-	})
-	return dir
-}
-
-// eat fills a disk to its last byte and returns what gives it back.
-func eat(t *testing.T, dir string) (giveBack func()) {
-	t.Helper()
-	name := filepath.Join(dir, "hog")
-	f, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for size := 64 << 10; size > 0; size /= 2 {
-		for {
-			if _, err := f.Write(make([]byte, size)); err != nil {
-				break
-			}
-		}
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		if err := os.Remove(name); err != nil {
-			t.Error(err)
-		}
-	}
-}
 
 func sound(t *testing.T, db *DB) {
 	t.Helper()
@@ -69,7 +30,7 @@ func sound(t *testing.T, db *DB) {
 
 // TestFullDisk writes until the disk is full, and goes on when there is room.
 func TestFullDisk(t *testing.T) {
-	dir := smallDisk(t, 4<<20)
+	dir := disktest.Small(t, 4)
 	db, _ := open(t, dir)
 	var want []string
 	fill := func() {
@@ -95,7 +56,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		sound(t, db)
 	}
-	giveBack := eat(t, dir)
+	giveBack := disktest.Fill(t, dir)
 	fill()
 	for range 20 { // it stays usable, however often it fails
 		if err := db.Do(put("b", strings.Repeat("y", 60_000))); !errors.Is(err, unix.ENOSPC) {
@@ -131,7 +92,7 @@ func TestFullDisk(t *testing.T) {
 // TestFullDiskStillDelivers has another program eat the disk to its last byte:
 // what waits must still go out, which takes it off and writes events.
 func TestFullDiskStillDelivers(t *testing.T) {
-	dir := smallDisk(t, 8<<20)
+	dir := disktest.Small(t, 8)
 	db, _, err := Open(Options{Dir: dir, MinFree: 1 << 20, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +112,7 @@ func TestFullDiskStillDelivers(t *testing.T) {
 	if err := db.Room(); protocol.AsError(err).Code != protocol.CodeDatabaseFailure {
 		t.Error(err)
 	}
-	giveBack := eat(t, dir)
+	giveBack := disktest.Fill(t, dir)
 	const batch = 64
 	var failed error
 	i := 0

@@ -184,7 +184,7 @@ func idle(ctx context.Context, b *bench) ([]row, error) {
 			return err
 		}
 		defer door.Kill()
-		if err := awaitStatus(ctx, door, func(st protocol.StatusResponse) bool { return st.Link == "up" }); err != nil {
+		if err := door.AwaitLink(ctx, "up"); err != nil {
 			return err
 		}
 		before, err := cpuTime(door.PID())

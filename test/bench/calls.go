@@ -49,7 +49,7 @@ func callBoard(ctx context.Context, h *rig.House, name, mqtt string) (*rig.Board
 	if err := b.Start(ctx); err != nil {
 		return nil, err
 	}
-	return b, awaitStatus(ctx, b, func(st protocol.StatusResponse) bool { return st.Link == "up" })
+	return b, b.AwaitLink(ctx, "up")
 }
 
 // awaitCall waits until the call of a board is as ok wants it.

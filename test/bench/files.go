@@ -24,21 +24,12 @@ const fileBytes = 100 << 20
 func files(ctx context.Context, b *bench) ([]row, error) {
 	var ups, downs, puts, upShare, downShare []float64
 	err := b.house(ctx, func(h *rig.House, hub *rig.Hub) error {
-		door, err := board(ctx, h, "door", hub.MQTT, "")
+		door, indoor, err := pair(ctx, h, hub, "")
 		if err != nil {
 			return err
 		}
 		defer door.Kill()
-		indoor, err := board(ctx, h, "indoor", hub.MQTT, "")
-		if err != nil {
-			return err
-		}
 		defer indoor.Kill()
-		for _, x := range []*rig.Board{door, indoor} {
-			if err := x.AwaitLink(ctx, "up"); err != nil {
-				return err
-			}
-		}
 		for range rounds {
 			path := filepath.Join(h.Dir, "file")
 			if err := randomFile(path); err != nil {

@@ -23,21 +23,12 @@ const (
 // history lets a board that was away catch up, and reads what is old.
 func history(ctx context.Context, b *bench) (rows []row, err error) {
 	err = b.house(ctx, func(h *rig.House, hub *rig.Hub) error {
-		door, err := board(ctx, h, "door", hub.MQTT, "[mirror]\nmax_per_conversation = 200000\nmax_bytes = \"512MiB\"\n[journal]\nmax_events = 1000000\nmax_bytes = \"512MiB\"\n")
+		door, indoor, err := pair(ctx, h, hub, "[mirror]\nmax_per_conversation = 200000\nmax_bytes = \"512MiB\"\n[journal]\nmax_events = 1000000\nmax_bytes = \"512MiB\"\n")
 		if err != nil {
 			return err
 		}
 		defer door.Kill()
-		indoor, err := board(ctx, h, "indoor", hub.MQTT, "")
-		if err != nil {
-			return err
-		}
 		defer indoor.Kill()
-		for _, x := range []*rig.Board{door, indoor} {
-			if err := x.AwaitLink(ctx, "up"); err != nil {
-				return err
-			}
-		}
 		// Before it goes away it has the conversation's first message.
 		if _, err := client.Call(ctx, indoor.Client(), protocol.SendC2CTextMessage, protocol.C2CTextRequest{UserID: "door", Text: "first"}); err != nil {
 			return err

@@ -171,6 +171,27 @@ func board(ctx context.Context, h *rig.House, name, mqtt, toml string) (*rig.Boa
 	return b, b.Start(ctx)
 }
 
+// pair starts two boards and waits for their links. The caller kills them.
+func pair(ctx context.Context, h *rig.House, hub *rig.Hub, doorTOML string) (door, indoor *rig.Board, err error) {
+	if door, err = board(ctx, h, "door", hub.MQTT, doorTOML); err != nil {
+		return nil, nil, err
+	}
+	if indoor, err = board(ctx, h, "indoor", hub.MQTT, ""); err == nil {
+		err = door.AwaitLink(ctx, "up")
+	}
+	if err == nil {
+		err = indoor.AwaitLink(ctx, "up")
+	}
+	if err != nil {
+		door.Kill()
+		if indoor != nil {
+			indoor.Kill()
+		}
+		return nil, nil, err
+	}
+	return door, indoor, nil
+}
+
 // median of durations; p of the sorted ones, 0 to 1.
 func quantile(d []time.Duration, p float64) time.Duration {
 	slices.Sort(d)

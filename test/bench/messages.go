@@ -209,21 +209,12 @@ func latency(ctx context.Context, b *bench) ([]row, error) {
 	const n = 500
 	var took []time.Duration
 	err := b.house(ctx, func(h *rig.House, hub *rig.Hub) error {
-		door, err := board(ctx, h, "door", hub.MQTT, "")
+		door, indoor, err := pair(ctx, h, hub, "")
 		if err != nil {
 			return err
 		}
 		defer door.Kill()
-		indoor, err := board(ctx, h, "indoor", hub.MQTT, "")
-		if err != nil {
-			return err
-		}
 		defer indoor.Kill()
-		for _, x := range []*rig.Board{door, indoor} {
-			if err := awaitStatus(ctx, x, func(st protocol.StatusResponse) bool { return st.Link == "up" }); err != nil {
-				return err
-			}
-		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		came, connected := make(chan time.Time, 1), make(chan struct{}, 8)

@@ -5,19 +5,19 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/herald-im/herald/device/store/disktest"
 	"github.com/herald-im/herald/protocol"
 	"github.com/herald-im/herald/protocol/client"
-	"github.com/herald-im/herald/test/rig"
 )
 
 // A call goes on at a board whose disk is full, although the board can take no messages
 // any more; with room again it is as before.
 func TestFullDisk(t *testing.T) {
-	disk := rig.SmallDisk(t, 16)
+	disk := disktest.Small(t, 16)
 	h := newHouse(t, "off")
 	door, indoor := h.board("door", "", "--state", filepath.Join(disk, "state")), h.board("indoor", "")
 	h.connect(door, indoor)
-	free := rig.Fill(t, disk)
+	free := disktest.Fill(t, disk)
 	// The board's files have some room in themselves.
 	text := strings.Repeat("x", 8000)
 	for n := 0; !strings.Contains(door.Output(), "no space left on device"); n++ {

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -31,11 +29,7 @@ func TestTerminalsAgree(t *testing.T) {
 
 func terminalsAgree(t *testing.T, db string) {
 	h := newHouse(t, db)
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("HERALD_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	t.Logf("HERALD_SEED=%d", seed)
+	seed := seedOf(t)
 	rnd := rand.New(rand.NewPCG(seed, 2))
 
 	users := []string{"anna", "bert", "cleo"}

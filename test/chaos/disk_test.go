@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/herald-im/herald/device/store/disktest"
 	"github.com/herald-im/herald/protocol"
 	"github.com/herald-im/herald/protocol/client"
-	"github.com/herald-im/herald/test/rig"
 )
 
 // code is the code of an API error; 0 for none.
@@ -27,7 +27,7 @@ func code(t *testing.T, err error) protocol.Code {
 // TestBoardDiskFull: a board whose disk fills up refuses sends with a code,
 // loses nothing that it accepted, and goes on when there is room.
 func TestBoardDiskFull(t *testing.T) {
-	disk := rig.SmallDisk(t, 16)
+	disk := disktest.Small(t, 16)
 	h := newHouse(t, "")
 	door, indoor := h.idle("door", "door", "--state", filepath.Join(disk, "state")), h.actor("indoor")
 	door.start()
@@ -51,7 +51,7 @@ func TestBoardDiskFull(t *testing.T) {
 			t.Fatalf("a send on an empty disk is refused with %d", c)
 		}
 	}
-	free := rig.Fill(t, disk)
+	free := disktest.Fill(t, disk)
 	if c := send(); c != protocol.CodeDatabaseFailure {
 		t.Errorf("a send on a full disk got code %d, not %d", c, protocol.CodeDatabaseFailure)
 	}
@@ -80,7 +80,7 @@ func TestBoardDiskFull(t *testing.T) {
 // TestBoardFillsItsDisk: what a board queues by itself does not use the room
 // that it needs to deliver it.
 func TestBoardFillsItsDisk(t *testing.T) {
-	disk := rig.SmallDisk(t, 12)
+	disk := disktest.Small(t, 12)
 	h := newHouse(t, "")
 	door, indoor := h.idle("door", "door", "--state", filepath.Join(disk, "state")), h.actor("indoor")
 	h.hub.Kill()
@@ -115,11 +115,11 @@ func TestBoardFillsItsDisk(t *testing.T) {
 // TestHubDiskFull: while the hub's disk is full messages wait at the boards,
 // and go out when there is room.
 func TestHubDiskFull(t *testing.T) {
-	disk := rig.SmallDisk(t, 16)
+	disk := disktest.Small(t, 16)
 	h := newHouseAt(t, "", filepath.Join(disk, "hub"))
 	door, indoor := h.actor("door"), h.actor("indoor")
 	door.send("indoor", "before")
-	free := rig.Fill(t, disk)
+	free := disktest.Fill(t, disk)
 	if !door.send("indoor", "while the hub's disk is full").Queued {
 		t.Error("a message that the hub cannot store is reported as sent")
 	}
@@ -127,7 +127,7 @@ func TestHubDiskFull(t *testing.T) {
 	free()
 	h.startHub()
 	indoor.await("both", func(ev []event) bool { return len(texts(ev)) == 2 })
-	free = rig.Fill(t, disk)
+	free = disktest.Fill(t, disk)
 	door.send("indoor", "full again")
 	free()
 	indoor.await("the third, without a restart", func(ev []event) bool { return len(texts(ev)) == 3 })

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,11 +32,7 @@ func TestExactlyOnceInOrder(t *testing.T) {
 
 func exactlyOnce(t *testing.T, db string) {
 	h := newHouse(t, db)
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("HERALD_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	t.Logf("HERALD_SEED=%d", seed)
+	seed := seedOf(t)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 
 	senders := []*actor{h.actor("s1"), h.actor("s2")}

@@ -17,9 +17,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/herald-im/herald/device/store/disktest"
 	"github.com/herald-im/herald/protocol"
 	"github.com/herald-im/herald/protocol/client"
-	"github.com/herald-im/herald/test/rig"
 )
 
 const (
@@ -314,7 +314,7 @@ func TestFileAccess(t *testing.T) {
 // TestFileWithoutRoom: neither a hub nor a board without room loses anything, and both go
 // on once there is some.
 func TestFileWithoutRoom(t *testing.T) {
-	small, state := rig.SmallDisk(t, 24), rig.SmallDisk(t, 24)
+	small, state := disktest.Small(t, 24), disktest.Small(t, 24)
 	h := newHouse(t, "")
 	must(t, h.hub.Stop())
 	must(t, h.hub.Configure("[files]\ndir = \""+filepath.Join(small, "files")+"\"\nmin_free = \"1MiB\"\n"))

@@ -373,3 +373,17 @@ func (h *house) storedLogs() []storedLog {
 	}
 	return out
 }
+
+// seedOf gives what a test draws its numbers from: HERALD_SEED, to repeat a run, or
+// one that it says.
+func seedOf(t *testing.T) uint64 {
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("HERALD_SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatal("HERALD_SEED:", err)
+		}
+	}
+	t.Logf("HERALD_SEED=%d", seed)
+	return seed
+}

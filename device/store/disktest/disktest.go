@@ -1,23 +1,25 @@
-package rig
+// Package disktest gives tests disks that are small enough to be filled.
+package disktest
 
 import (
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
-// SmallDisk mounts a file system of a few MiB for a test, which is skipped where
-// that is not allowed.
-func SmallDisk(t testing.TB, mib int) string {
+// Small mounts a file system of a few MiB for a test. Where that is not allowed,
+// which is everywhere without root, the test is skipped; in a CI it fails.
+func Small(t testing.TB, mib int) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "d")
+	dir, err := os.MkdirTemp("", "d") // sockets may lie in it: their paths are at most 107 bytes long
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", mib)); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", mib)); err != nil {
 		_ = os.Remove(dir)
 		if os.Getenv("CI") == "true" && os.Geteuid() == 0 {
 			t.Fatalf("a small file system cannot be mounted: %v", err)
@@ -25,10 +27,9 @@ func SmallDisk(t testing.TB, mib int) string {
 		t.Skipf("a small file system cannot be mounted (this needs root): %v", err)
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
+		if err := errors.Join(unix.Unmount(dir, 0), os.Remove(dir)); err != nil {
 			t.Error(err)
 		}
-		_ = os.Remove(dir)
 	})
 	return dir
 }
@@ -42,7 +43,7 @@ func Fill(t testing.TB, dir string) (free func()) {
 		t.Fatal(err)
 	}
 	for size := 1 << 20; size > 0; {
-		if _, err := f.Write(make([]byte, size)); errors.Is(err, syscall.ENOSPC) {
+		if _, err := f.Write(make([]byte, size)); errors.Is(err, unix.ENOSPC) {
 			size /= 2
 		} else if err != nil {
 			t.Fatal(err)

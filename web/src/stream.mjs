@@ -151,16 +151,20 @@ export class EventStream {
     const said = /^herald .* at (\d+)$/.exec(block.comment ?? '');
     if (!said) throw new HeraldError(CODES.internal, 'events: the stream does not begin as Herald\'s does');
     const last = Number(said[1]);
-    const ahead = categories.map(c => this.#positions.get(c)).filter(n => n > last);
-    if (ahead.length > 0 && ahead.length < categories.length) {
+    const wanted = this.#wanted(categories);
+    const from = this.#positions.least(wanted);
+    const ahead = wanted.map(c => this.#positions.get(c)).filter(n => n > last);
+    if (ahead.length > 0 && from <= last) {
       // It is another journal, and the daemon saw only the least position, which fits.
-      const from = this.#positions.least(categories);
-      for (const c of categories) if (this.#positions.get(c) > last) this.#positions.set(c, from);
+      for (const c of wanted) if (this.#positions.get(c) > last) this.#positions.set(c, from);
       this.#gap({ from: Math.min(...ahead) + 1, to: from, reason: 'replaced' });
     }
-    for (const c of categories) if (this.#positions.get(c) === undefined) this.#positions.set(c, last);
-    this.#stands(categories);
+    for (const c of wanted) if (this.#positions.get(c) === undefined) this.#positions.set(c, last);
+    this.#stands(wanted);
   }
+
+  // #wanted are those of a connection's categories that still have a listener.
+  #wanted(categories) { return categories.filter(c => this.#listeners.has(c)); }
 
   #stands(categories) {
     for (const category of categories) {
@@ -176,8 +180,10 @@ export class EventStream {
     const position = /^\d+$/.test(id ?? '') ? Number(id) : undefined;
     if (event === 'gap') {
       const gap = JSON.parse(data);
-      for (const c of categories) {
-        if (gap.reason !== 'trimmed' || this.#positions.get(c) < gap.to) this.#positions.set(c, gap.to);
+      for (const c of this.#wanted(categories)) {
+        const n = this.#positions.get(c);
+        // A listener that is new stands at the end of the other journal already.
+        if (gap.reason === 'trimmed' ? n < gap.to : n >= gap.from - 1) this.#positions.set(c, gap.to);
       }
       this.#gap(gap);
       return;

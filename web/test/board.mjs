@@ -7,6 +7,7 @@ export class Board {
   streams = []; // the open event streams
   last = 0; // the newest position of its journal
   token = '';
+  silent = false; // a stream says nothing until its begin is called
   answers = {}; // by path: a function of the request that gives {status, body}
   #waiting = [];
 
@@ -50,7 +51,9 @@ export class Board {
     const stream = { seen, listen: new URL(req.url, 'http://x').searchParams.get('listen').split(','), write: text => res.write(text), end: () => res.end(), destroy: () => res.destroy() };
     this.streams.push(stream);
     res.on('close', () => { this.streams = this.streams.filter(s => s !== stream); });
-    res.write(`: herald test at ${this.last}\n\n`);
+    const begin = () => res.write(`: herald test at ${this.last}\n\n`);
+    if (this.silent) stream.begin = begin;
+    else begin();
     this.#waiting.splice(0).forEach(w => w(stream));
   }
 

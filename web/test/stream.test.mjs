@@ -265,6 +265,39 @@ test('another journal is noticed where only some positions are ahead', async () 
   await h.close();
 });
 
+test('another journal: a new listener begins with what is new, and there is one gap', async () => {
+  const store = { load: () => ({ simple: 500 }), save() {} };
+  const h = connect({ position: store }), msgs = new Events(), calls = new Events();
+  board.last = 50;
+  h.calling.setCallingListener({}, calls.call);
+  await simple(h, msgs);
+  const gap = { from: 501, to: 0, reason: 'replaced' };
+  board.streams[0].write(`id: 0\nevent: gap\ndata: ${JSON.stringify(gap)}\n\n`); // as the daemon says of a position that it has not reached
+  board.event(20, 'calling.onInvited', { eventType: 'onInvited' }); // of before
+  board.event(21, 'im.onRecvC2CTextMessage', text(21));
+  board.event(51, 'calling.onCallEnd', { eventType: 'onCallEnd' });
+  assert.deepEqual(await msgs.count(1), text(21));
+  assert.equal((await calls.count(1)).eventType, 'onCallEnd');
+  assert.deepEqual(gaps.all, [gap]);
+  await h.close();
+});
+
+test('a listener that was removed before its stream stood leaves no position', async () => {
+  const saved = [], store = { load: () => ({}), save: p => { saved.push(p); } };
+  const h = connect({ position: store }), msgs = new Events();
+  board.silent = true;
+  const opened = board.opened();
+  h.calling.setCallingListener({}, () => {}).catch(() => {});
+  const ready = simple(h, msgs), stream = await opened;
+  h.calling.removeCallingListener({});
+  stream.begin();
+  await ready;
+  board.event(3, 'im.onRecvC2CTextMessage', text(3));
+  await msgs.count(1);
+  await h.close();
+  assert.deepEqual(saved.at(-1), { simple: 3 });
+});
+
 test('what a listener throws is its program\'s, and the stream goes on', async () => {
   const msgs = new Events(), thrown = [];
   const others = process.listeners('uncaughtException');

@@ -98,6 +98,12 @@ type QueueResponse struct {
 
 // The family of the board itself.
 var (
+	SetDeviceListener = Declare[ListenRequest, Empty](Info{
+		Name: "device.setDeviceListener", Doc: "has a program's event stream carry what happens to the board itself", Source: "Herald", Scope: Read, Route: Local,
+	})
+	RemoveDeviceListener = Declare[ListenRequest, Empty](Info{
+		Name: "device.removeDeviceListener", Doc: "ends what device.setDeviceListener began", Source: "Herald", Scope: Read, Route: Local,
+	})
 	GetStatus = Declare[Empty, StatusResponse](Info{
 		Name: "device.getStatus", Doc: "tells how the board is: account, link, queue, journal", Source: "Herald", Scope: Read, Route: Local,
 	})

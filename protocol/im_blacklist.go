@@ -10,18 +10,7 @@ type UserListRequest struct {
 const maxUserList = 100
 
 func (r *UserListRequest) Validate() error {
-	if len(r.UserIDList) == 0 {
-		return invalid("userIdList: missing")
-	}
-	if len(r.UserIDList) > maxUserList {
-		return Errorf(CodeFriendshipExceedTheLimit, "userIdList: %d userIds are over the limit of %d", len(r.UserIDList), maxUserList)
-	}
-	for _, user := range r.UserIDList {
-		if err := CheckUserID("userIdList", user); err != nil {
-			return err
-		}
-	}
-	return nil
+	return checkUserIDs("userIdList", r.UserIDList, maxUserList, CodeFriendshipExceedTheLimit)
 }
 
 // FriendOperationResult is the document's friendOperationResult.

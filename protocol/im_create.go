@@ -29,16 +29,8 @@ type CreateTextAtRequest struct {
 }
 
 func (r *CreateTextAtRequest) Validate() error {
-	if len(r.UserIDList) == 0 {
-		return invalid("userIdList: missing")
-	}
-	if len(r.UserIDList) > MaxAt {
-		return invalid("userIdList: %d userIds are over the limit of %d", len(r.UserIDList), MaxAt)
-	}
-	for _, user := range r.UserIDList {
-		if err := CheckUserID("userIdList", user); err != nil {
-			return err
-		}
+	if err := checkUserIDs("userIdList", r.UserIDList, MaxAt, CodeInvalidParameters); err != nil {
+		return err
 	}
 	return checkContent("text", r.Text)
 }

@@ -163,7 +163,7 @@ type KickRequest struct {
 	UserID string `json:"userId,omitempty"`
 	// MemberList are the userIds of 1 to 100 members to put out; or UserID.
 	MemberList []string `json:"memberList,omitempty"`
-	// Reason to tell them, at most 512 bytes of UTF-8.
+	// Reason of it, at most 512 bytes of UTF-8. It is not passed on yet.
 	Reason string `json:"reason,omitempty"`
 }
 
@@ -184,18 +184,10 @@ func checkMembers(field string, list *[]string, one *string) error {
 	if *one != "" {
 		*list, *one = append(*list, *one), ""
 	}
-	switch {
-	case len(*list) == 0:
+	if len(*list) == 0 {
 		return invalid("%s: missing, and so is userId", field)
-	case len(*list) > MaxMembersAtOnce:
-		return Errorf(CodeGroupMemberCountLimit, "%s: %d accounts are over the limit of %d", field, len(*list), MaxMembersAtOnce)
 	}
-	for _, user := range *list {
-		if err := CheckUserID(field, user); err != nil {
-			return err
-		}
-	}
-	return nil
+	return checkUserIDs(field, *list, MaxMembersAtOnce, CodeGroupMemberCountLimit)
 }
 
 // What changes the members of a group.

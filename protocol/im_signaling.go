@@ -49,17 +49,11 @@ func (r *InviteInGroupRequest) Validate() error {
 	if err := CheckGroupID("groupId", r.GroupID); err != nil {
 		return err
 	}
-	switch n := len(r.InviteeList); {
-	case n == 0:
-		return invalid("inviteeList: missing")
-	case n > MaxInvitees:
-		return invalid("inviteeList: %d are over the limit of %d", n, MaxInvitees)
+	if err := checkUserIDs("inviteeList", r.InviteeList, MaxInvitees, CodeInvalidParameters); err != nil {
+		return err
 	}
 	seen := make(map[string]bool, len(r.InviteeList))
 	for _, user := range r.InviteeList {
-		if err := CheckUserID("inviteeList", user); err != nil {
-			return err
-		}
 		if seen[user] {
 			return invalid("inviteeList: %s is in it twice", user)
 		}

@@ -96,6 +96,22 @@ func CheckUserID(field, s string) error {
 	return nil
 }
 
+// checkUserIDs wants 1 to most userIds; for more of them it returns the code given.
+func checkUserIDs(field string, list []string, most int, code Code) error {
+	switch {
+	case len(list) == 0:
+		return invalid("%s: missing", field)
+	case len(list) > most:
+		return Errorf(code, "%s: %d userIds are over the limit of %d", field, len(list), most)
+	}
+	for _, user := range list {
+		if err := CheckUserID(field, user); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // CheckGroupID returns CodeGroupInvalidID, naming the field, for a bad groupId.
 func CheckGroupID(field, s string) error {
 	switch {

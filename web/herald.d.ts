@@ -440,6 +440,12 @@ export interface Device {
   getStatus(params: {}, callback: Callback<Success & StatusResponse>): void;
   /** Tells how the board is: account, link, queue, journal. */
   getStatus(params?: {}): Promise<Success & StatusResponse>;
+  /** Ends what device.setDeviceListener began. */
+  removeDeviceListener(params: {}, callback: Callback<Success>): void;
+  /** Ends what device.setDeviceListener began. */
+  removeDeviceListener(params?: {}): Promise<Success>;
+  /** Has a program's event stream carry what happens to the board itself. The promise is kept once no event can be missed. */
+  setDeviceListener(params: {}, callback: Callback<Success | DeviceEvent>): Promise<Success>;
   /** Notes something at a message, on this board: that it was played, for instance. */
   setLocalCustomData(params: CustomDataRequest, callback: Callback<Success>): void;
   /** Notes something at a message, on this board: that it was played, for instance. */
@@ -917,7 +923,7 @@ export interface KickRequest {
   userId?: string;
   /** MemberList are the userIds of 1 to 100 members to put out; or UserID. */
   memberList?: string[];
-  /** Reason to tell them, at most 512 bytes of UTF-8. */
+  /** Reason of it, at most 512 bytes of UTF-8. It is not passed on yet. */
   reason?: string;
 }
 

@@ -42,6 +42,8 @@ const METHODS = {
     "getMessage",
     "getQueue",
     "getStatus",
+    "removeDeviceListener",
+    "setDeviceListener",
     "setLocalCustomData"
   ],
   "im": [
@@ -242,6 +244,8 @@ const EVENTS = {
 const LISTENERS = {
   "calling.removeCallingListener": "calling",
   "calling.setCallingListener": "calling",
+  "device.removeDeviceListener": "device",
+  "device.setDeviceListener": "device",
   "im.removeAdvancedMsgListener": "advanced",
   "im.removeConversationListener": "conversation",
   "im.removeSDKListener": "sdk",
@@ -304,6 +308,15 @@ class HeraldError extends Error {
 function asError(e, what) {
   if (e instanceof HeraldError) return e;
   return new HeraldError(CODES.internal, `${what}: ${e?.message ?? e}`, { cause: e });
+}
+
+// isFinal tells whether it makes no sense to try again.
+function isFinal(e) { return e.status >= 400 && e.status < 500 && ![408, 429].includes(e.status); }
+
+// waitBefore is how long to wait before a try, in ms: longer each time, and not in
+// step with others.
+function waitBefore(tries, { first, most }) {
+  return Math.min(most, first * 2 ** Math.min(tries - 1, 16)) * (0.5 + Math.random() / 2);
 }
 
 // refusal makes an error of an answer that is no success.
@@ -671,12 +684,10 @@ class EventStream {
 
   #save = () => { this.#positions.flush(); };
 
-  // #pause waits before the next try: longer each time, and not in step with others.
+  // #pause waits before the next try.
   #pause(tries) {
-    const { first, most } = this.#patience;
-    const wait = Math.min(most, first * 2 ** Math.min(tries - 1, 16)) * (0.5 + Math.random() / 2);
     return new Promise(resolve => {
-      const timer = setTimeout(resolve, wait);
+      const timer = setTimeout(resolve, waitBefore(tries, this.#patience));
       this.#wake = () => { clearTimeout(timer); resolve(); };
     });
   }
@@ -780,7 +791,7 @@ class EventStream {
   // #failed ends the listeners that wait for the stream, and all of them if it makes
   // no sense to try again.
   #failed(e) {
-    const final = e.status >= 400 && e.status < 500 && ![408, 429].includes(e.status);
+    const final = isFinal(e);
     for (const [category, l] of [...this.#listeners]) {
       if (l.told && !final) continue;
       this.#listeners.delete(category);
@@ -867,6 +878,10 @@ class View {
   // shown is done when the board has answered, and fails if the picture cannot be had.
   shown() { return this.#first; }
 
+  // draws tells whether it shows its picture in an element, or where there is none in
+  // a <video> of its own, and goes on doing so.
+  draws(element) { return !this.#stopped.signal.aborted && (element ? this.#video === element : this.#ours); }
+
   // place moves the picture.
   place(rect = {}) {
     const { x = 0, y = 0, w = 0, h = 0 } = rect;
@@ -887,24 +902,25 @@ class View {
     let why;
     try {
       for (let tries = 0, shown = false; !stopped.aborted;) {
-        const connection = new Connection(this.#options, this.#video, stopped);
+        let connection;
         try {
+          connection = new Connection(this.#options, this.#video, stopped);
           await connection.open();
           shown = true;
           tries = 0;
           resolve(this.#video);
           await connection.broken();
         } catch (e) {
-          const final = e.status >= 400 && e.status < 500 && ![408, 429].includes(e.status);
-          if (final || !shown) {
+          if (stopped.aborted) break;
+          if (isFinal(e) || !shown) {
             why = asError(e, 'picture');
             reject(why);
             return;
           }
         } finally {
-          await connection.close();
+          await connection?.close();
         }
-        await pause(Math.min(again.most, again.first * 2 ** tries++) * (0.5 + Math.random() / 2), stopped);
+        await pause(waitBefore(++tries, again), stopped);
       }
       reject(new HeraldError(CODES.interrupted, 'picture: stopped'));
     } finally {
@@ -1002,13 +1018,14 @@ class Views {
   // element, or rect. Without either there is nothing to draw.
   async show(user, url, { element, rect, muted }) {
     if (!canView || !(element || rect)) return;
-    const now = this.#views.get(user);
-    if (now && (element ? now.element === element : now.element.className === 'herald-view')) {
-      now.place(element ? undefined : rect);
-      await now.shown();
-      return;
+    for (let now; (now = this.#views.get(user));) {
+      if (now.draws(element)) {
+        if (!element) now.place(rect);
+        await now.shown();
+        return;
+      }
+      await now.stop();
     }
-    await now?.stop();
     const view = new View({
       request: this.#request, url, element, rect, muted, ended: v => { if (this.#views.get(user) === v) this.#views.delete(user); },
     });

@@ -74,6 +74,7 @@ func (s *Streams) Bind(t *protocol.Table[protocol.Caller]) {
 		{"advanced", protocol.SetAdvancedMsgListener, protocol.RemoveAdvancedMsgListener},
 		{"conversation", protocol.SetConversationListener, protocol.RemoveConversationListener},
 		{"calling", protocol.SetCallingListener, protocol.RemoveCallingListener},
+		{"device", protocol.SetDeviceListener, protocol.RemoveDeviceListener},
 	} {
 		bit := bitOf(l.category)
 		protocol.Bind(t, l.set, func(_ context.Context, _ protocol.Caller, r protocol.ListenRequest) (protocol.Empty, error) {

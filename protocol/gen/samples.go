@@ -172,6 +172,8 @@ func methodSamples() []methodSample {
 			Kind: "camera", Device: "/dev/video0", Name: "USB Camera", Use: "front", State: "failed", Error: "the camera does not answer",
 			Formats: []string{"YUYV 640×480 30/s"},
 		}}}, ``),
+		method(protocol.SetDeviceListener, `{"stream":"default"}`, none, `{}`, ``),
+		method(protocol.RemoveDeviceListener, `{"stream":"default"}`, none, `{}`, ``),
 		method(protocol.GetStatus, `{}`, protocol.StatusResponse{
 			Version: "1.0.0", UserID: door, SDKAppID: app, Terminal: board, LoginStatus: protocol.LoggedIn,
 			Link: "connecting", LinkSince: seconds, LastError: protocol.Errorf(protocol.CodeNetDisconnect, "the hub does not answer"),

@@ -150,6 +150,13 @@ export const advanced = [
     const { messageList } = await w.me.call('im.getGroupHistoryMessageList', { groupId: w.config.group, count: 5 });
     check(messageList.find(m => m.msgId === msgId), { sender: w.peer.user, msg: { text: 'put there' } });
   }],
+  ['the message with an id, and what is noted at it', async w => {
+    const { msgId } = await w.peer.call('im.sendC2CTextMessage', { text: 'a note', userId: w.me.user });
+    await w.me.event('onRecvNewMessage', { message: { msgId } });
+    await w.me.call('device.setLocalCustomData', { msgId, localCustomData: 'played', localCustomInt: 7 });
+    check(await w.me.call('device.getMessage', { msgId }), { message: { ...message, msgId, localCustomData: 'played', localCustomInt: 7 } });
+    check(await w.peer.call('device.getMessage', { msgId }), { message: { localCustomData: '', localCustomInt: 0 } });
+  }],
   ['a place that is not on earth', async w => {
     await w.me.refused(6017, 'im.createLocationMessage', { desc: 'nowhere', latitude: 91, longitude: 0 });
   }],

@@ -1,5 +1,6 @@
 // The family of calls.
 import { canWatch, watched } from './picture.mjs';
+import { online } from './sdk.mjs';
 import { bool, check, filled, int, list, str } from './world.mjs';
 
 const video = 1, voice = 2;
@@ -28,7 +29,9 @@ const cases = [
   ['init and login', async w => {
     await w.me.call('calling.init');
     await w.me.call('calling.login', { sdkAppId: w.config.sdkAppId, userId: w.me.user, userSig: w.me.sig });
-    await w.until('online', async () => (await w.me.call('device.getStatus')).link === 'up');
+    await online(w, w.me);
+    check(await w.me.call('device.getMediaDevices'), { list: list({ kind: filled, device: str, formats: list(str) }) });
+    check(await w.me.call('device.getIceServers'), { iceServers: list({ urls: list(filled) }), ttlSeconds: int });
   }],
   ['a call with pictures', async w => {
     await connect(w, video);
@@ -76,6 +79,32 @@ const cases = [
     if (!element.isConnected) throw new Error('the element was the page\'s, and it was taken away');
     element.remove();
     for (const a of [w.me, w.peer]) await over(w, a, 'hangup');
+  }],
+  ['pictures that are moved, taken away and wanted again at once', async w => {
+    if (!canWatch) return;
+    await connect(w, video);
+    await w.me.event('onUserVideoAvailable', { userId: w.peer.user, isVideoAvailable: true });
+    const at = x => ({ x, y: 30, w: 320, h: 240 }), start = x => w.me.call('calling.startRemoteView', { userId: w.peer.user, rect: at(x) });
+    const { url } = await start(10);
+    await watched(w, 'remote', at(10));
+    document.querySelector('video').classList.add('of-the-page');
+    await start(20);
+    await watched(w, 'remote, moved', at(20));
+    check(document.querySelectorAll('video').length, 1);
+    const stopped = w.me.call('calling.stopRemoteView', { userId: w.peer.user });
+    await Promise.all([stopped, start(30)]);
+    await watched(w, 'remote, anew', at(30));
+    check(document.querySelectorAll('video').length, 1);
+    // One that is stopped before it is shown has not failed.
+    let told;
+    const ended = new Promise(done => { told = done; });
+    const early = w.me.herald.view(url, { rect: at(40), ended: why => told(why ?? 'no reason') });
+    const refused = early.shown().then(() => 'shown', e => e.code);
+    await early.stop();
+    check([await ended, await refused], ['no reason', 7009]);
+    await w.me.call('calling.hangup');
+    for (const a of [w.me, w.peer]) await over(w, a, 'hangup');
+    check(document.querySelectorAll('video').length, 0);
   }],
   ['a picture of nobody', async w => {
     const err = await w.me.call('calling.startRemoteView', { userId: w.peer.user, rect: { x: 0, y: 0, w: 9, h: 9 } }).then(() => null, e => e.err);
@@ -138,7 +167,7 @@ const cases = [
     await w.me.call('calling.logout');
     check(await w.me.call('im.getLoginStatus'), { loginStatus: 2 });
     await w.me.call('im.login', { userId: w.me.user, userSig: w.me.sig });
-    await w.until('online', async () => (await w.me.call('device.getStatus')).link === 'up');
+    await online(w, w.me);
   }],
 ];
 

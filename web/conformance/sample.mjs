@@ -196,10 +196,9 @@ async function play(w, { module, heading, code }) {
     const told = within(first, `the sample shows nothing:\n${fill(code, values)}`);
     if (need.event) await need.event(w, told);
     await told;
-    const { status, ...rest } = shown[0];
     if (need.refused) check(shown[0], need.refused);
     else if (need.event) check(shown[0], { eventType: filled });
-    else check({ status, ...rest }, { status: true, ...need.gives }, fill(code, values));
+    else check(shown[0], { status: true, ...need.gives }, fill(code, values));
   } finally {
     await need.after?.(w);
     if (/Listener$/.test(heading)) await listen(w.me); // the sample has put its own in place

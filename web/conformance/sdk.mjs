@@ -9,6 +9,7 @@ export const listeners = [
   ['im', 'setAdvancedMsgListener', false],
   ['im', 'setConversationListener', false],
   ['calling', 'setCallingListener', true],
+  ['device', 'setDeviceListener', false],
 ];
 
 export async function listen(account) {
@@ -64,8 +65,9 @@ export const sdkEnd = [
     for (const a of w.accounts) a.forget();
     await w.control('stop-hub');
     await w.me.event('onConnectFailed', { code: int, msg: filled }, 'setSDKListener');
-    // What is sent meanwhile waits, and is told of.
+    // What is sent meanwhile waits, is shown, and is told of.
     const { msgId } = check(await w.me.call('im.sendC2CTextMessage', { text: 'while the link is down', userId: w.peer.user }), { msgId: filled, queued: true });
+    check(await w.me.call('device.getQueue'), { items: n => n > 0, list: v => v.some(i => i.msgId === msgId) });
     await w.control('start-hub');
     await w.me.event('onMessageStatusChanged', { msgId, status: 1 }, 'setSimpleMsgListener');
     await w.me.event('onMessageStatusChanged', { msgId, status: 1 }, 'setAdvancedMsgListener');
@@ -80,8 +82,10 @@ export const sdkEnd = [
     const { msgId } = await w.me.call('im.sendC2CTextMessage', { text: 'while the board is down', userId: w.third.user });
     await w.control('start-board', { user: w.third.user });
     await w.third.event('onRecvC2CTextMessage', { msgId });
-    if (w.third.has('onRecvC2CTextMessage', { msgId })) throw new Error('it came twice');
     await online(w, w.third);
+    const next = await w.me.call('im.sendC2CTextMessage', { text: 'while it is up', userId: w.third.user });
+    await w.third.event('onRecvC2CTextMessage', { msgId: next.msgId }); // whatever was before is there
+    if (w.third.has('onRecvC2CTextMessage', { msgId })) throw new Error('it came twice');
   }],
   ['the operator ends the session', async w => {
     await w.control('kick', { user: w.third.user });
@@ -109,8 +113,12 @@ export const sdkEnd = [
       if (method !== 'setAdvancedMsgListener') await w.peer.call(`${module}.${method.replace('set', 'remove')}`);
     }
     w.peer.forget();
-    const { msgId } = await w.me.call('im.sendC2CTextMessage', { text: 'for one listener', userId: w.peer.user });
-    await w.peer.event('onRecvNewMessage', { message: { msgId } }, 'setAdvancedMsgListener');
+    // The first changes the conversation before the second comes.
+    for (const text of ['for one listener', 'and once more']) {
+      const { msgId } = await w.me.call('im.sendC2CTextMessage', { text, userId: w.peer.user });
+      await w.peer.event('onRecvNewMessage', { message: { msgId } }, 'setAdvancedMsgListener');
+      await w.until('listed', async () => (await w.peer.call('im.getConversationList', { nextSeq: 0, count: 1 })).conversationList[0]?.lastMessage?.msgId === msgId);
+    }
     if (w.peer.has('onRecvC2CTextMessage', {}) || w.peer.has('onConversationChanged', {})) throw new Error('a listener that was removed was told');
     await w.peer.call('im.removeAdvancedMsgListener');
     await listen(w.peer);

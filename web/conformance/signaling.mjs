@@ -24,7 +24,7 @@ export const signaling = [
     const inviteId = await invite(w);
     await w.me.call('im.cancel', { inviteId, data: 'never mind' });
     check(await w.peer.event('onInvitationCancelled', { inviteId }), { inviter: w.me.user, data: 'never mind' });
-    await w.peer.refused(8011, 'im.accept', { inviteId, data: 'too late' }).catch(e => { if (!e.err) throw e; });
+    await w.peer.refused(8010, 'im.accept', { inviteId, data: 'too late' });
   }],
   ['an invitation that nobody answers', async w => {
     const inviteId = await invite(w, { timeout: 1 });
@@ -44,6 +44,7 @@ export const signaling = [
     for (const params of [{ inviteId }, { msgId, userId: w.me.user }]) {
       check(await w.peer.call('im.getSignalingInfo', params), { signalingInfo: { ...info, inviteId, inviter: w.me.user, actionType: 1 } });
     }
+    check(await w.peer.call('device.getInvitations'), { time: int, invitations: v => v.some(i => i.inviteId === inviteId && i.inviter === w.me.user) });
     await w.peer.call('im.addInvitedSignaling', { inviteId, data: 'this is an invite' });
     await w.me.call('im.cancel', { inviteId, data: 'over' });
   }],

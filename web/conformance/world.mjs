@@ -10,7 +10,6 @@ const patience = 60000; // ms: machines are slow
 // Kinds of JSON that a field may be.
 export const str = v => typeof v === 'string';
 export const int = v => Number.isSafeInteger(v);
-export const num = v => typeof v === 'number' && Number.isFinite(v);
 export const bool = v => typeof v === 'boolean';
 export const list = of => v => Array.isArray(v) && v.every(x => fits(x, of) === '');
 export const maybe = of => v => v === undefined || fits(v, of) === '';
@@ -68,12 +67,13 @@ export class Account {
     const target = module === 'im' ? this.herald.Im : this.herald[module];
     const one = ['im.getVersion', 'im.getServerTime'].includes(method);
     this.world.called.add(method);
+    for (const field of Object.keys(params)) this.world.spelled.add(`${method} ${field}`);
     return new Promise((resolve, reject) => {
       let times = 0;
       const returned = target[name](params, (...args) => {
         const [ret, err] = one && args[0]?.code !== undefined ? [undefined, args[0]] : args;
-        const bad = ++times > 1 ? 'called twice' : (ret === undefined) === (err === undefined) ? 'not one of ret and err' : '';
-        if (bad) return reject(new Error(`${method}: the callback is ${bad}: ${JSON.stringify(args)}`));
+        if (++times > 1) return this.world.fail(`${method}: the callback is called again: ${JSON.stringify(args)}`);
+        if ((ret === undefined) === (err === undefined)) return reject(new Error(`${method}: the callback is told not one of ret and err: ${JSON.stringify(args)}`));
         if (err) return reject(Object.assign(new Error(`${method}: ${JSON.stringify(err)}`), { err: check(err, { code: int, msg: filled }, method) }));
         if (ret.status === true) this.world.done.add(method);
         resolve(check(ret, { status: true }, method));
@@ -96,13 +96,13 @@ export class Account {
 
   // listen sets a listener and keeps its events. eventsOnly: it is told nothing else.
   async listen(module, method, eventsOnly) {
-    const category = method, target = module === 'im' ? this.herald.Im : this.herald[module];
+    const target = module === 'im' ? this.herald.Im : this.herald[module];
     let first;
     const status = new Promise(resolve => { first = resolve; });
     await target[method]({}, (ret, err) => {
       if (err) return this.world.fail(`${method}: ${JSON.stringify(err)}`);
       if (ret.status === true && ret.eventType === undefined) return first(ret);
-      this.#take(module, category, check(ret, { eventType: filled }, method));
+      this.#take(module, method, check(ret, { eventType: filled }, method));
     });
     this.world.called.add(`${module}.${method}`);
     if (!eventsOnly) check(await status, { status: true }, method);
@@ -159,6 +159,7 @@ export class World {
   called = new Set(); // methods
   done = new Set(); // methods that have succeeded
   seen = new Set(); // events
+  spelled = new Set(); // parameters: method and field
   failures = []; // of what nobody waits for
 
   constructor(client, config) {

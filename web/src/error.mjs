@@ -30,6 +30,15 @@ export function asError(e, what) {
   return new HeraldError(CODES.internal, `${what}: ${e?.message ?? e}`, { cause: e });
 }
 
+// isFinal tells whether it makes no sense to try again.
+export function isFinal(e) { return e.status >= 400 && e.status < 500 && ![408, 429].includes(e.status); }
+
+// waitBefore is how long to wait before a try, in ms: longer each time, and not in
+// step with others.
+export function waitBefore(tries, { first, most }) {
+  return Math.min(most, first * 2 ** Math.min(tries - 1, 16)) * (0.5 + Math.random() / 2);
+}
+
 // refusal makes an error of an answer that is no success.
 export function refusal(status, text) {
   try {

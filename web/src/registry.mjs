@@ -31,6 +31,8 @@ export const METHODS = {
     "getMessage",
     "getQueue",
     "getStatus",
+    "removeDeviceListener",
+    "setDeviceListener",
     "setLocalCustomData"
   ],
   "im": [
@@ -231,6 +233,8 @@ export const EVENTS = {
 export const LISTENERS = {
   "calling.removeCallingListener": "calling",
   "calling.setCallingListener": "calling",
+  "device.removeDeviceListener": "device",
+  "device.setDeviceListener": "device",
   "im.removeAdvancedMsgListener": "advanced",
   "im.removeConversationListener": "conversation",
   "im.removeSDKListener": "sdk",

@@ -1,6 +1,6 @@
 // The one stream of events that all listeners of a program share. It is opened with
 // the first listener, made anew when it breaks, and ends with the last one.
-import { asError, CODES, HeraldError, refusal } from './error.mjs';
+import { asError, CODES, HeraldError, isFinal, refusal, waitBefore } from './error.mjs';
 import { Positions } from './position.mjs';
 import { EVENTS } from './registry.mjs';
 import { SSEParser } from './sse.mjs';
@@ -95,12 +95,10 @@ export class EventStream {
 
   #save = () => { this.#positions.flush(); };
 
-  // #pause waits before the next try: longer each time, and not in step with others.
+  // #pause waits before the next try.
   #pause(tries) {
-    const { first, most } = this.#patience;
-    const wait = Math.min(most, first * 2 ** Math.min(tries - 1, 16)) * (0.5 + Math.random() / 2);
     return new Promise(resolve => {
-      const timer = setTimeout(resolve, wait);
+      const timer = setTimeout(resolve, waitBefore(tries, this.#patience));
       this.#wake = () => { clearTimeout(timer); resolve(); };
     });
   }
@@ -204,7 +202,7 @@ export class EventStream {
   // #failed ends the listeners that wait for the stream, and all of them if it makes
   // no sense to try again.
   #failed(e) {
-    const final = e.status >= 400 && e.status < 500 && ![408, 429].includes(e.status);
+    const final = isFinal(e);
     for (const [category, l] of [...this.#listeners]) {
       if (l.told && !final) continue;
       this.#listeners.delete(category);

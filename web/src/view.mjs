@@ -1,5 +1,5 @@
 // Pictures of cameras and calls, drawn in the page by way of WHEP.
-import { asError, CODES, HeraldError, refusal } from './error.mjs';
+import { asError, CODES, HeraldError, isFinal, refusal, waitBefore } from './error.mjs';
 
 const gatherTime = 1000; // ms: the board and the page are on one machine or network
 const connectTime = 4000; // ms that a connection may take once the board has answered
@@ -44,6 +44,10 @@ export class View {
   // shown is done when the board has answered, and fails if the picture cannot be had.
   shown() { return this.#first; }
 
+  // draws tells whether it shows its picture in an element, or where there is none in
+  // a <video> of its own, and goes on doing so.
+  draws(element) { return !this.#stopped.signal.aborted && (element ? this.#video === element : this.#ours); }
+
   // place moves the picture.
   place(rect = {}) {
     const { x = 0, y = 0, w = 0, h = 0 } = rect;
@@ -64,24 +68,25 @@ export class View {
     let why;
     try {
       for (let tries = 0, shown = false; !stopped.aborted;) {
-        const connection = new Connection(this.#options, this.#video, stopped);
+        let connection;
         try {
+          connection = new Connection(this.#options, this.#video, stopped);
           await connection.open();
           shown = true;
           tries = 0;
           resolve(this.#video);
           await connection.broken();
         } catch (e) {
-          const final = e.status >= 400 && e.status < 500 && ![408, 429].includes(e.status);
-          if (final || !shown) {
+          if (stopped.aborted) break;
+          if (isFinal(e) || !shown) {
             why = asError(e, 'picture');
             reject(why);
             return;
           }
         } finally {
-          await connection.close();
+          await connection?.close();
         }
-        await pause(Math.min(again.most, again.first * 2 ** tries++) * (0.5 + Math.random() / 2), stopped);
+        await pause(waitBefore(++tries, again), stopped);
       }
       reject(new HeraldError(CODES.interrupted, 'picture: stopped'));
     } finally {
@@ -179,13 +184,14 @@ export class Views {
   // element, or rect. Without either there is nothing to draw.
   async show(user, url, { element, rect, muted }) {
     if (!canView || !(element || rect)) return;
-    const now = this.#views.get(user);
-    if (now && (element ? now.element === element : now.element.className === 'herald-view')) {
-      now.place(element ? undefined : rect);
-      await now.shown();
-      return;
+    for (let now; (now = this.#views.get(user));) {
+      if (now.draws(element)) {
+        if (!element) now.place(rect);
+        await now.shown();
+        return;
+      }
+      await now.stop();
     }
-    await now?.stop();
     const view = new View({
       request: this.#request, url, element, rect, muted, ended: v => { if (this.#views.get(user) === v) this.#views.delete(user); },
     });

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -105,6 +107,11 @@ func TestHugeFile(t *testing.T) {
 	if got := hashOf(t, *m.Message.Msg.Path); got != sum {
 		t.Error("another file arrived:", got)
 	}
+	cuts, most = net.count()
+	t.Logf("%d cuts, the board killed once; the most any part was fetched: %d times", cuts, most)
+	if cuts < someCuts || most > 2 {
+		t.Errorf("%d cuts, a part was fetched %d times", cuts, most)
+	}
 }
 
 // persist calls a method until the board lives long enough to answer.
@@ -154,7 +161,8 @@ type cutter struct {
 	cuts      int
 	at        func(passed int64) // told of what has gone up in all; it must not block
 	passed    int64
-	sent      map[int64]int // how often a block went up
+	sent      map[int64]int // how often a block went up, or down since the last cutAfter
+	asked     []string      // what was to be fetched: paths with queries
 }
 
 func newCutter(t *testing.T, target string) *cutter {
@@ -171,7 +179,12 @@ func newCutter(t *testing.T, target string) *cutter {
 			r.Body = io.NopCloser(&counting{r: r.Body, c: c, offset: offset})
 		}
 		if r.Method == http.MethodGet {
-			w = &limited{ResponseWriter: w, c: c}
+			var offset int64
+			_, _ = fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &offset)
+			w = &limited{ResponseWriter: w, c: c, offset: offset}
+			c.mu.Lock()
+			c.asked = append(c.asked, r.URL.String())
+			c.mu.Unlock()
 		}
 		proxy.ServeHTTP(w, r)
 	}))
@@ -184,12 +197,20 @@ func (c *cutter) cutAfter(low, high int64, cuts int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.low, c.high, c.left, c.cuts, c.next = low, high, cuts, 0, low
+	clear(c.sent)
 }
 
 func (c *cutter) watch(at func(passed int64)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = at
+}
+
+// pass counts the blocks that begin in n bytes at an offset. The caller holds mu.
+func (c *cutter) pass(offset, n int64) {
+	for at := (offset + block - 1) / block; at*block < offset+n; at++ {
+		c.sent[at]++
+	}
 }
 
 // spend takes bytes that pass, over all connections, and tells when one is to be cut.
@@ -228,9 +249,7 @@ type counting struct {
 func (b *counting) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p[:min(len(p), block)])
 	b.c.mu.Lock()
-	for at := (b.offset + block - 1) / block; at*block < b.offset+int64(n); at++ { // blocks that begin in it
-		b.c.sent[at]++
-	}
+	b.c.pass(b.offset, int64(n))
 	b.offset, b.c.passed = b.offset+int64(n), b.c.passed+int64(n)
 	if b.c.at != nil {
 		b.c.at(b.c.passed)
@@ -245,10 +264,15 @@ func (b *counting) Read(p []byte) (int, error) {
 // limited is the body of a download.
 type limited struct {
 	http.ResponseWriter
-	c *cutter
+	c      *cutter
+	offset int64
 }
 
 func (l *limited) Write(p []byte) (int, error) {
+	l.c.mu.Lock()
+	l.c.pass(l.offset, int64(len(p)))
+	l.offset += int64(len(p))
+	l.c.mu.Unlock()
 	if l.c.spend(int64(len(p))) {
 		panic(http.ErrAbortHandler)
 	}
@@ -257,11 +281,12 @@ func (l *limited) Write(p []byte) (int, error) {
 
 func (l *limited) Flush() { l.ResponseWriter.(http.Flusher).Flush() }
 
-// TestFileAccess: who may fetch a file, with whatever URL he has.
+// TestFileAccess: who may fetch a file, by its name or by the URL that the hub gave.
 func TestFileAccess(t *testing.T) {
 	h := newHouse(t, "")
+	net := newCutter(t, h.hub.HTTP)
 	must(t, h.hub.Stop())
-	must(t, h.hub.Configure("[files]\nurl_for = \"1m\"\n"))
+	must(t, h.hub.Configure("[files]\npublic_url = \""+net.server.URL+"\"\n"))
 	h.startHub()
 	owner, guest, stranger := h.actor("owner"), h.actor("guest"), h.actor("stranger")
 	h.group("crew", protocol.GroupWork, owner)
@@ -305,8 +330,32 @@ func TestFileAccess(t *testing.T) {
 	if err := fetch(guest); err != nil {
 		t.Fatal("a member:", err)
 	}
+	at, err := url.Parse(net.asked[0]) // the board has its answer, so nothing writes there
+	must(t, err)
+	byURL := func(query string) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(h.ctx, http.MethodGet, net.server.URL+at.Path+"?"+query, nil)
+		must(t, err)
+		res, err := http.DefaultClient.Do(r)
+		must(t, err)
+		defer res.Body.Close()
+		_, err = io.Copy(io.Discard, res.Body)
+		must(t, err)
+		return res.StatusCode
+	}
+	if code := byURL(at.RawQuery); code != http.StatusOK {
+		t.Error("a member's URL:", code)
+	}
+	for _, query := range []string{"", strings.ReplaceAll(at.RawQuery, "guest", "stranger")} {
+		if code := byURL(query); code != http.StatusForbidden && code != http.StatusNotFound {
+			t.Errorf("a URL that the hub gave to nobody, with %q: %d", query, code)
+		}
+	}
 	if _, code := api(t, owner, protocol.KickGroupMember, protocol.KickRequest{GroupID: "crew", UserID: "guest"}); code != 0 {
 		t.Fatal(code)
+	}
+	if code := byURL(at.RawQuery); code != http.StatusForbidden {
+		t.Error("the URL of who was put out:", code)
 	}
 	refused("who was put out, on a board that does not have it", fetch(other))
 }

@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/herald-im/herald/protocol"
@@ -181,6 +183,14 @@ func TestGet(t *testing.T) {
 		t.Errorf("to stdout: %d %q %q", code, out, errs)
 	}
 
+	if code, out, errs := d.herald("", "get", aMessage, "--json", "-o", "d"); code != 0 || out != `{"path":"d","uuid":"`+d.messages.message.Msg.UUID+`","size":11}`+"\n" || errs != "" {
+		t.Errorf("--json: %d %q %q", code, out, errs)
+	}
+	holds("d", "hello again")
+	if code, _, errs := d.herald("", "get", aMessage, "--json", "-o", "-"); code != 2 || !strings.Contains(errs, "--json") {
+		t.Errorf("--json to stdout: %d %q", code, errs)
+	}
+
 	d.messages.message.Msg.Size = 12 // the daemon has less
 	if code, out, errs := d.herald("", "get", aMessage, "--output", "c"); code != 1 || out != "" || !strings.Contains(errs, "after 11 of 12 bytes") {
 		t.Errorf("broken off: %d %q %q", code, out, errs)
@@ -188,6 +198,9 @@ func TestGet(t *testing.T) {
 	d.messages.message.Msg.UUID = strings.Repeat("0", 64)
 	if code, _, errs := d.herald("", "get", aMessage, "--output", "c"); code != 1 || !strings.Contains(errs, "there is no such file") {
 		t.Errorf("gone: %d %q", code, errs)
+	}
+	if code, out, _ := d.herald("", "get", aMessage, "--json", "-o", "c"); code != 1 || !strings.HasPrefix(out, `{"code":`) || strings.Count(out, "\n") != 1 {
+		t.Errorf("gone with --json: %d %q", code, out)
 	}
 	d.messages.message = textMessage("indoor", "hello")
 	if code, _, errs := d.herald("", "get", aMessage); code != 1 || !strings.Contains(errs, `has no file: it is "hello"`) {
@@ -198,6 +211,22 @@ func TestGet(t *testing.T) {
 	}
 	if _, err := os.Stat("c"); err == nil {
 		t.Error("a part of a file was kept")
+	}
+}
+
+// What is saved is open to those to whom the user's umask opens files.
+func TestGetMode(t *testing.T) {
+	t.Chdir(t.TempDir())
+	d := newDaemon(t)
+	d.messages.message = fileMessage(d.messages.put("hello"), "a.txt", 5)
+	for _, umask := range []int{0o077, 0o002} {
+		before := syscall.Umask(umask)
+		code, _, errs := d.herald("", "get", aMessage, "--force")
+		syscall.Umask(before)
+		info, err := os.Stat("a.txt")
+		if code != 0 || err != nil || info.Mode() != fs.FileMode(0o666&^umask) {
+			t.Errorf("umask %#o: exit %d, %v, %v %s", umask, code, info, err, errs)
+		}
 	}
 }
 

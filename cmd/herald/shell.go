@@ -149,16 +149,19 @@ func (sh *shell) callRaw(ctx context.Context, method string, body []byte, show b
 	c := client.Unix(sh.socket)
 	defer c.Close()
 	answer, err := c.CallRaw(ctx, method, body)
-	if !show {
-		return answer, err
-	}
-	var e *protocol.Error
-	if errors.As(err, &e) {
-		if answer, jsonErr := json.Marshal(e); jsonErr == nil {
-			sh.printJSON(answer)
-		}
-	} else if err == nil {
-		sh.printJSON(answer)
+	if show {
+		sh.show(answer, err)
 	}
 	return answer, err
+}
+
+// show prints an answer as it came, or the daemon's error.
+func (sh *shell) show(answer []byte, err error) {
+	var e *protocol.Error
+	if errors.As(err, &e) {
+		answer, err = json.Marshal(e)
+	}
+	if err == nil {
+		sh.printJSON(answer)
+	}
 }

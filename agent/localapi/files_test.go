@@ -71,6 +71,8 @@ func (f *fakeFiles) Receive(ctx context.Context, body io.Reader, name string, li
 	switch {
 	case err != nil:
 		return "", 0, "", fmt.Errorf("read it: %w", err)
+	case n > limit:
+		return "", 0, "", protocol.Errorf(protocol.CodeFileTooLarge, "over the limit of %d bytes", limit)
 	case f.fail != nil:
 		return "", 0, "", f.fail
 	}

@@ -302,7 +302,7 @@ func (sh *shell) get(ctx context.Context, id, out string, thumbnail, force bool)
 // save writes a file of a message to its path, at once: a part of it is never there
 // under that name.
 func (sh *shell) save(ctx context.Context, c *client.Client, f saved, force bool) error {
-	body, _, err := c.Download(ctx, f.UUID, 0)
+	body, err := c.Download(ctx, f.UUID)
 	if err != nil {
 		return err
 	}

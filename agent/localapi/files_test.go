@@ -311,16 +311,7 @@ func TestSendFile(t *testing.T) {
 		for i := 0; i < len(headers); i += 2 {
 			r.Header.Set(headers[i], headers[i+1])
 		}
-		res, err := g.client().Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		b, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res, string(b)
+		return whole(t, g.client(), r)
 	}
 	for content, want := range map[string]string{
 		pngHead + "picture":            "image/png",

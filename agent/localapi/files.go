@@ -18,8 +18,9 @@ import (
 type Files interface {
 	// Receive keeps what a program sends, at most limit bytes, so that a message
 	// can be made of it within a day: upload is what stands for its path. Name is
-	// what people call it, perhaps empty. A *protocol.Error refuses it; an error
-	// of body is returned as it is, or wrapped.
+	// what people call it, perhaps empty. A *protocol.Error refuses it, with
+	// CodeFileTooLarge what is over the limit; an error of body is returned as it
+	// is, or wrapped.
 	Receive(ctx context.Context, body io.Reader, name string, limit int64) (upload string, size int64, uuid string, err error)
 	// Open opens the file with a uuid, which comes from the hub while it is read if
 	// it is not here. It returns once there is something to read. Reading ends
@@ -78,7 +79,7 @@ func (d *door) receiveFile(w http.ResponseWriter, r *http.Request) {
 		d.refuseAndClose(w, http.StatusUnsupportedMediaType, protocol.Errorf(protocol.CodeInvalidParameters, "the body must not be encoded"))
 		return
 	case r.ContentLength > protocol.MaxFile:
-		d.refuseAndClose(w, 0, errFileTooLarge)
+		d.refuseAndClose(w, 0, protocol.Errorf(protocol.CodeFileTooLarge, "the file is over the limit of %d bytes", protocol.MaxFile))
 		return
 	case r.ContentLength == 0:
 		d.refuse(w, 0, protocol.Errorf(protocol.CodeFileSizeEmpty, "the body is empty"))
@@ -108,15 +109,12 @@ func (d *door) receiveFile(w http.ResponseWriter, r *http.Request) {
 	d.answer(w, http.StatusOK, out)
 }
 
-var errFileTooLarge = protocol.Errorf(protocol.CodeFileTooLarge, "the file is over the limit of %d bytes", protocol.MaxFile)
-
 // fileBody reads a request's body as long as it keeps coming.
 type fileBody struct {
 	d    *door
 	w    http.ResponseWriter
 	from io.Reader
 	ctx  context.Context
-	read int64
 	err  error // of the last read, nil also at the end
 }
 
@@ -127,9 +125,6 @@ func (b *fileBody) Read(p []byte) (int, error) {
 	}
 	b.d.allowRead(b.w, b.d.timing.body)
 	n, err := b.from.Read(p)
-	if b.read += int64(n); b.read > protocol.MaxFile {
-		err = errFileTooLarge
-	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = err
 	}

@@ -71,6 +71,8 @@ func (f *fakeFiles) Receive(ctx context.Context, body io.Reader, name string, li
 	switch {
 	case err != nil:
 		return "", 0, "", fmt.Errorf("read it: %w", err)
+	case n > limit:
+		return "", 0, "", protocol.Errorf(protocol.CodeFileTooLarge, "over the limit of %d bytes", limit)
 	case f.fail != nil:
 		return "", 0, "", f.fail
 	}
@@ -175,21 +177,30 @@ func TestReceiveRefused(t *testing.T) {
 	encoded.Header.Set("Content-Encoding", "gzip")
 	send("encoded", encoded, http.StatusUnsupportedMediaType, protocol.CodeInvalidParameters)
 
-	large := req(http.MethodPost, "/v1/files", strings.NewReader("x"))
-	large.ContentLength = protocol.MaxFile + 1
-	large.Body = io.NopCloser(zeros(0)) // it is refused before that is noticed
-	if res, err := g.client().Do(large); err == nil {
-		res.Body.Close()
-		if res.StatusCode != http.StatusRequestEntityTooLarge {
-			t.Errorf("said to be too large: %d", res.StatusCode)
-		}
-	}
 	f.fail = protocol.Errorf(protocol.CodeDatabaseFailure, "the disk is full")
 	send("refused", req(http.MethodPost, "/v1/files", strings.NewReader("x")), http.StatusInternalServerError, protocol.CodeDatabaseFailure)
 	f.fail = errors.New("a secret of the inside")
 	r := req(http.MethodPost, "/v1/files", strings.NewReader("x"))
 	if a := do(t, g.client(), r); a.status != http.StatusInternalServerError || strings.Contains(a.raw, "secret") {
 		t.Errorf("broken: %d %s", a.status, a.raw)
+	}
+}
+
+// TestReceiveSaidTooMuch: a body that is said to be too large is refused before any of it comes.
+func TestReceiveSaidTooMuch(t *testing.T) {
+	g, f := startFiles(t, nil)
+	c, err := net.Dial("unix", g.sock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", protocol.MaxFile+1)
+	got, err := io.ReadAll(c)
+	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 413 ") || !strings.Contains(string(got), fmt.Sprintf(`"code":%d`, protocol.CodeFileTooLarge)) {
+		t.Errorf("%q, %v", got, err)
+	}
+	if len(f.began) > 0 {
+		t.Error("it was received")
 	}
 }
 
@@ -300,16 +311,7 @@ func TestSendFile(t *testing.T) {
 		for i := 0; i < len(headers); i += 2 {
 			r.Header.Set(headers[i], headers[i+1])
 		}
-		res, err := g.client().Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		b, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res, string(b)
+		return whole(t, g.client(), r)
 	}
 	for content, want := range map[string]string{
 		pngHead + "picture":            "image/png",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -51,16 +50,7 @@ func TestPictures(t *testing.T) {
 		if contentType != "" {
 			r.Header.Set("Content-Type", contentType)
 		}
-		res, err := c.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		b, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res, string(b)
+		return whole(t, c, r)
 	}
 	for path, want := range map[string]string{"/v1/whep/self": "answer to offer of ", "/v1/whep/remote/indoor": "answer to offer of indoor"} {
 		res, body := send(http.MethodPost, path, "application/sdp", "offer")

@@ -1,8 +1,6 @@
 package localapi
 
 import (
-	"bytes"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,26 +13,13 @@ import (
 func TestScripts(t *testing.T) {
 	g := start(t, nil)
 	base := "http://" + g.server.Addr().String()
-	get := func(r *http.Request) (*http.Response, []byte) {
-		t.Helper()
-		res, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		b, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res, b
-	}
 	defer http.DefaultClient.CloseIdleConnections()
 	for _, f := range web.Files {
 		r := request(t, "GET", base+"/"+f.Name, "")
 		r.Header.Set("Origin", "https://panel.example") // as import does from an allowed page
-		res, b := get(r)
+		res, b := whole(t, http.DefaultClient, r)
 		h := res.Header
-		if res.StatusCode != http.StatusOK || !bytes.Equal(b, f.Body) || h.Get("ETag") != f.ETag {
+		if res.StatusCode != http.StatusOK || b != string(f.Body) || h.Get("ETag") != f.ETag {
 			t.Fatalf("%s: %d %v, %d bytes", f.Name, res.StatusCode, h, len(b))
 		}
 		if h.Get("Content-Type") != f.Type || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Access-Control-Allow-Origin") != "https://panel.example" {
@@ -42,10 +27,10 @@ func TestScripts(t *testing.T) {
 		}
 		r = request(t, "GET", base+"/"+f.Name, "")
 		r.Header.Set("If-None-Match", f.ETag)
-		if res, b := get(r); res.StatusCode != http.StatusNotModified || len(b) != 0 {
+		if res, b := whole(t, http.DefaultClient, r); res.StatusCode != http.StatusNotModified || len(b) != 0 {
 			t.Errorf("%s, which it has: %d and %d bytes", f.Name, res.StatusCode, len(b))
 		}
-		if res, b := get(request(t, "HEAD", base+"/"+f.Name, "")); res.StatusCode != http.StatusOK || len(b) != 0 {
+		if res, b := whole(t, http.DefaultClient, request(t, "HEAD", base+"/"+f.Name, "")); res.StatusCode != http.StatusOK || len(b) != 0 {
 			t.Errorf("HEAD %s: %d and %d bytes", f.Name, res.StatusCode, len(b))
 		}
 		if a := do(t, http.DefaultClient, request(t, "POST", base+"/"+f.Name, "{}")); a.status != http.StatusMethodNotAllowed {

@@ -219,8 +219,8 @@ type answer struct {
 	Msg    string        `json:"msg"`
 }
 
-// do sends a request and holds the answer to the form of every answer.
-func do(t testing.TB, c *http.Client, r *http.Request) answer {
+// whole sends a request and reads all of the answer.
+func whole(t testing.TB, c *http.Client, r *http.Request) (*http.Response, string) {
 	t.Helper()
 	res, err := c.Do(r)
 	if err != nil {
@@ -231,11 +231,18 @@ func do(t testing.TB, c *http.Client, r *http.Request) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := answer{status: res.StatusCode, header: res.Header, raw: string(body)}
+	return res, string(body)
+}
+
+// do sends a request and holds the answer to the form of every answer.
+func do(t testing.TB, c *http.Client, r *http.Request) answer {
+	t.Helper()
+	res, body := whole(t, c, r)
+	a := answer{status: res.StatusCode, header: res.Header, raw: body}
 	if res.StatusCode == http.StatusNoContent {
 		return a
 	}
-	if err := json.Unmarshal(body, &a); err != nil || !strings.HasSuffix(a.raw, "\n") {
+	if err := json.Unmarshal([]byte(body), &a); err != nil || !strings.HasSuffix(a.raw, "\n") {
 		t.Fatalf("%s %s: not JSON with a newline: %d %q", r.Method, r.URL, res.StatusCode, body)
 	}
 	if a.Status != (res.StatusCode == http.StatusOK) {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -219,25 +221,25 @@ func getCommand(sh *shell) *cobra.Command {
 		Use:   "get MSGID",
 		Short: "Save the file of a message",
 		Long: `Saves the picture, sound, video or file of a message in the present folder, under
-its own name, or where --output says; "-" is stdout. "herald history" shows which
-messages have files, and their ids.`,
+its own name, or where --output says; "-" is stdout. It prints the path, with --json
+the path, the uuid and the size. "herald history" shows which messages have files,
+and their ids.`,
 		Example: `  herald get 7trx6uzv4hbqmo5f-2k
   herald get 7trx6uzv4hbqmo5f-2k --output - | aplay`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			res, err := call(cmd.Context(), sh, protocol.GetMessage, protocol.MessageRequest{MsgID: args[0]})
-			if err != nil || sh.json {
-				return err
+			if sh.json && out == "-" {
+				return usagef("--json and --output -: stdout is for one of them")
 			}
-			uuid, name, total := fileOf(res.Message, thumbnail)
-			if uuid == "" {
-				return fmt.Errorf("the message %s has no file: it is %s", args[0], sayMessage(res.Message))
+			f, err := sh.get(cmd.Context(), args[0], out, thumbnail, force)
+			if sh.json {
+				answer, _ := json.Marshal(f) // two strings and a number
+				sh.show(answer, err)
+			} else if err == nil && out != "-" {
+				fmt.Fprintln(sh.out, printable(f.Path))
 			}
-			if out == "" {
-				out = name
-			}
-			return sh.save(cmd.Context(), uuid, out, total, force)
+			return err
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "save as this `file`")
@@ -272,41 +274,60 @@ func fileOf(m protocol.MessageInfo, small bool) (uuid, name string, total int64)
 	return "", "", 0
 }
 
-// save writes a file of a message to path, at once: a part of it is never there
-// under that name.
-func (sh *shell) save(ctx context.Context, uuid, path string, total int64, force bool) error {
+// saved is a file of a message that is on this disk now.
+type saved struct {
+	Path string `json:"path"`
+	UUID string `json:"uuid"`
+	Size int64  `json:"size"` // bytes
+}
+
+// get saves the file of a message; out is empty for its own name.
+func (sh *shell) get(ctx context.Context, id, out string, thumbnail, force bool) (f saved, err error) {
 	c := client.Unix(sh.socket)
 	defer c.Close()
-	body, _, err := c.Download(ctx, uuid, 0)
+	res, err := client.Call(ctx, c, protocol.GetMessage, protocol.MessageRequest{MsgID: id})
+	if err != nil {
+		return f, err
+	}
+	f.UUID, f.Path, f.Size = fileOf(res.Message, thumbnail)
+	if f.UUID == "" {
+		return f, fmt.Errorf("the message %s has no file: it is %s", id, sayMessage(res.Message))
+	}
+	if out != "" {
+		f.Path = out
+	}
+	return f, sh.save(ctx, c, f, force)
+}
+
+// save writes a file of a message to its path, at once: a part of it is never there
+// under that name.
+func (sh *shell) save(ctx context.Context, c *client.Client, f saved, force bool) error {
+	body, err := c.Download(ctx, f.UUID)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	b := sh.newBar(filepath.Base(path), total)
+	b := sh.newBar(filepath.Base(f.Path), f.Size)
 	defer b.end()
-	if path == "-" {
+	if f.Path == "-" {
 		_, err := io.Copy(sh.out, b.reader(body))
 		return err
 	}
-	if _, err := os.Lstat(path); err == nil && !force {
-		return fmt.Errorf("%s is there already: --force replaces it, --output names another", path)
+	if _, err := os.Lstat(f.Path); err == nil && !force {
+		return fmt.Errorf("%s is there already: --force replaces it, --output names another", f.Path)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".herald-*")
+	// Not os.CreateTemp, which lets nobody else read it whatever the umask says.
+	part, err := os.OpenFile(filepath.Join(filepath.Dir(f.Path), ".herald-"+rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // once it has its name there is nothing to remove
-	n, err := io.Copy(f, b.reader(body))
-	if err == nil && n != total {
-		err = fmt.Errorf("the file broke off after %d of %d bytes", n, total)
+	defer os.Remove(part.Name()) // once it has its name there is nothing to remove
+	n, err := io.Copy(part, b.reader(body))
+	if err == nil && n != f.Size {
+		err = fmt.Errorf("the file broke off after %d of %d bytes", n, f.Size)
 	}
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
+	if err = errors.Join(err, part.Close()); err != nil {
 		return err
 	}
-	b.end()
-	fmt.Fprintln(sh.out, printable(path))
-	return nil
+	return os.Rename(part.Name(), f.Path)
 }

@@ -66,7 +66,7 @@ func TestRunRefusesABadFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var errs strings.Builder
-	if code := execute(t.Context(), []string{"run", "--config", file}, newShell("", nil, &errs)); code != 1 || !strings.Contains(errs.String(), "sock") {
+	if code := execute(t.Context(), []string{"run", "--config", file, "--http", ""}, newShell("", nil, &errs)); code != 1 || !strings.Contains(errs.String(), "sock") {
 		t.Errorf("exit %d, %s", code, errs.String())
 	}
 }

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -47,5 +50,43 @@ func TestSend(t *testing.T) {
 	}
 	if code, _, errs := d.herald(strings.Repeat("x", maxInput+1), "send", "indoor", "-"); code != 1 || !strings.Contains(errs, "more than 1048576 bytes") {
 		t.Errorf("a huge stdin: %d %q", code, errs)
+	}
+}
+
+// Files go to the daemon first, and a message is made of what it calls them.
+func TestSendFilesAndPlaces(t *testing.T) {
+	d := newDaemon(t)
+	dir := t.TempDir()
+	for _, name := range []string{"a.txt", "b.jpg", "c.MOV"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("in "+name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := func(name string) string { return filepath.Join(dir, name) }
+	const toIndoor = "\n" + `sendMessage {"receiver":"indoor","messageKey":"key"}`
+	for _, c := range []struct {
+		args  []string
+		asked string
+	}{
+		{[]string{"indoor", "--file", at("a.txt")}, `createFileMessage {"filePath":"upload:a.txt","fileName":"a.txt"}` + toIndoor},
+		{[]string{"indoor", "--image", at("b.jpg")}, `createImageMessage {"img":"upload:b.jpg"}` + toIndoor},
+		{[]string{"indoor", "--sound", at("a.txt"), "--seconds", "3"}, `createSoundMessage {"soundPath":"upload:a.txt","soundDuration":3}` + toIndoor},
+		{[]string{"--group", "house", "--video", at("c.MOV"), "--snapshot", at("b.jpg")},
+			`createVideoMessage {"videoFilePath":"upload:c.MOV","type":"mov","snapshotPath":"upload:b.jpg"}` + "\n" + `sendMessage {"groupId":"house","messageKey":"key"}`},
+		{[]string{"indoor", "--location", "52.52, -13.405", "the hedge"}, `createLocationMessage {"desc":"the hedge","latitude":52.52,"longitude":-13.405}` + toIndoor},
+		{[]string{"indoor", "--online", "hello"}, `createTextMessage {"text":"hello"}` + "\n" + `sendMessage {"receiver":"indoor","messageKey":"key","onlineUserOnly":true}`},
+	} {
+		code, out, errs := d.herald("", append([]string{"send"}, c.args...)...)
+		if asked := d.messages.was(); code != 0 || out != "m-1\n" || errs != "" || asked != c.asked {
+			t.Errorf("%q: exit %d, %q %q, asked\n%s", c.args, code, out, errs, asked)
+		}
+	}
+	var got []string
+	for _, content := range d.messages.files {
+		got = append(got, content)
+	}
+	slices.Sort(got)
+	if want := "in a.txt, in b.jpg, in c.MOV"; strings.Join(got, ", ") != want {
+		t.Errorf("the daemon got %q", got)
 	}
 }

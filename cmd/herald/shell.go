@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/herald-im/herald/protocol"
 	"github.com/herald-im/herald/protocol/client"
@@ -54,7 +55,13 @@ func (e exitError) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 func execute(ctx context.Context, args []string, sh *shell) int {
 	root := newRoot(sh)
 	started := false
-	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := checkEmpty(cmd); err != nil {
+			return err
+		}
+		started = true
+		return nil
+	}
 	root.SetArgs(args)
 	root.SetIn(sh.in)
 	root.SetOut(sh.out)
@@ -74,6 +81,18 @@ func execute(ctx context.Context, args []string, sh *shell) int {
 	}
 	sh.complain(err)
 	return exitFailed
+}
+
+// checkEmpty refuses a flag with an empty word, as a script's variable that is not
+// set makes it: the command would do as if the flag were not there. Only the daemon
+// takes one, for what its file says and is not to be.
+func checkEmpty(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if cmd.Name() != "run" && f.Value.Type() == "string" && f.Value.String() == "" {
+			err = fmt.Errorf("--%s is empty: say what it is, or leave it out", f.Name)
+		}
+	})
+	return err
 }
 
 // complain says what went wrong. What others wrote may be in it.
@@ -130,16 +149,19 @@ func (sh *shell) callRaw(ctx context.Context, method string, body []byte, show b
 	c := client.Unix(sh.socket)
 	defer c.Close()
 	answer, err := c.CallRaw(ctx, method, body)
-	if !show {
-		return answer, err
-	}
-	var e *protocol.Error
-	if errors.As(err, &e) {
-		if answer, jsonErr := json.Marshal(e); jsonErr == nil {
-			sh.printJSON(answer)
-		}
-	} else if err == nil {
-		sh.printJSON(answer)
+	if show {
+		sh.show(answer, err)
 	}
 	return answer, err
+}
+
+// show prints an answer as it came, or the daemon's error.
+func (sh *shell) show(answer []byte, err error) {
+	var e *protocol.Error
+	if errors.As(err, &e) {
+		answer, err = json.Marshal(e)
+	}
+	if err == nil {
+		sh.printJSON(answer)
+	}
 }

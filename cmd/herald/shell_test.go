@@ -20,15 +20,16 @@ import (
 
 // daemon is a local API with made-up answers.
 type daemon struct {
-	t       *testing.T
-	sock    string
-	status  protocol.StatusResponse
-	queue   protocol.QueueResponse
-	queued  bool   // what is sent is queued
-	sent    string // what was sent last, and to whom
-	journal *memJournal
-	calls   fakeCalls
-	end     func()
+	t        *testing.T
+	sock     string
+	status   protocol.StatusResponse
+	queue    protocol.QueueResponse
+	queued   bool   // what is sent is queued
+	sent     string // what was sent last, and to whom
+	journal  *memJournal
+	calls    fakeCalls
+	messages fakeMessages
+	end      func()
 }
 
 // start runs the daemon; it may be called again after end.
@@ -67,8 +68,9 @@ func (d *daemon) start() {
 		return protocol.VersionResponse{Version: "test"}, nil
 	})
 	d.calls.bind(table, d.journal)
+	d.messages.bind(table)
 	s, err := localapi.Open(localapi.Config{Socket: d.sock, MaxStreams: 8}, localapi.Parts{
-		Table: table, Streams: streams, Journal: d.journal, Moments: d.journal,
+		Table: table, Streams: streams, Journal: d.journal, Moments: d.journal, Files: &d.messages,
 		Health: func() error { return nil }, Metrics: metrics.NewSet(), Log: log,
 	})
 	if err != nil {
@@ -172,6 +174,27 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"send", "indoor", "two", "words"}, 2, "put quotes"},
 		{[]string{"send", "--group", "g", "indoor", "x"}, 2, "put quotes"},
 		{[]string{"send", "--colour"}, 2, "--colour"},
+		{[]string{"send", "--location", "", "indoor", "x"}, 2, "--location is empty"},
+		{[]string{"send", "--image", "", "indoor"}, 2, "--image is empty"},
+		{[]string{"send", "--image", "p", "--file", "f", "indoor"}, 2, "a message has one of them"},
+		{[]string{"send", "--image", "p", "--online", "indoor"}, 2, "goes without"},
+		{[]string{"send", "--custom", "--location", "1,2", "indoor", "x"}, 2, "a message is one of them"},
+		{[]string{"send", "--video", "v.mp4", "indoor"}, 2, "--video needs --snapshot"},
+		{[]string{"send", "--image", "p", "indoor", "x"}, 2, "the message needs USER: 2 words"},
+		{[]string{"send", "--image", "p", "--group", "g", "x"}, 2, "the message needs nothing else"},
+		{[]string{"send", "--location", "north", "indoor", "x"}, 2, "not LAT,LON"},
+		{[]string{"send", "--image", "/no/such", "indoor"}, 1, "/no/such"},
+		{[]string{"send", "--image", "/", "indoor"}, 1, "/: not a file"},
+		{[]string{"history"}, 2, "USER or --group GROUP"},
+		{[]string{"history", "indoor", "--group", "g"}, 2, "USER or --group GROUP"},
+		{[]string{"history", "indoor", "--count", "101"}, 2, "--count 101"},
+		{[]string{"history", "indoor", "--before", "x"}, 1, "not the id of a message"},
+		{[]string{"conversations", "indoor"}, 2, "indoor"},
+		{[]string{"conversations", "--count", "0"}, 2, "--count 0"},
+		{[]string{"get"}, 2, "accepts 1 arg"},
+		{[]string{"get", "x"}, 1, "not the id of a message"},
+		{[]string{"history", "--group", ""}, 2, "--group is empty"},
+		{[]string{"history", "--before", "", "indoor"}, 2, "--before is empty"},
 		{[]string{"status", "now"}, 2, "now"},
 		{[]string{"queue", "--count", "0"}, 2, "--count 0"},
 		{[]string{"queue", "--count", "1001"}, 2, "--count 1001"},

@@ -122,21 +122,32 @@ func (c *Client) CallRaw(ctx context.Context, method string, body []byte) ([]byt
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
+	answer, err := c.do(r, method)
+	return bytes.TrimSpace(answer), err
+}
+
+// do sends a request and reads its answer.
+func (c *Client) do(r *http.Request, what string) ([]byte, error) {
 	res, err := c.http.Do(r)
 	if err != nil {
-		return nil, c.failed(ctx, method, err)
+		return nil, c.failed(r.Context(), what, err)
 	}
+	return c.read(res, what)
+}
+
+// read reads an answer to its end. One that is not a success is an error.
+func (c *Client) read(res *http.Response, what string) ([]byte, error) {
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s: the answer broke off: %w", method, err)
+		return nil, fmt.Errorf("%s: the answer broke off: %w", what, err)
 	case len(answer) > maxAnswer:
-		return nil, fmt.Errorf("%s: the answer is over %d bytes", method, maxAnswer)
+		return nil, fmt.Errorf("%s: the answer is over %d bytes", what, maxAnswer)
 	case res.StatusCode != http.StatusOK:
 		return nil, c.refusal(res.Status, answer)
 	}
-	return bytes.TrimSpace(answer), nil
+	return answer, nil
 }
 
 func (c *Client) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {

@@ -29,17 +29,9 @@ func (c *Client) Upload(ctx context.Context, name string, size int64, body io.Re
 	}
 	r.ContentLength = size
 	r.Header.Set("Content-Type", "application/octet-stream")
-	res, err := c.http.Do(r)
+	answer, err := c.do(r, what)
 	if err != nil {
-		return u, c.failed(ctx, what, err)
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	switch {
-	case err != nil:
-		return u, fmt.Errorf("%s: the answer broke off: %w", what, err)
-	case res.StatusCode != http.StatusOK:
-		return u, c.refusal(res.Status, answer)
+		return u, err
 	}
 	if err := json.Unmarshal(answer, &u); err != nil {
 		return u, fmt.Errorf("%s: decode answer: %w", what, err)
@@ -48,31 +40,23 @@ func (c *Client) Upload(ctx context.Context, name string, size int64, body io.Re
 }
 
 // Download opens a file of a message, which the daemon fetches from the hub if it
-// is not on the board, from a byte on. size is that of the whole file. The caller
-// closes it.
-func (c *Client) Download(ctx context.Context, uuid string, from int64) (body io.ReadCloser, size int64, err error) {
+// is not on the board. The caller closes it.
+func (c *Client) Download(ctx context.Context, uuid string) (io.ReadCloser, error) {
 	if !protocol.ValidHash(uuid) {
-		return nil, 0, protocol.Errorf(protocol.CodeInvalidParameters, "uuid: not valid")
+		return nil, protocol.Errorf(protocol.CodeInvalidParameters, "uuid: not valid")
 	}
 	what := "GET /v1/files/" + uuid
 	r, err := c.request(ctx, http.MethodGet, "/v1/files/"+uuid, nil)
 	if err != nil {
-		return nil, 0, err
-	}
-	if from > 0 {
-		r.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+		return nil, err
 	}
 	res, err := c.http.Do(r)
-	if err != nil {
-		return nil, 0, c.failed(ctx, what, err)
+	switch {
+	case err != nil:
+		return nil, c.failed(ctx, what, err)
+	case res.StatusCode == http.StatusOK:
+		return res.Body, nil
 	}
-	if res.StatusCode == http.StatusOK && from == 0 || res.StatusCode == http.StatusPartialContent && from > 0 {
-		return res.Body, from + res.ContentLength, nil
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	if err != nil {
-		return nil, 0, fmt.Errorf("%s: the answer broke off: %w", what, err)
-	}
-	return nil, 0, c.refusal(res.Status, answer)
+	_, err = c.read(res, what)
+	return nil, err
 }

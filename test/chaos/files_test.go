@@ -304,7 +304,7 @@ func TestFileAccess(t *testing.T) {
 		t.Fatal(code)
 	}
 	fetch := func(a *actor) error {
-		body, _, err := a.board.Client().Download(h.ctx, sum, 0)
+		body, err := a.board.Client().Download(h.ctx, sum)
 		if err != nil {
 			return err
 		}

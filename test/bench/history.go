@@ -124,10 +124,10 @@ func fillHub(ctx context.Context, path string) error {
 
 // catchUp starts the board that was away, while others go on writing to it.
 func catchUp(ctx context.Context, door, indoor *rig.Board) ([]row, error) {
+	began := time.Now()
 	if err := door.Start(ctx); err != nil {
 		return nil, err
 	}
-	began := time.Now()
 	if err := indoor.AwaitLink(ctx, "up"); err != nil {
 		return nil, err
 	}

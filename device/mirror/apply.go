@@ -243,19 +243,19 @@ func (m *Mirror) Insert(tx *bbolt.Tx, log string, r Row) error {
 	return m.save(tx, c, visible)
 }
 
-// Forget deletes a conversation that no log is behind: it has what this board alone
-// has.
-func (m *Mirror) Forget(tx *bbolt.Tx, log string) error {
+// Forget deletes of a conversation whose log has nothing up to a seq, or was deleted
+// up to there, what this board alone has: messages that it did not send, the draft.
+func (m *Mirror) Forget(tx *bbolt.Tx, log string, upTo uint64) error {
 	c := m.InTx(log)
 	if c == nil {
 		return nil
 	}
 	c = m.edit(log, c.First)
 	visible := c.Visible()
-	if err := m.dropAll(tx, c, Pos{Seq: ^uint64(0)}); err != nil {
+	if err := m.dropAll(tx, c, Pos{Seq: upTo, Sub: ^uint32(0)}); err != nil {
 		return err
 	}
-	c.Last, c.LastTime, c.last = Pos{}, 0, nil
+	m.newest(tx, c)
 	if err := m.setDraft(tx, c, "", 0); err != nil {
 		return err
 	}

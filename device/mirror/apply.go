@@ -174,7 +174,7 @@ func (m *Mirror) clear(tx *bbolt.Tx, c *Conv, upTo uint64) error {
 	if upTo <= c.Cleared {
 		return nil
 	}
-	if err := m.dropAll(tx, c, Pos{Seq: upTo, Sub: ^uint32(0)}); err != nil {
+	if err := m.purgeAll(tx, c, upTo); err != nil {
 		return err
 	}
 	c.Cleared = upTo
@@ -196,7 +196,7 @@ func (m *Mirror) hide(tx *bbolt.Tx, c *Conv, seq uint64) error {
 		c.doubt()
 	}
 	p := Pos{Seq: seq}
-	if err := m.remove(tx, c, p); err != nil {
+	if err := m.purge(tx, c, p); err != nil {
 		return err
 	}
 	if c.Last == p {
@@ -209,7 +209,7 @@ func (m *Mirror) hide(tx *bbolt.Tx, c *Conv, seq uint64) error {
 func (m *Mirror) Delete(tx *bbolt.Tx, log string, p Pos) error {
 	c := m.edit(log, m.cursor(log)+1)
 	visible := c.Visible()
-	if err := m.remove(tx, c, p); err != nil {
+	if err := m.purge(tx, c, p); err != nil {
 		return err
 	}
 	if c.Last == p {
@@ -252,7 +252,7 @@ func (m *Mirror) Forget(tx *bbolt.Tx, log string, upTo uint64) error {
 	}
 	c = m.edit(log, c.First)
 	visible := c.Visible()
-	if err := m.dropAll(tx, c, Pos{Seq: upTo, Sub: ^uint32(0)}); err != nil {
+	if err := m.purgeAll(tx, c, upTo); err != nil {
 		return err
 	}
 	m.newest(tx, c)
@@ -278,8 +278,10 @@ func (m *Mirror) Skip(tx *bbolt.Tx, log string, from uint64) error {
 		keep, held = m.Row(tx, c, last)
 	}
 	counted := c.Count
-	if err := m.dropAll(tx, c, Pos{Seq: from, Sub: ^uint32(0)}); err != nil {
-		return err
+	for _, d := range m.upTo(tx, c, from) {
+		if err := m.delete(tx, c, d.pos, d.value); err != nil {
+			return err
+		}
 	}
 	c.Base += counted - c.Count // until the hub has counted anew
 	c.First = max(c.First, from+1)

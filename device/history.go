@@ -170,8 +170,12 @@ func (s *session) find(msgID string) (log string, row mirror.Row, err error) {
 	if err != nil {
 		return "", row, protocol.Errorf(protocol.CodeDatabaseFailure, "%v", err)
 	}
-	if log == "" {
-		log, row = s.places.find(msgID)
+	if log != "" {
+		return log, row, nil
+	}
+	log, row = s.places.find(msgID)
+	if c := s.mirror.Conv(log); c != nil && row.Pos.Seq <= c.Cleared { // deleted since
+		return "", mirror.Row{}, nil
 	}
 	return log, row, nil
 }

@@ -35,3 +35,62 @@ func TestNoteOfUnknown(t *testing.T) {
 		return nil
 	})
 }
+
+// TestPlaces: what the hub's history has shown is known for a while, but not once it
+// was taken back, or its conversation deleted.
+func TestPlaces(t *testing.T) {
+	h := newHub(t)
+	id := func(n uint64) string { return protocol.MsgID("aaaaaaaaaaaaaaaa-", n) }
+	body, err := protocol.Marshal(protocol.Message{Elem: protocol.ElemText, Text: "long ago"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.with(func() {
+		for n, from := range []string{"indoor", "door", "indoor"} {
+			h.entry(talk, from, id(uint64(n+1)), body)
+		}
+		h.readFrom = 3
+	})
+	b := start(t, config(t, h.addr))
+	b.mustLogin()
+	h.write(talk, "indoor", "0", true)
+	b.await(1, byText)
+	h.with(func() { h.readFrom = 0 })
+	known := func() (out []string) {
+		for n := range uint64(3) {
+			res, err := b.getMessage(t.Context(), protocol.Caller{}, protocol.MessageRequest{MsgID: id(n + 1)})
+			if err == nil {
+				out = append(out, res.Message.Msg.Text)
+			} else {
+				out = append(out, "-")
+			}
+		}
+		return out
+	}
+	if got := lines(b.history(10)); got != "0,long ago,long ago,long ago" {
+		t.Fatal(got)
+	}
+	if got := lines(known()); got != "long ago,long ago,long ago" {
+		t.Error(got)
+	}
+	h.with(func() {
+		revoke, _ := protocol.Marshal(protocol.Revoke{MsgID: id(1), Seq: 1, Sender: "indoor"})
+		e := h.entry(talk, "indoor", "", revoke)
+		e.Kind = protocol.EntryRevoke
+		h.to("door", h.terminal, &protocol.Frame{Push: &protocol.Push{Logs: []protocol.LogEntries{{Log: talk, Entries: []protocol.Entry{e}}}}})
+	})
+	b.await(2, byText)
+	if got := lines(known()); got != "-,long ago,long ago" {
+		t.Error("taken back elsewhere:", got)
+	}
+	if _, err := b.revokeMessage(t.Context(), protocol.Caller{}, protocol.RevokeRequest{UserID: "indoor", MsgID: id(2)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines(known()); got != "-,-,long ago" {
+		t.Error("taken back here:", got)
+	}
+	b.deleteTalk()
+	if got := lines(known()); got != "-,-,-" {
+		t.Error("deleted:", got)
+	}
+}

@@ -95,6 +95,11 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 func (s *session) applyEntries(tx *bbolt.Tx, log string, entries []protocol.Entry) (applied []*protocol.Entry, gap bool, err error) {
 	gap, err = s.inbox.Apply(tx, log, entries, func(e *protocol.Entry) error {
 		applied = append(applied, e)
+		if e.Kind == protocol.EntryRevoke {
+			if r, err := protocol.DecodeRevoke(e.Body); err == nil {
+				s.places.forget(r.MsgID)
+			}
+		}
 		return nil
 	})
 	if err == nil {

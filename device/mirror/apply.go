@@ -263,30 +263,37 @@ func (m *Mirror) Forget(tx *bbolt.Tx, log string, upTo uint64) error {
 }
 
 // Skip forgets what is held of a log below a seq from which on its entries come
-// next: what lies between is not here.
+// next: what lies between is not here. What this board alone has stays, and stands
+// before them; the last message stays for the list, until another comes.
 func (m *Mirror) Skip(tx *bbolt.Tx, log string, from uint64) error {
 	c := m.InTx(log)
 	if c == nil {
 		return nil
 	}
 	c = m.edit(log, from+1)
-	visible := c.Visible()
-	last := c.Last
-	var keep Row
-	held := false
-	if last.Seq <= from {
-		keep, held = m.Row(tx, c, last)
-	}
-	counted := c.Count
+	visible, counted, last := c.Visible(), c.Count, c.Last
+	var keep []Row
 	for _, d := range m.upTo(tx, c, from) {
+		if r, ok := m.decode(d.value, d.pos); ok && (r.Pos.Sub > 0 || r.Pos == last) {
+			keep = append(keep, r)
+		}
 		if err := m.delete(tx, c, d.pos, d.value); err != nil {
 			return err
 		}
 	}
 	c.Base += counted - c.Count // until the hub has counted anew
 	c.First = max(c.First, from+1)
-	if held { // for the list, until something comes
-		if err := m.put(tx, c, keep); err != nil {
+	sub := uint32(0)
+	for _, r := range keep {
+		if was := r.Pos; was.Sub > 0 {
+			sub++
+			r.Pos, r.Entry.Seq = Pos{from, sub}, from
+			if was == last {
+				c.Last = r.Pos
+				c.setLast(r)
+			}
+		}
+		if err := m.add(tx, c, r); err != nil {
 			return err
 		}
 	}
@@ -294,8 +301,8 @@ func (m *Mirror) Skip(tx *bbolt.Tx, log string, from uint64) error {
 	return m.save(tx, c, visible)
 }
 
-// Doubt lets go of all that is held: what other terminals have read and deleted was
-// missed. The hub is asked how each conversation stands, and has the messages.
+// Doubt lets go of all that the hub has, too: what other terminals have read and
+// deleted was missed. The hub is asked how each conversation stands.
 func (m *Mirror) Doubt(tx *bbolt.Tx) error {
 	for _, c := range m.Convs() {
 		if err := m.Skip(tx, c.Log, m.cursor(c.Log)); err != nil {

@@ -246,9 +246,15 @@ func (m *Mirror) biggest() (big *Conv) {
 // dropOldest takes a conversation's n oldest rows away, but never the last one.
 // What is unread of them is counted on, as the hub would.
 func (m *Mirror) dropOldest(tx *bbolt.Tx, c *Conv, n int) error {
-	for _, d := range m.oldest(tx, c, n, func(p Pos) bool { return p != c.Last }) {
-		before := c.Count
-		if err := m.delete(tx, c, d.pos, d.value); err != nil {
+	for _, d := range m.oldest(tx, c, n+1, func(Pos) bool { return true }) {
+		if d.pos == c.Last {
+			continue
+		}
+		before, drop := c.Count, m.remove
+		if d.pos.Sub > 0 { // nobody has it any more
+			drop = m.purge
+		}
+		if err := drop(tx, c, d.pos); err != nil {
 			return err
 		}
 		c.Base += before - c.Count

@@ -94,3 +94,65 @@ func TestPlaces(t *testing.T) {
 		t.Error("deleted:", got)
 	}
 }
+
+// TestNoteOfWaiting: what was noted at a message that waits is in the history.
+func TestNoteOfWaiting(t *testing.T) {
+	h := newHub(t)
+	b := start(t, config(t, h.addr))
+	b.mustLogin()
+	h.stop()
+	b.link("down")
+	id := b.mustSay("waits").MsgID
+	if err := b.note(id, 7); err != nil {
+		t.Fatal(err)
+	}
+	res, err := b.getC2CHistory(t.Context(), protocol.Caller{}, protocol.C2CHistoryRequest{UserID: "indoor", Count: 10})
+	if err != nil || len(res.MessageList) != 1 {
+		t.Fatal(res, err)
+	}
+	if m := res.MessageList[0]; m.MsgID != id || m.LocalCustomInt != 7 || m.Status != protocol.StatusSending {
+		t.Errorf("%+v", m)
+	}
+}
+
+// TestAnsweredWhileRead: a message that the hub answers while a page is made is in it
+// once, and a page behind it does not begin anew.
+func TestAnsweredWhileRead(t *testing.T) {
+	h := newHub(t)
+	b := start(t, config(t, h.addr))
+	b.mustLogin()
+	h.write(talk, "indoor", "old", true)
+	b.await(1, byText)
+	h.with(func() { h.drop = func(_ bool, f *protocol.Frame) bool { return f.Append != nil } })
+	b.timing.send = 0
+	b.mustSay("one")
+	two := b.mustSay("two").MsgID
+	first := reading{s: b.session, log: talk, id: "indoor", kind: protocol.LogC2C, count: 3}
+	behind := first
+	if err := first.begin(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := behind.begin(t.Context(), two); err != nil {
+		t.Fatal(err)
+	}
+	h.with(func() { h.drop = nil })
+	h.cut()
+	b.drained()
+	h.write(talk, "indoor", "new", true)
+	b.await(4, byText) // the two are told of as well
+	for want, page := range map[string]*reading{"new,two,one": &first, "one,old": &behind} {
+		if _, err := page.held(); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, m := range page.res.MessageList {
+			got = append(got, m.Msg.Text)
+			if m.Status != protocol.StatusSent {
+				t.Errorf("%+v", m)
+			}
+		}
+		if lines(got) != want {
+			t.Errorf("%s, not %s", lines(got), want)
+		}
+	}
+}

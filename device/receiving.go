@@ -122,7 +122,14 @@ func (c *connection) signal(sig *protocol.Signal) error {
 	if _, in := c.live[sig.Group]; !in && !sig.Online || sig.From == s.user && sig.Term == s.d.terminal {
 		return nil
 	}
-	events := s.passing(sig)
+	events, err := s.passing(sig)
+	if err != nil {
+		c.unread(sig, err)
+		return nil
+	}
+	if len(events) == 0 { // an empty transaction would be written to flash all the same
+		return nil
+	}
 	s.d.db.Go(func(tx *bbolt.Tx) error { return s.d.journal.Append(tx, events...) }, func(err error) {
 		s.d.journal.Committed(err)
 		if err != nil {
@@ -130,6 +137,17 @@ func (c *connection) signal(sig *protocol.Signal) error {
 		}
 	})
 	return nil
+}
+
+// unread counts the live messages of a connection that cannot be read, and says so of
+// the first: a room of a newer side may be full of them.
+func (c *connection) unread(sig *protocol.Signal, err error) {
+	c.garbled++
+	log := c.log.Debug
+	if c.garbled == 1 {
+		log = c.log.Warn
+	}
+	log("a live message that cannot be read is left out", "group", protocol.Clip(sig.Group), "from", protocol.Clip(sig.From), "count", c.garbled, "err", err)
 }
 
 // listen changes which live rooms the link carries.

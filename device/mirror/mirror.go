@@ -289,14 +289,16 @@ func (m *Mirror) save(tx *bbolt.Tx, c *Conv, visible bool) error {
 	if err != nil {
 		return err
 	}
-	switch now := c.Visible(); {
+	switch now, before := c.Visible(), m.changes[c.Log]; { // before: in this transaction, of which only the outcome is told
+	case now && !visible && before == Vanished:
+		m.changes[c.Log] = Changed
 	case now && !visible:
 		m.changes[c.Log] = Appeared
+	case !now && visible && before == Appeared:
+		delete(m.changes, c.Log)
 	case !now && visible:
 		m.changes[c.Log] = Vanished
-	case now && m.changes[c.Log] == 0:
-		m.changes[c.Log] = Changed
-	case now && m.changes[c.Log] == Vanished:
+	case now && before == 0:
 		m.changes[c.Log] = Changed
 	}
 	return m.state(tx).Put([]byte(c.Log), store.Seal(v))

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/protocol"
 	"go.etcd.io/bbolt"
 )
@@ -398,14 +399,10 @@ func (s *session) skip(tx *bbolt.Tx, r *protocol.Range, after uint64) error {
 	if err := s.mirror.Skip(tx, r.Log, r.From); err != nil || !r.Truncated || !known {
 		return err
 	}
-	kind, a, b := protocol.ParseLog(r.Log)
+	kind, id := mirror.Identify(r.Log, s.user)
 	if kind == protocol.LogUser {
 		s.log.Warn("the hub tells only a part of what this account's other terminals did: how conversations stand is asked anew", "missed", r.From-after)
 		return s.mirror.Doubt(tx)
-	}
-	id := a
-	if kind == protocol.LogC2C {
-		id = protocol.Peer(a, b, s.user)
 	}
 	missed := protocol.HistoryTruncatedEvent{ConversationID: protocol.ConversationID(kind, id), Missed: r.From - at}
 	s.log.Warn("more was missed than the hub tells at once: what is passed over is in the history", "conversation", missed.ConversationID, "missed", missed.Missed)

@@ -33,11 +33,7 @@ func (t *telling) entry(log string, e *protocol.Entry) {
 			t.events = append(t.events, ev)
 		}
 	}
-	kind, a, b := protocol.ParseLog(log)
-	id := a
-	if kind == protocol.LogC2C {
-		id = protocol.Peer(a, b, s.user)
-	}
+	kind, id := mirror.Identify(log, s.user)
 	switch e.Kind {
 	case protocol.EntryMessage, protocol.EntrySignaling:
 		m, err := protocol.DecodeMessage(e.Body)

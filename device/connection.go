@@ -39,6 +39,7 @@ type connection struct {
 	nextCall  uint64            // begins anywhere: a late reply may be of an earlier connection
 	live      map[string]uint32 // rooms listened to
 	deaf      []deaf
+	garbled   int // live messages that cannot be read
 	beaten    time.Time
 	beat      time.Duration
 	posts     posts

@@ -54,11 +54,13 @@ type reading struct {
 	log, id string
 	kind    protocol.LogKind
 	count   int
-	before  mirror.Pos // zero: from the newest on
+	before  mirror.Pos       // zero: from the newest on
+	behind  string           // a message that waited, which the page comes behind; "": none
+	waiting []pendingMessage // of what comes before that, the newest first
 	res     protocol.HistoryResponse
 }
 
-// begin finds the message that the page comes before, and puts in what waits.
+// begin finds the message that the page comes before, and what waits.
 func (h *reading) begin(ctx context.Context, msgID string) error {
 	waiting, err := h.s.pending()
 	if err != nil {
@@ -68,10 +70,10 @@ func (h *reading) begin(ctx context.Context, msgID string) error {
 	for _, p := range waiting {
 		switch {
 		case p.log != h.log:
-		case !seen:
-			seen = p.msgID == msgID
-		case len(h.res.MessageList) < h.count:
-			h.res.MessageList = append(h.res.MessageList, h.s.renderPending(nil, p))
+		case seen:
+			h.waiting = append(h.waiting, p)
+		case p.msgID == msgID:
+			seen, h.behind = true, msgID
 		}
 	}
 	if seen {
@@ -98,9 +100,24 @@ func (h *reading) begin(ctx context.Context, msgID string) error {
 	return nil
 }
 
-// held puts in what the board holds.
+// held puts in what waits and what the board holds. What has waited when begin looked
+// may have been answered since: then it is in the mirror, and is shown from there alone.
 func (h *reading) held() (page mirror.Page, err error) {
 	err = h.s.d.db.View(func(tx *bbolt.Tx) error {
+		if _, row, here := h.s.mirror.Find(tx, h.behind); here {
+			h.before = row.Pos
+		}
+		shown := make(map[string]bool) // what goes from the uploads to the outbox may be in both
+		for _, p := range h.waiting {
+			if len(h.res.MessageList) == h.count {
+				break
+			}
+			if _, _, here := h.s.mirror.Find(tx, p.msgID); here || shown[p.msgID] || p.msgID == h.behind {
+				continue
+			}
+			shown[p.msgID] = true
+			h.res.MessageList = append(h.res.MessageList, h.s.renderPending(tx, p))
+		}
 		page = h.s.mirror.Read(tx, h.log, h.before, h.count-len(h.res.MessageList))
 		c := h.s.mirror.Conv(h.log)
 		for _, r := range page.Rows {
@@ -170,8 +187,12 @@ func (s *session) find(msgID string) (log string, row mirror.Row, err error) {
 	if err != nil {
 		return "", row, protocol.Errorf(protocol.CodeDatabaseFailure, "%v", err)
 	}
-	if log == "" {
-		log, row = s.places.find(msgID)
+	if log != "" {
+		return log, row, nil
+	}
+	log, row = s.places.find(msgID)
+	if c := s.mirror.Conv(log); c != nil && row.Pos.Seq <= c.Cleared { // deleted since
+		return "", mirror.Row{}, nil
 	}
 	return log, row, nil
 }

@@ -314,6 +314,11 @@ func (h *fakeHub) item(user, terminal string, a *protocol.Append, it *protocol.I
 		log = protocol.C2CLog(user, it.To)
 	case protocol.ItemGroup:
 		log = protocol.GroupLog(it.To)
+	case protocol.ItemRevoke:
+		r, _ := protocol.DecodeRevoke(it.Body)
+		e := h.entry(r.Log, user, "", it.Body)
+		h.logs[r.Log][e.Seq-1].Kind = protocol.EntryRevoke
+		return protocol.Ack{Log: r.Log, Seq: e.Seq, Time: e.Time}
 	default:
 		return protocol.Ack{}
 	}
@@ -353,7 +358,7 @@ func (h *fakeHub) pull(user, terminal string, p *protocol.Pull) {
 		r.Code, r.Msg = protocol.CodeSvrGroupNotFound, "no such log"
 	}
 	for _, e := range entries {
-		if e.Seq > r.From && len(r.Entries) < min(int(p.Limit), 3) {
+		if e.Seq > r.From && (p.Before == 0 || e.Seq < p.Before) && len(r.Entries) < min(int(p.Limit), 3) {
 			r.Entries = append(r.Entries, e)
 		}
 	}

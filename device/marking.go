@@ -51,8 +51,8 @@ func (d *Device) deleteConversation(ctx context.Context, _ protocol.Caller, r pr
 	if c == nil && at == 0 {
 		return protocol.Empty{}, nil // there is none
 	}
-	if at == 0 { // it is of this board alone
-		return protocol.Empty{}, s.write(func(tx *bbolt.Tx) error { return s.mirror.Forget(tx, log) })
+	if c != nil && c.Cleared >= at { // what is left of it is of this board alone
+		return protocol.Empty{}, s.write(func(tx *bbolt.Tx) error { return s.mirror.Forget(tx, log, at) })
 	}
 	return protocol.Empty{}, s.mark(ctx, protocol.Mark{Kind: protocol.MarkCleared, Log: log, UpTo: at})
 }

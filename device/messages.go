@@ -256,13 +256,14 @@ func (d *Device) setLocalCustomData(_ context.Context, _ protocol.Caller, r prot
 	if err != nil {
 		return protocol.Empty{}, err
 	}
-	if err := d.db.Room(); err != nil {
-		return protocol.Empty{}, err
+	note := mirror.Note{Data: r.LocalCustomData, Int: r.LocalCustomInt}
+	if note != (mirror.Note{}) { // to take one away there is always room, and it may be all that is left of its message
+		if err := d.db.Room(); err != nil {
+			return protocol.Empty{}, err
+		}
+		if _, err := s.message(r.MsgID); err != nil {
+			return protocol.Empty{}, err
+		}
 	}
-	if _, err := s.message(r.MsgID); err != nil {
-		return protocol.Empty{}, err
-	}
-	return protocol.Empty{}, s.write(func(tx *bbolt.Tx) error {
-		return s.mirror.SetNote(tx, r.MsgID, mirror.Note{Data: r.LocalCustomData, Int: r.LocalCustomInt})
-	})
+	return protocol.Empty{}, s.write(func(tx *bbolt.Tx) error { return s.mirror.SetNote(tx, r.MsgID, note) })
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/protocol"
 	"go.etcd.io/bbolt"
 )
@@ -95,6 +96,11 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 func (s *session) applyEntries(tx *bbolt.Tx, log string, entries []protocol.Entry) (applied []*protocol.Entry, gap bool, err error) {
 	gap, err = s.inbox.Apply(tx, log, entries, func(e *protocol.Entry) error {
 		applied = append(applied, e)
+		if e.Kind == protocol.EntryRevoke {
+			if r, err := protocol.DecodeRevoke(e.Body); err == nil {
+				s.places.forget(r.MsgID)
+			}
+		}
 		return nil
 	})
 	if err == nil {
@@ -117,7 +123,14 @@ func (c *connection) signal(sig *protocol.Signal) error {
 	if _, in := c.live[sig.Group]; !in && !sig.Online || sig.From == s.user && sig.Term == s.d.terminal {
 		return nil
 	}
-	events := s.passing(sig)
+	events, err := s.passing(sig)
+	if err != nil {
+		c.unread(sig, err)
+		return nil
+	}
+	if len(events) == 0 { // an empty transaction would be written to flash all the same
+		return nil
+	}
 	s.d.db.Go(func(tx *bbolt.Tx) error { return s.d.journal.Append(tx, events...) }, func(err error) {
 		s.d.journal.Committed(err)
 		if err != nil {
@@ -125,6 +138,17 @@ func (c *connection) signal(sig *protocol.Signal) error {
 		}
 	})
 	return nil
+}
+
+// unread counts the live messages of a connection that cannot be read, and says so of
+// the first: a room of a newer side may be full of them.
+func (c *connection) unread(sig *protocol.Signal, err error) {
+	c.garbled++
+	log := c.log.Debug
+	if c.garbled == 1 {
+		log = c.log.Warn
+	}
+	log("a live message that cannot be read is left out", "group", protocol.Clip(sig.Group), "from", protocol.Clip(sig.From), "count", c.garbled, "err", err)
 }
 
 // listen changes which live rooms the link carries.
@@ -375,14 +399,10 @@ func (s *session) skip(tx *bbolt.Tx, r *protocol.Range, after uint64) error {
 	if err := s.mirror.Skip(tx, r.Log, r.From); err != nil || !r.Truncated || !known {
 		return err
 	}
-	kind, a, b := protocol.ParseLog(r.Log)
+	kind, id := mirror.Identify(r.Log, s.user)
 	if kind == protocol.LogUser {
 		s.log.Warn("the hub tells only a part of what this account's other terminals did: how conversations stand is asked anew", "missed", r.From-after)
 		return s.mirror.Doubt(tx)
-	}
-	id := a
-	if kind == protocol.LogC2C {
-		id = protocol.Peer(a, b, s.user)
 	}
 	missed := protocol.HistoryTruncatedEvent{ConversationID: protocol.ConversationID(kind, id), Missed: r.From - at}
 	s.log.Warn("more was missed than the hub tells at once: what is passed over is in the history", "conversation", missed.ConversationID, "missed", missed.Missed)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/herald-im/herald/protocol"
+	"go.etcd.io/bbolt"
 )
 
 // settle has everything before it through: a beat, and the hub's answer.
@@ -389,6 +390,44 @@ func TestLiveRoomRefused(t *testing.T) {
 	b.mustSay("the link stands")
 	if len(asked[later]) != 3 || len(asked[never]) != listenTries || strings.Contains(log.String(), "group=later") {
 		t.Error(len(asked[later]), len(asked[never]), log.String())
+	}
+}
+
+// TestUnreadableLiveMessages: they cost neither a commit nor a line of the log each.
+func TestUnreadableLiveMessages(t *testing.T) {
+	h := newHub(t)
+	var log logbook
+	b := startWith(t, config(t, h.addr), log.keep)
+	b.mustLogin()
+	h.with(func() { h.answer = func(*protocol.Call) *protocol.Reply { return &protocol.Reply{} } })
+	commits := func() (n int) {
+		if _, err := b.session.ask(t.Context(), "im.getServerTime", nil); err != nil { // the reply comes behind what was sent before
+			t.Fatal(err)
+		}
+		b.db.Ping()
+		_ = b.db.View(func(tx *bbolt.Tx) error {
+			n = tx.ID()
+			return nil
+		})
+		return n
+	}
+	live := func(body []byte) {
+		h.send("door", &protocol.Frame{Signal: &protocol.Signal{Online: true, From: "indoor", MsgID: "x", Time: hubTime, Body: body}})
+	}
+	before := commits()
+	for range 3 {
+		live([]byte{0x07})
+	}
+	if after := commits(); after != before {
+		t.Errorf("%d commits", after-before)
+	}
+	if got := log.String(); strings.Count(got, "live message that cannot be read") != 1 {
+		t.Error(got)
+	}
+	body, _ := protocol.Marshal(protocol.Message{Elem: protocol.ElemText, Text: "good"})
+	live(body)
+	if got := b.await(1, byText); got != "good" {
+		t.Error(got)
 	}
 }
 

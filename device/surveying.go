@@ -61,7 +61,8 @@ func (c *connection) surveyed(st *protocol.States) error {
 	}
 	asked, s := v.asked, c.s
 	if len(st.Items) == 0 { // it cannot say at present
-		v.id, v.idle = 0, true
+		c.unanswered(asked)
+		v.idle = true
 		return nil
 	}
 	before := len(s.mirror.Doubtful(maxLogs)) + len(v.unknown) + len(s.mirror.Unknown(logsOf(asked)))
@@ -71,12 +72,13 @@ func (c *connection) surveyed(st *protocol.States) error {
 			if v.id != st.ID {
 				return nil
 			}
-			v.id = 0
 			if err != nil {
+				c.unanswered(asked)
 				v.idle = true
 				s.log.Warn("how conversations stand could not be written down", "err", err)
 				return nil
 			}
+			c.unanswered(asked[:len(st.Items)])
 			if rest := asked[len(st.Items):]; len(rest) > 0 {
 				return c.ask(rest)
 			}
@@ -85,6 +87,13 @@ func (c *connection) surveyed(st *protocol.States) error {
 		})
 	})
 	return nil
+}
+
+// unanswered ends a survey: those of its logs that are unknown still, and that
+// nothing else names, are asked about again.
+func (c *connection) unanswered(asked []mirror.Asked) {
+	v := &c.surveys
+	v.id, v.unknown = 0, append(v.unknown, c.s.mirror.Unknown(logsOf(asked))...)
 }
 
 func logsOf(asked []mirror.Asked) []string {
@@ -99,7 +108,7 @@ func logsOf(asked []mirror.Asked) []string {
 func (c *connection) surveyAgain(now time.Time) error {
 	v := &c.surveys
 	if v.id != 0 && now.Sub(v.sent) > c.s.d.timing.answer {
-		v.id, v.unknown = 0, append(v.unknown, c.s.mirror.Unknown(logsOf(v.asked))...)
+		c.unanswered(v.asked)
 	}
 	v.idle = false
 	return c.survey()

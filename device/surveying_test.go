@@ -1,11 +1,13 @@
 package device
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/herald-im/herald/protocol"
+	"go.etcd.io/bbolt"
 )
 
 // moment waits for the next of the transient events whose names begin so.
@@ -54,6 +56,71 @@ func TestSyncEvents(t *testing.T) {
 		}
 	}
 	if c := b.session.mirror.Conv(talk); c == nil || c.Unread() != 1 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func isSurvey(f *protocol.Frame) bool { return f.Survey != nil }
+
+// beginsAtHead has the hub let a terminal begin logs where they end, so that the
+// board knows nothing of their conversations but by a survey.
+func beginsAtHead(f *protocol.Frame) {
+	if f.Heads != nil {
+		for i := range f.Heads.Items {
+			f.Heads.Items[i].Start = f.Heads.Items[i].Seq
+		}
+	}
+}
+
+// TestSurveyedAgain: a log of which nothing is known is asked about again where the
+// hub cannot say at once how it stands, and where that cannot be written down.
+func TestSurveyedAgain(t *testing.T) {
+	h := newHub(t)
+	h.write(talk, "indoor", "long ago", false)
+	asked := 0
+	h.drop = func(up bool, f *protocol.Frame) bool {
+		beginsAtHead(f)
+		if f.Survey == nil {
+			return false
+		}
+		st := &protocol.States{ID: f.Survey.ID, Items: []protocol.State{}}
+		switch asked++; asked {
+		case 1:
+			h.to("door", h.terminal, &protocol.Frame{States: st}) // it cannot say
+			return true
+		case 2:
+			return true // it says so by and by
+		}
+		return false
+	}
+	b := start(t, config(t, h.addr))
+	events, stop := b.Watch()
+	defer stop()
+	b.mustLogin()
+	survey := h.await(t, 0, 2, isSurvey).Survey
+	h.with(func() {
+		h.answer = func(*protocol.Call) *protocol.Reply {
+			st := &protocol.States{ID: survey.ID, Items: []protocol.State{{Log: survey.Items[0].Log, Head: 1}}}
+			h.to("door", h.terminal, &protocol.Frame{States: st})
+			return &protocol.Reply{}
+		}
+	})
+	busy, full := make(chan struct{}), make(chan struct{})
+	b.db.Go(nil, func(error) {
+		close(busy)
+		<-full
+	})
+	<-busy
+	if _, err := b.session.ask(t.Context(), "im.getServerTime", nil); err != nil { // its reply comes behind the states
+		t.Error(err)
+	}
+	b.db.Go(func(*bbolt.Tx) error { return errors.New("the disk is full") }, func(error) {})
+	close(full)
+	if f := h.await(t, 0, 3, isSurvey); len(f.Survey.Items) != 1 || f.Survey.Items[0].Log != talk {
+		t.Errorf("%+v", f.Survey)
+	}
+	moment(t, events, "onSyncServerFinish")
+	if c := b.session.mirror.Conv(talk); c == nil || !c.Known {
 		t.Errorf("%+v", c)
 	}
 }

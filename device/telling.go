@@ -33,11 +33,7 @@ func (t *telling) entry(log string, e *protocol.Entry) {
 			t.events = append(t.events, ev)
 		}
 	}
-	kind, a, b := protocol.ParseLog(log)
-	id := a
-	if kind == protocol.LogC2C {
-		id = protocol.Peer(a, b, s.user)
-	}
+	kind, id := mirror.Identify(log, s.user)
 	switch e.Kind {
 	case protocol.EntryMessage, protocol.EntrySignaling:
 		m, err := protocol.DecodeMessage(e.Body)
@@ -96,8 +92,9 @@ func (s *session) receiptEvent(tx *bbolt.Tx, log string, kind protocol.LogKind, 
 	return protocol.OnRecvC2CReadReceipt.New(protocol.ReadReceiptEvent{ReceiptList: []protocol.ReadReceipt{{UserID: id, Timestamp: at / 1000}}})
 }
 
-// passing are the events of a message that is in no log.
-func (s *session) passing(sig *protocol.Signal) (out []protocol.Occurrence) {
+// passing are the events of a message that is in no log. The error says that it
+// cannot be read.
+func (s *session) passing(sig *protocol.Signal) (out []protocol.Occurrence, err error) {
 	kind, id := protocol.LogGroup, sig.Group
 	if sig.Group == "" {
 		kind, id = protocol.LogC2C, sig.From
@@ -108,8 +105,7 @@ func (s *session) passing(sig *protocol.Signal) (out []protocol.Occurrence) {
 	e := &protocol.Entry{Kind: protocol.EntryMessage, From: sig.From, Term: sig.Term, MsgID: sig.MsgID, Time: sig.Time, Body: sig.Body}
 	m, err := protocol.DecodeMessage(e.Body)
 	if err != nil {
-		s.log.Warn("a live message that cannot be read is left out", "err", err)
-		return nil
+		return nil, err
 	}
 	simple, err1 := s.simpleEvent(kind, id, e, &m)
 	all, err2 := newMessage(s.renderDecoded(nil, kind, id, nil, &mirror.Row{Entry: *e}, &m), true)
@@ -121,7 +117,7 @@ func (s *session) passing(sig *protocol.Signal) (out []protocol.Occurrence) {
 	if err := errors.Join(err1, err2); err != nil {
 		s.log.Error("programs could not be told of a live message", "err", err)
 	}
-	return out
+	return out, nil
 }
 
 // simpleEvent is the event of a text or of custom data, as simple listeners get

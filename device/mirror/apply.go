@@ -174,7 +174,7 @@ func (m *Mirror) clear(tx *bbolt.Tx, c *Conv, upTo uint64) error {
 	if upTo <= c.Cleared {
 		return nil
 	}
-	if err := m.dropAll(tx, c, Pos{Seq: upTo, Sub: ^uint32(0)}); err != nil {
+	if err := m.purgeAll(tx, c, upTo); err != nil {
 		return err
 	}
 	c.Cleared = upTo
@@ -196,7 +196,7 @@ func (m *Mirror) hide(tx *bbolt.Tx, c *Conv, seq uint64) error {
 		c.doubt()
 	}
 	p := Pos{Seq: seq}
-	if err := m.remove(tx, c, p); err != nil {
+	if err := m.purge(tx, c, p); err != nil {
 		return err
 	}
 	if c.Last == p {
@@ -209,7 +209,7 @@ func (m *Mirror) hide(tx *bbolt.Tx, c *Conv, seq uint64) error {
 func (m *Mirror) Delete(tx *bbolt.Tx, log string, p Pos) error {
 	c := m.edit(log, m.cursor(log)+1)
 	visible := c.Visible()
-	if err := m.remove(tx, c, p); err != nil {
+	if err := m.purge(tx, c, p); err != nil {
 		return err
 	}
 	if c.Last == p {
@@ -243,19 +243,19 @@ func (m *Mirror) Insert(tx *bbolt.Tx, log string, r Row) error {
 	return m.save(tx, c, visible)
 }
 
-// Forget deletes a conversation that no log is behind: it has what this board alone
-// has.
-func (m *Mirror) Forget(tx *bbolt.Tx, log string) error {
+// Forget deletes of a conversation whose log has nothing up to a seq, or was deleted
+// up to there, what this board alone has: messages that it did not send, the draft.
+func (m *Mirror) Forget(tx *bbolt.Tx, log string, upTo uint64) error {
 	c := m.InTx(log)
 	if c == nil {
 		return nil
 	}
 	c = m.edit(log, c.First)
 	visible := c.Visible()
-	if err := m.dropAll(tx, c, Pos{Seq: ^uint64(0)}); err != nil {
+	if err := m.purgeAll(tx, c, upTo); err != nil {
 		return err
 	}
-	c.Last, c.LastTime, c.last = Pos{}, 0, nil
+	m.newest(tx, c)
 	if err := m.setDraft(tx, c, "", 0); err != nil {
 		return err
 	}
@@ -263,28 +263,37 @@ func (m *Mirror) Forget(tx *bbolt.Tx, log string) error {
 }
 
 // Skip forgets what is held of a log below a seq from which on its entries come
-// next: what lies between is not here.
+// next: what lies between is not here. What this board alone has stays, and stands
+// before them; the last message stays for the list, until another comes.
 func (m *Mirror) Skip(tx *bbolt.Tx, log string, from uint64) error {
 	c := m.InTx(log)
 	if c == nil {
 		return nil
 	}
 	c = m.edit(log, from+1)
-	visible := c.Visible()
-	last := c.Last
-	var keep Row
-	held := false
-	if last.Seq <= from {
-		keep, held = m.Row(tx, c, last)
-	}
-	counted := c.Count
-	if err := m.dropAll(tx, c, Pos{Seq: from, Sub: ^uint32(0)}); err != nil {
-		return err
+	visible, counted, last := c.Visible(), c.Count, c.Last
+	var keep []Row
+	for _, d := range m.upTo(tx, c, from) {
+		if r, ok := m.decode(d.value, d.pos); ok && (r.Pos.Sub > 0 || r.Pos == last) {
+			keep = append(keep, r)
+		}
+		if err := m.delete(tx, c, d.pos, d.value); err != nil {
+			return err
+		}
 	}
 	c.Base += counted - c.Count // until the hub has counted anew
 	c.First = max(c.First, from+1)
-	if held { // for the list, until something comes
-		if err := m.put(tx, c, keep); err != nil {
+	sub := uint32(0)
+	for _, r := range keep {
+		if was := r.Pos; was.Sub > 0 {
+			sub++
+			r.Pos, r.Entry.Seq = Pos{from, sub}, from
+			if was == last {
+				c.Last = r.Pos
+				c.setLast(r)
+			}
+		}
+		if err := m.add(tx, c, r); err != nil {
 			return err
 		}
 	}
@@ -292,8 +301,8 @@ func (m *Mirror) Skip(tx *bbolt.Tx, log string, from uint64) error {
 	return m.save(tx, c, visible)
 }
 
-// Doubt lets go of all that is held: what other terminals have read and deleted was
-// missed. The hub is asked how each conversation stands, and has the messages.
+// Doubt lets go of all that the hub has, too: what other terminals have read and
+// deleted was missed. The hub is asked how each conversation stands.
 func (m *Mirror) Doubt(tx *bbolt.Tx) error {
 	for _, c := range m.Convs() {
 		if err := m.Skip(tx, c.Log, m.cursor(c.Log)); err != nil {

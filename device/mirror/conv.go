@@ -43,11 +43,19 @@ type Conv struct {
 	last *Row             // at Last, if it is at hand; see LastRow
 }
 
-func (c *Conv) identify(log string, kind protocol.LogKind, a, b, self string) {
-	c.Log, c.Kind, c.ID = log, kind, a
+// Identify tells of which kind a log is, and whose: id is the other's userId, seen
+// from self, the groupId, or the account whose own log it is.
+func Identify(log, self string) (kind protocol.LogKind, id string) {
+	kind, a, b := protocol.ParseLog(log)
 	if kind == protocol.LogC2C {
-		c.ID = protocol.Peer(a, b, self)
+		return kind, protocol.Peer(a, b, self)
 	}
+	return kind, a
+}
+
+func (c *Conv) identify(log, self string) {
+	c.Log = log
+	c.Kind, c.ID = Identify(log, self)
 }
 
 // Visible tells whether the conversation is in the list.

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -72,6 +73,34 @@ func BenchmarkPage(b *testing.B) {
 	for i := range b.N {
 		if got, _ := f.page(talk, Pos{Seq: uint64(21 + i*7919%n)}, 20); len(got) != 20 {
 			b.Fatal(len(got))
+		}
+	}
+}
+
+// TestOutcomeIsTold: what became of a conversation in a transaction is how it stands
+// behind it against before, not the last step.
+func TestOutcomeIsTold(t *testing.T) {
+	f := open(t, t.TempDir(), cursors{}, Limits{})
+	draft := func(tx *bbolt.Tx, texts ...string) error {
+		for _, text := range texts {
+			if err := f.SetDraft(tx, talk, text, 1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, c := range []struct {
+		texts []string
+		want  map[string]Change
+	}{
+		{[]string{"a", ""}, map[string]Change{}},
+		{[]string{"a", "", "b"}, map[string]Change{talk: Appeared}},
+		{[]string{"", "c"}, map[string]Change{talk: Changed}},
+		{[]string{"", "d", ""}, map[string]Change{talk: Vanished}},
+		{[]string{"e", "f"}, map[string]Change{talk: Appeared}},
+	} {
+		if got := f.do(func(tx *bbolt.Tx) error { return draft(tx, c.texts...) }); !maps.Equal(got, c.want) {
+			t.Errorf("%q: %v, not %v", c.texts, got, c.want)
 		}
 	}
 }

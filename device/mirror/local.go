@@ -137,8 +137,7 @@ func (m *Mirror) List(next uint64, count int, waiting map[string]int64) (list []
 // Empty is the conversation of a log of which there is nothing yet.
 func (m *Mirror) Empty(log string) *Conv {
 	c := new(Conv)
-	kind, a, b := protocol.ParseLog(log)
-	c.identify(log, kind, a, b, m.self)
+	c.identify(log, m.self)
 	return c
 }
 

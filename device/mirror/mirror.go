@@ -131,12 +131,11 @@ func (m *Mirror) load(root *bbolt.Bucket) error {
 	err := root.Bucket(convsName).ForEach(func(k, v []byte) error {
 		c := new(Conv)
 		v, ok := store.Unseal(v)
-		kind, a, b := protocol.ParseLog(string(k))
-		if !ok || protocol.Unmarshal(v, c) != nil || c.No == 0 || m.names[c.No] != "" || kind == protocol.LogUnknown {
+		c.identify(string(k), m.self)
+		if !ok || protocol.Unmarshal(v, c) != nil || c.No == 0 || m.names[c.No] != "" || c.Kind == protocol.LogUnknown {
 			damaged = append(damaged, slices.Clone(k))
 			return nil
 		}
-		c.identify(string(k), kind, a, b, m.self)
 		m.convs[c.Log], m.names[c.No] = c, c.Log
 		m.weigh(c)
 		m.committed.bytes += c.Bytes
@@ -272,12 +271,11 @@ func (m *Mirror) edit(log string, first uint64) *Conv {
 		copied.Hidden = slices.Clone(c.Hidden)
 		c = &copied
 	} else {
-		kind, a, b := protocol.ParseLog(log)
 		m.nextNo++
 		c = &Conv{No: m.nextNo, First: first}
-		c.identify(log, kind, a, b, m.self)
+		c.identify(log, m.self)
 		// Below the first entry of a conversation of two there is nothing to ask for.
-		c.Known = kind == protocol.LogC2C && first <= 1
+		c.Known = c.Kind == protocol.LogC2C && first <= 1
 	}
 	m.written[log] = c
 	return c
@@ -289,14 +287,16 @@ func (m *Mirror) save(tx *bbolt.Tx, c *Conv, visible bool) error {
 	if err != nil {
 		return err
 	}
-	switch now := c.Visible(); {
+	switch now, before := c.Visible(), m.changes[c.Log]; { // before: in this transaction, of which only the outcome is told
+	case now && !visible && before == Vanished:
+		m.changes[c.Log] = Changed
 	case now && !visible:
 		m.changes[c.Log] = Appeared
+	case !now && visible && before == Appeared:
+		delete(m.changes, c.Log)
 	case !now && visible:
 		m.changes[c.Log] = Vanished
-	case now && m.changes[c.Log] == 0:
-		m.changes[c.Log] = Changed
-	case now && m.changes[c.Log] == Vanished:
+	case now && before == 0:
 		m.changes[c.Log] = Changed
 	}
 	return m.state(tx).Put([]byte(c.Log), store.Seal(v))

@@ -59,7 +59,8 @@ func (m *Mirror) write(tx *bbolt.Tx, c *Conv, r Row, old []byte) error {
 	return m.ids(tx).Put([]byte(r.Entry.MsgID), k)
 }
 
-// remove takes a row away, if it is there, and what it added to the unread count.
+// remove takes a row away, if it is there, and what it added to the unread count. See
+// purge.
 func (m *Mirror) remove(tx *bbolt.Tx, c *Conv, p Pos) error {
 	v := m.rows(tx).Get(key(c.No, p))
 	if v == nil {
@@ -245,9 +246,15 @@ func (m *Mirror) biggest() (big *Conv) {
 // dropOldest takes a conversation's n oldest rows away, but never the last one.
 // What is unread of them is counted on, as the hub would.
 func (m *Mirror) dropOldest(tx *bbolt.Tx, c *Conv, n int) error {
-	for _, d := range m.oldest(tx, c, n, func(p Pos) bool { return p != c.Last }) {
-		before := c.Count
-		if err := m.delete(tx, c, d.pos, d.value); err != nil {
+	for _, d := range m.oldest(tx, c, n+1, func(Pos) bool { return true }) {
+		if d.pos == c.Last {
+			continue
+		}
+		before, drop := c.Count, m.remove
+		if d.pos.Sub > 0 { // nobody has it any more
+			drop = m.purge
+		}
+		if err := drop(tx, c, d.pos); err != nil {
 			return err
 		}
 		c.Base += before - c.Count
@@ -277,10 +284,25 @@ func (m *Mirror) oldest(tx *bbolt.Tx, c *Conv, n int, ok func(Pos) bool) (out []
 	return out
 }
 
-// dropAll takes all of a conversation's rows up to a position away.
-func (m *Mirror) dropAll(tx *bbolt.Tx, c *Conv, upTo Pos) error {
-	for _, d := range m.oldest(tx, c, c.Rows, func(p Pos) bool { return !upTo.Before(p) }) {
-		if err := m.delete(tx, c, d.pos, d.value); err != nil {
+// upTo collects a conversation's rows up to those of a seq.
+func (m *Mirror) upTo(tx *bbolt.Tx, c *Conv, seq uint64) []stored {
+	return m.oldest(tx, c, c.Rows, func(p Pos) bool { return p.Seq <= seq })
+}
+
+// purge is remove for a message that is deleted for good: its note goes with it.
+func (m *Mirror) purge(tx *bbolt.Tx, c *Conv, p Pos) error {
+	if r, ok := m.Row(tx, c, p); ok && m.notes > 0 {
+		if err := m.SetNote(tx, r.Entry.MsgID, Note{}); err != nil {
+			return err
+		}
+	}
+	return m.remove(tx, c, p)
+}
+
+// purgeAll purges all of a conversation's rows up to those of a seq.
+func (m *Mirror) purgeAll(tx *bbolt.Tx, c *Conv, seq uint64) error {
+	for _, d := range m.upTo(tx, c, seq) {
+		if err := m.purge(tx, c, d.pos); err != nil {
 			return err
 		}
 	}

@@ -490,6 +490,52 @@ func TestUploads(t *testing.T) {
 	}
 }
 
+// TestUploadsAreBounded: only those that nobody has claimed stand in the way of
+// the next.
+func TestUploadsAreBounded(t *testing.T) {
+	b := newBoard(t, t.TempDir(), nil)
+	ctx := context.Background()
+	receive := func(data string) (string, error) {
+		path, _, err := b.Receive(ctx, strings.NewReader(data), "", 100)
+		return path, err
+	}
+	claimed, err := receive("claimed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Take(ctx, claimed, "m", 100); err != nil {
+		t.Fatal(err)
+	}
+	b.mu.Lock()
+	for i := len(b.uploads); i < maxUploads; i++ {
+		name := fmt.Sprint(i)
+		b.uploads[name] = &upload{Hash: hashOf([]byte(name)), Size: 1, At: b.opts.now().Unix(), since: b.opts.now()}
+		b.owners[uploadScheme+name] = []string{hashOf([]byte(name))}
+	}
+	b.mu.Unlock()
+	last, err := receive("last")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = receive("one too many")
+	wantCode(t, err, protocol.CodeNetReqCountLimit)
+	_, err = b.Take(ctx, claimed, "m2", 100) // it made room
+	wantCode(t, err, protocol.CodeFileNotFound)
+	if _, err := b.Take(ctx, last, "m", 100); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = receive("one more"); err != nil {
+		t.Error(err)
+	}
+	if len(b.uploads) != maxUploads {
+		t.Error(len(b.uploads))
+	}
+	b = b.again(t, nil)
+	if len(b.uploads) != 1 {
+		t.Error(b.uploads)
+	}
+}
+
 func TestFullDisk(t *testing.T) {
 	disk := disktest.Small(t, 8)
 	b := newBoard(t, t.TempDir(), func(o *Options) { o.Dir, o.MinFree = disk, 1<<20 })

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/herald-im/herald/device/store"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -100,7 +101,7 @@ func (s *Store) finishPart(hash string, f *os.File) error {
 	s.add(hash, e.size)
 	s.mu.Unlock()
 	_ = f.Close()
-	if err := syncDir(filepath.Dir(s.path(hash))); err != nil {
+	if err := store.SyncDir(filepath.Dir(s.path(hash))); err != nil {
 		// It is here, and after a crash perhaps not: the hub has it still.
 		s.opts.Log.Debug("the name of a received file is not synced", "err", fmt.Errorf("sync: %w", err))
 	}

@@ -15,8 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/herald-im/herald/device/store"
 	"github.com/herald-im/herald/protocol"
 )
@@ -319,7 +317,7 @@ func (s *Store) evict() {
 // need be by removing what is cached. Else the error is CodeDatabaseFailure.
 func (s *Store) makeRoom(size int64) error {
 	for {
-		free := freeBytes(s.opts.Dir)
+		free := store.FreeBytes(s.opts.Dir)
 		if free-size >= s.opts.MinFree {
 			return nil
 		}
@@ -329,21 +327,4 @@ func (s *Store) makeRoom(size int64) error {
 		}
 		s.remove(s.idle.Back().Value.(*entry))
 	}
-}
-
-func freeBytes(dir string) int64 {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 1 << 62 // unknown: let the write itself tell
-	}
-	return int64(st.Bavail) * int64(st.Bsize)
-}
-
-// syncDir has the names in a folder on disk.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/herald-im/herald/device/store"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -218,7 +219,7 @@ func (s *Store) place(tmp string, f File, owner string) error {
 		_ = os.Remove(tmp) // else the next start does
 		return nil
 	}
-	err := syncDir(filepath.Dir(s.path(f.Hash)))
+	err := store.SyncDir(filepath.Dir(s.path(f.Hash)))
 	if err != nil {
 		s.drop(owner, f.Hash)
 	}
@@ -230,7 +231,7 @@ func (s *Store) rename(tmp, hash string) error {
 	to := s.path(hash)
 	err := os.Mkdir(filepath.Dir(to), 0o700)
 	if err == nil {
-		err = syncDir(s.opts.Dir)
+		err = store.SyncDir(s.opts.Dir)
 	}
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return err

@@ -385,6 +385,7 @@ func (d *download) write(ctx context.Context, body io.Reader) error {
 				d.change(func() { d.have = 0 }) // what fills the disk goes
 				return stop{ioError("keep the file", err)}
 			}
+			d.c.opts.Store.partHas(d.hash, d.have+int64(n))
 			d.sum.Write(buf[:n])
 			d.refused = 0
 			d.change(func() { d.have, d.trouble = d.have+int64(n), nil })
@@ -405,6 +406,7 @@ func (d *download) mismatch(why string) error {
 	if err := d.file.Truncate(0); err != nil {
 		return stop{ioError("keep the file", err)}
 	}
+	d.c.opts.Store.partHas(d.hash, 0)
 	d.sum.Reset()
 	d.url = nil
 	d.change(func() { d.have, d.turn = 0, d.turn+1 })

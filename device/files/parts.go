@@ -31,15 +31,16 @@ func (s *Store) openPart(hash string, size int64) (f *os.File, have int64, err e
 		have = e.size
 	}
 	s.idle.Remove(e.at)
-	e.at, e.busy = nil, true
+	e.at = nil
 	s.resize(e, size)
-	s.evict()
-	if s.cached > s.opts.Cache {
+	if s.cached-s.evictable() > s.opts.Cache {
 		err = errCrowded
 	} else {
 		err = s.makeRoom(size - have)
 	}
 	if err == nil {
+		s.evict()
+		s.promise(e, size-have)
 		f, err = os.OpenFile(s.path(name), os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			err = ioError("keep the file", err)
@@ -63,10 +64,18 @@ func (s *Store) resize(e *entry, size int64) {
 	e.size = size
 }
 
+// partHas notes how much of an open partial file is written.
+func (s *Store) partHas(hash string, have int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[hash+partSuffix]
+	s.promise(e, e.size-have)
+}
+
 // rest has a partial file wait for its next download. The lock is held.
 func (s *Store) rest(e *entry, have int64) {
 	s.resize(e, have)
-	e.busy = false
+	s.promise(e, 0)
 	e.at = s.idle.PushFront(e)
 	if have == 0 {
 		s.remove(e)

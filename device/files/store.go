@@ -64,6 +64,7 @@ type Store struct {
 	idle     *list.List          // of the *entry that may be evicted, the one used last in front
 	cached   int64               // bytes of all without an owner
 	pinned   int64               // bytes of those with one, and of what is being taken
+	promised int64               // bytes that there is to be room for, and that are not written yet
 	owners   map[string][]string // hashes of each
 	uploads  map[string]*upload
 	complain time.Time // when it was last said that something cannot be removed
@@ -78,8 +79,9 @@ type entry struct {
 	size   int64
 	used   time.Time // as the disk has it
 	owners int
-	busy   bool          // a partial one that is being written
 	at     *list.Element // in idle
+	// promised are bytes of a partial one that are still to be written.
+	promised int64
 }
 
 // room is what a file of so many bytes takes on the disk.
@@ -282,6 +284,7 @@ func (s *Store) add(name string, size int64) *entry {
 // forget takes a file out of the index.
 func (s *Store) forget(e *entry) {
 	delete(s.entries, e.name)
+	s.promise(e, 0)
 	if e.owners > 0 {
 		s.pinned -= room(e.size)
 	} else {
@@ -317,14 +320,29 @@ func (s *Store) evict() {
 // need be by removing what is cached. Else the error is CodeDatabaseFailure.
 func (s *Store) makeRoom(size int64) error {
 	for {
-		free := store.FreeBytes(s.opts.Dir)
-		if free-size >= s.opts.MinFree {
+		free := store.FreeBytes(s.opts.Dir) - s.promised
+		short := s.opts.MinFree + size - free
+		if short <= 0 {
 			return nil
 		}
-		if s.idle.Len() == 0 {
+		if s.evictable() < short {
 			return protocol.Errorf(protocol.CodeDatabaseFailure, "the disk is full: %d KiB are free, %d KiB are kept back and the file needs %d KiB; make some room",
-				free>>10, s.opts.MinFree>>10, size>>10)
+				max(0, free)>>10, s.opts.MinFree>>10, size>>10)
 		}
 		s.remove(s.idle.Back().Value.(*entry))
 	}
+}
+
+// evictable is how many bytes could be removed.
+func (s *Store) evictable() (sum int64) {
+	for at := s.idle.Front(); at != nil; at = at.Next() {
+		sum += room(at.Value.(*entry).size)
+	}
+	return sum
+}
+
+// promise says how many bytes of a partial file are still to be written.
+func (s *Store) promise(e *entry, size int64) {
+	s.promised += size - e.promised
+	e.promised = size
 }

@@ -573,6 +573,85 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// blocked is a file that is read to its end once it is opened.
+type blocked struct {
+	io.Reader
+	reached, open chan struct{}
+}
+
+func (r *blocked) Read(p []byte) (int, error) {
+	select {
+	case <-r.reached:
+	default:
+		close(r.reached)
+	}
+	<-r.open
+	return r.Reader.Read(p)
+}
+
+// TestPromised: what is being written has its room, also while it is not written.
+func TestPromised(t *testing.T) {
+	disk := disktest.Small(t, 8)
+	b := newBoard(t, t.TempDir(), func(o *Options) { o.Dir, o.MinFree = disk, 1<<20 })
+	data, other := noise(1, 4<<20), noise(2, 4<<20)
+	src := &blocked{bytes.NewReader(data), make(chan struct{}), make(chan struct{})}
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.keep(context.Background(), src, "m", 4<<20, 4<<20)
+		done <- err
+	}()
+	<-src.reached
+	_, err := b.Put(context.Background(), other, "n")
+	wantCode(t, err, protocol.CodeDatabaseFailure)
+	_, _, err = b.openPart(hashOf(other), 4<<20)
+	wantCode(t, err, protocol.CodeDatabaseFailure)
+	close(src.open)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	b.put(t, noise(3, 2<<20), "n") // all that is left
+	b.Unpin("m")
+	b.Unpin("n")
+
+	// What is cached makes room for the first, and the first is in the second's way.
+	f, have, err := b.openPart(hashOf(other), 4<<20)
+	if err != nil || have != 0 {
+		t.Fatal(have, err)
+	}
+	_, err = b.Put(context.Background(), data, "m")
+	wantCode(t, err, protocol.CodeDatabaseFailure)
+	if _, err := f.Write(other[:3<<20]); err != nil {
+		t.Fatal(err)
+	}
+	b.partHas(hashOf(other), 3<<20)
+	b.put(t, noise(4, 1<<20), "m") // it needs 1 MiB more, and not 4
+	b.closePart(hashOf(other), f, 3<<20)
+	if b.promised != 0 {
+		t.Error(b.promised)
+	}
+}
+
+// TestNothingLeavesInVain: where the whole cache would not be enough it stays.
+func TestNothingLeavesInVain(t *testing.T) {
+	disk := disktest.Small(t, 8)
+	b := newBoard(t, t.TempDir(), func(o *Options) { o.Dir, o.MinFree, o.Cache = disk, 1<<20, 4<<20 })
+	cached := b.put(t, noise(1, 1<<20), "m")
+	b.Unpin("m")
+	_, err := b.Put(context.Background(), noise(2, 8<<20), "n")
+	wantCode(t, err, protocol.CodeDatabaseFailure)
+	f, _, err := b.openPart(hashOf([]byte("one")), 3<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.openPart(hashOf([]byte("two")), 2<<20); !errors.Is(err, errCrowded) {
+		t.Error(err)
+	}
+	b.closePart(hashOf([]byte("one")), f, 0)
+	if _, here := b.Path(cached.Hash); !here {
+		t.Error("what was cached has left for nothing")
+	}
+}
+
 // TestManyAtOnce has the same and other files taken, used and let go at once, in a
 // cache that is too small for them.
 func TestManyAtOnce(t *testing.T) {

@@ -117,8 +117,8 @@ func (s *Store) keep(ctx context.Context, src io.Reader, owner string, size, lim
 
 // held is the room that a file takes in the spool while it is copied.
 type held struct {
-	s     *Store
-	bytes int64
+	s              *Store
+	bytes, written int64
 }
 
 // grow holds room for so many bytes in all.
@@ -138,14 +138,23 @@ func (h *held) grow(size int64) error {
 	}
 	h.bytes += more
 	s.pinned += more
+	s.promised += more
 	return nil
+}
+
+// wrote notes that so many of them are on the disk.
+func (h *held) wrote(n int) {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.s.promised -= int64(n)
+	h.written += int64(n)
 }
 
 func (h *held) release() {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
 	h.s.pinned -= h.bytes
-	h.bytes = 0
+	h.s.promised -= h.bytes - h.written
 }
 
 func errSpool(now, limit int64) error {
@@ -179,6 +188,7 @@ func (s *Store) fill(ctx context.Context, dst *os.File, src io.Reader, limit int
 		if _, err := write.Write(buf[:n]); err != nil {
 			return f, err
 		}
+		h.wrote(n)
 		if errors.Is(err, io.EOF) {
 			break
 		}

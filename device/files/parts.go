@@ -58,12 +58,6 @@ func (s *Store) openPart(hash string, size int64) (f *os.File, have int64, err e
 	return f, have, nil
 }
 
-// resize changes what a partial file counts for. The lock is held.
-func (s *Store) resize(e *entry, size int64) {
-	s.cached += room(size) - room(e.size)
-	e.size = size
-}
-
 // partHas notes how much of an open partial file is written.
 func (s *Store) partHas(hash string, have int64) {
 	s.mu.Lock()

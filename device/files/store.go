@@ -272,6 +272,17 @@ func (s *Store) own(e *entry, change int) {
 	}
 }
 
+// resize changes what a file counts for.
+func (s *Store) resize(e *entry, size int64) {
+	more := room(size) - room(e.size)
+	if e.owners > 0 {
+		s.pinned += more
+	} else {
+		s.cached += more
+	}
+	e.size = size
+}
+
 // add puts a file without an owner into the index.
 func (s *Store) add(name string, size int64) *entry {
 	e := &entry{name: name, size: size, used: s.opts.now()}

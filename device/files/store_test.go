@@ -407,6 +407,33 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
+// TestTakeMends: a file that is taken again is the fresh copy, whatever has become
+// of the one that was here.
+func TestTakeMends(t *testing.T) {
+	b := newBoard(t, t.TempDir(), nil)
+	data := noise(1, 5000)
+	f := b.put(t, data, "m")
+	for name, harm := range map[string]func(path string) error{
+		"damaged": func(path string) error { return os.WriteFile(path, noise(2, 5000), 0o600) },
+		"cut":     func(path string) error { return os.Truncate(path, 10) },
+		"gone":    os.Remove,
+	} {
+		if err := harm(b.path(f.Hash)); err != nil {
+			t.Fatal(err)
+		}
+		b.put(t, data, "n")
+		if !bytes.Equal(b.content(t, f.Hash), data) {
+			t.Error(name)
+		}
+	}
+	if s := b.Stats(); s != (Stats{Files: 1, Pinned: 8192}) {
+		t.Errorf("%+v", s)
+	}
+	if _, tmp := inFolder(t, b); len(tmp) != 0 {
+		t.Error(tmp)
+	}
+}
+
 func TestUploads(t *testing.T) {
 	var mu sync.Mutex
 	now := time.Now()

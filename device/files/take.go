@@ -206,29 +206,19 @@ func (s *Store) fill(ctx context.Context, dst *os.File, src io.Reader, limit int
 // place gives a complete file its name and an owner.
 func (s *Store) place(tmp string, f File, owner string) error {
 	s.mu.Lock()
-	e := s.entries[f.Hash]
-	if e == nil || e.size != f.Size {
-		if err := s.rename(tmp, f.Hash); err != nil {
-			s.mu.Unlock()
-			return err
-		}
-		if e != nil {
-			s.forget(e) // it was cut by a crash of the file system
-			owners := e.owners
-			e = s.add(f.Hash, f.Size)
-			s.own(e, owners)
-		} else {
-			e = s.add(f.Hash, f.Size)
-		}
-		tmp = ""
+	// Also where there is one: it may have been damaged, and this one was just read.
+	if err := s.rename(tmp, f.Hash); err != nil {
+		s.mu.Unlock()
+		return err
 	}
+	e := s.entries[f.Hash]
+	if e == nil {
+		e = s.add(f.Hash, f.Size)
+	}
+	s.resize(e, f.Size)
 	s.addOwner(owner, e)
 	s.touch(e)
 	s.mu.Unlock()
-	if tmp != "" {
-		_ = os.Remove(tmp) // else the next start does
-		return nil
-	}
 	err := store.SyncDir(filepath.Dir(s.path(f.Hash)))
 	if err != nil {
 		s.drop(owner, f.Hash)

@@ -283,12 +283,17 @@ func (s *Store) resize(e *entry, size int64) {
 	e.size = size
 }
 
-// add puts a file without an owner into the index.
+// add puts a file into the index. It may have owners from before it went.
 func (s *Store) add(name string, size int64) *entry {
 	e := &entry{name: name, size: size, used: s.opts.now()}
 	s.entries[name] = e
 	s.cached += room(size)
 	e.at = s.idle.PushFront(e)
+	for _, hashes := range s.owners {
+		if slices.Contains(hashes, name) {
+			s.own(e, 1)
+		}
+	}
 	return e
 }
 

@@ -401,6 +401,9 @@ func TestLeftovers(t *testing.T) {
 		t.Error(again)
 	}
 	b.Unpin("m")
+	if s := b.Stats(); s.Pinned != 4096 {
+		t.Errorf("m3 pins it still: %+v", s)
+	}
 	b.Unpin("m3")
 	if s := b.Stats(); s.Pinned != 0 || s.Cached != 2*4096 {
 		t.Errorf("%+v", s)

@@ -251,7 +251,8 @@ func (d *download) try(ctx context.Context) error {
 	if err := d.c.opts.Store.finishPart(d.hash, file); err != nil {
 		return stop{err}
 	}
-	d.change(func() { d.file = nil })
+	d.change(func() { d.file = nil }) // first: a reader may be about to use its descriptor
+	_ = file.Close()
 	return nil
 }
 

@@ -84,7 +84,7 @@ func (s *Store) closePart(hash string, f *os.File, have int64) {
 	s.rest(s.entries[hash+partSuffix], have)
 }
 
-// finishPart gives a verified file its place.
+// finishPart gives a verified file its place. It stays open.
 func (s *Store) finishPart(hash string, f *os.File) error {
 	if err := f.Sync(); err != nil {
 		return ioError("keep the file", err)
@@ -92,8 +92,8 @@ func (s *Store) finishPart(hash string, f *os.File) error {
 	s.mu.Lock()
 	e := s.entries[hash+partSuffix]
 	if s.entries[hash] != nil { // a program has sent the same meanwhile
+		s.rest(e, 0)
 		s.mu.Unlock()
-		s.closePart(hash, f, 0)
 		return nil
 	}
 	if err := s.rename(s.path(e.name), hash); err != nil {
@@ -103,7 +103,6 @@ func (s *Store) finishPart(hash string, f *os.File) error {
 	s.forget(e)
 	s.add(hash, e.size)
 	s.mu.Unlock()
-	_ = f.Close()
 	if err := store.SyncDir(filepath.Dir(s.path(hash))); err != nil {
 		// It is here, and after a crash perhaps not: the hub has it still.
 		s.opts.Log.Debug("the name of a received file is not synced", "err", fmt.Errorf("sync: %w", err))

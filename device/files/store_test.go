@@ -437,6 +437,30 @@ func TestTakeMends(t *testing.T) {
 	}
 }
 
+// TestFinishPart leaves the file open: others read it.
+func TestFinishPart(t *testing.T) {
+	b := newBoard(t, t.TempDir(), nil)
+	data := []byte("hello")
+	for range 2 { // the second time it is there
+		f, _, err := b.openPart(hashOf(data), 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.finishPart(hashOf(data), f); err != nil {
+			t.Error(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if hashes, tmp := inFolder(t, b); len(tmp) != 0 || len(hashes) != 1 || b.Stats() != (Stats{Files: 1, Cached: 4096}) {
+		t.Error(hashes, tmp, b.Stats())
+	}
+}
+
 func TestUploads(t *testing.T) {
 	var mu sync.Mutex
 	now := time.Now()

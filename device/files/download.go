@@ -26,6 +26,8 @@ type download struct {
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when nothing of it is left
 	wake   chan struct{} // somebody new is there: try again now
+	reads  chan struct{} // closed, by read, once somebody reads it
+	read   sync.Once
 
 	mu      sync.Mutex
 	size    int64         // 0: not known yet
@@ -118,7 +120,7 @@ func (c *Courier) join(hash string, size int64) (*download, error) {
 	case len(c.jobs) >= maxJobs:
 		return nil, protocol.Errorf(protocol.CodeNetReqCountLimit, "%d files are being downloaded", maxJobs)
 	}
-	d := &download{c: c, hash: hash, refs: 1, size: size, ended: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}), sum: sha256.New()}
+	d := &download{c: c, hash: hash, refs: 1, size: size, ended: make(chan struct{}), wake: make(chan struct{}, 1), reads: make(chan struct{}), changed: make(chan struct{}), sum: sha256.New()}
 	ctx, cancel := context.WithCancel(c.ctx)
 	d.cancel = cancel
 	c.jobs[hash] = d
@@ -224,16 +226,16 @@ func (d *download) try(ctx context.Context) error {
 	if _, here := d.c.opts.Store.Path(d.hash); here {
 		return nil
 	}
+	release, err := d.place(ctx) // first: a URL would expire in the queue
+	if err != nil {
+		return err
+	}
+	defer release()
 	if d.url == nil {
 		if err := d.ask(ctx); err != nil {
 			return err
 		}
 	}
-	release, err := acquire(ctx, d.c.down)
-	if err != nil {
-		return err
-	}
-	defer release()
 	if d.file == nil {
 		if err := d.open(ctx); err != nil {
 			return err
@@ -254,6 +256,23 @@ func (d *download) try(ctx context.Context) error {
 	d.change(func() { d.file = nil }) // first: a reader may be about to use its descriptor
 	_ = file.Close()
 	return nil
+}
+
+// place takes a place among the downloads, or once somebody reads this one among
+// those that are read: who reads is there, and waits.
+func (d *download) place(ctx context.Context) (release func(), err error) {
+	var ahead chan struct{}
+	for reads := d.reads; ; reads, ahead = nil, d.c.ahead {
+		select {
+		case d.c.down <- struct{}{}:
+			return func() { <-d.c.down }, nil
+		case ahead <- struct{}{}:
+			return func() { <-d.c.ahead }, nil
+		case <-reads:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // ask gets a URL from the hub.

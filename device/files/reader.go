@@ -34,6 +34,7 @@ func (c *Courier) Open(ctx context.Context, hash string, size int64) (io.ReadSee
 		end()
 		return nil, err
 	}
+	d.read.Do(func() { close(d.reads) })
 	r := &reader{c: c, d: d, ctx: ctx, end: end, patience: c.opts.timing.patience, failed: d.state().failed}
 	if _, err := r.ready(); err != nil {
 		_ = r.Close()
@@ -91,7 +92,7 @@ func (r *reader) ready() (until int64, err error) {
 			if s.trouble != nil {
 				return 0, fmt.Errorf("%w: %w", protocol.Errorf(protocol.CodeSvrResTransferTimeout, "the file does not come"), s.trouble)
 			}
-			return 0, protocol.Errorf(protocol.CodeSvrResTransferTimeout, "the file does not come: the hub is silent")
+			return 0, protocol.Errorf(protocol.CodeSvrResTransferTimeout, "the file does not come: the hub is silent, or others come first")
 		}
 	}
 }

@@ -70,6 +70,52 @@ func TestOpenWhileItComes(t *testing.T) {
 	}
 }
 
+// TestReadersFirst: who reads does not wait for what is only fetched, also where
+// it is the same file, but may for other readers.
+func TestReadersFirst(t *testing.T) {
+	noLeaks(t)
+	h, half, open := gate(t, noise(0, 1000))
+	b := newBoard(t, t.TempDir(), nil)
+	c := newCourier(t, b, h, quick)
+	var hashes []string
+	for i := range maxDown + maxAhead + 1 {
+		hashes = append(hashes, h.have(noise(uint64(i), 1000)))
+	}
+	fetched := hashes[:maxDown+1]
+	done := make(chan error, len(fetched))
+	for i, hash := range fetched {
+		go func() { done <- c.Fetch(context.Background(), hash, 1000, nil) }()
+		if i < maxDown {
+			<-half
+		}
+	}
+	for { // the last of them waits for a place, or is about to
+		c.mu.Lock()
+		n := len(c.jobs)
+		c.mu.Unlock()
+		if n == len(fetched) {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	for _, hash := range hashes[maxDown : maxDown+maxAhead] {
+		r, err := c.Open(context.Background(), hash, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+	}
+	c.opts.timing.patience = 20 * time.Millisecond
+	_, err := c.Open(context.Background(), hashes[maxDown+maxAhead], 0)
+	wantCode(t, err, protocol.CodeSvrResTransferTimeout)
+	close(open)
+	for range fetched {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestOpenWrong: who reads what is wrong never gets the whole of it. The server
 // sends it all and does not say that it was all, so that it is not verified yet.
 func TestOpenWrong(t *testing.T) {

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -36,6 +38,7 @@ type download struct {
 	file    *os.File      // while it is open
 	trouble error         // why nothing comes at the moment
 	failed  int           // tries
+	other   bool          // it is here by another way, and file is not any more
 	done    bool          // it is here and verified, or err says why not
 	err     error         // *protocol.Error
 	changed chan struct{} // closed at the next change of these
@@ -176,12 +179,7 @@ func (d *download) run(ctx context.Context) {
 	}
 	if d.file != nil { // else it is in its place
 		file := d.file
-		d.change(func() {
-			d.file = nil
-			if err == nil { // a program has sent the same meanwhile
-				d.have = 0
-			}
-		})
+		d.change(func() { d.file = nil })
 		d.c.opts.Store.closePart(d.hash, file, d.have)
 	}
 	d.c.mu.Lock()
@@ -223,14 +221,17 @@ func (d *download) bring(ctx context.Context) error {
 
 // try goes on from what is here.
 func (d *download) try(ctx context.Context) error {
-	if _, here := d.c.opts.Store.Path(d.hash); here {
-		return nil
-	}
 	release, err := d.place(ctx) // first: a URL would expire in the queue
 	if err != nil {
 		return err
 	}
 	defer release()
+	switch other, err := d.c.opts.Store.Open(d.hash); {
+	case err == nil:
+		return d.came(ctx, other)
+	case !errors.Is(err, fs.ErrNotExist):
+		return stop{ioError("read the file", err)}
+	}
 	if d.url == nil {
 		if err := d.ask(ctx); err != nil {
 			return err
@@ -273,6 +274,35 @@ func (d *download) place(ctx context.Context) (release func(), err error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// came is for a file that was stored by another way meanwhile: a program has sent
+// it too. Who reads goes on with that one, if what he may have read is the same.
+func (d *download) came(ctx context.Context, other *os.File) error {
+	defer other.Close()
+	info, err := other.Stat()
+	if err != nil {
+		return stop{ioError("read the file", err)}
+	}
+	same := d.have == 0
+	if !same {
+		sum := sha256.New()
+		if _, err := io.CopyN(sum, &interruptible{ctx, other}, d.have); err != nil && !errors.Is(err, io.EOF) {
+			return stop{ioError("read the file", err)}
+		}
+		same = bytes.Equal(sum.Sum(nil), d.sum.Sum(nil))
+	}
+	file := d.file
+	d.change(func() {
+		d.file, d.have, d.size, d.other = nil, 0, info.Size(), true
+		if !same {
+			d.turn++
+		}
+	})
+	if file != nil {
+		d.c.opts.Store.closePart(d.hash, file, 0)
+	}
+	return nil
 }
 
 // ask gets a URL from the hub.
@@ -378,11 +408,11 @@ func (d *download) judge(res *http.Response) error {
 // contentRange reads where a part begins and how long the whole is, -1 if that is
 // not said (RFC 9110 §14.4).
 func contentRange(text string) (from, total int64, ok bool) {
-	text, bytes := strings.CutPrefix(text, "bytes ")
+	text, inBytes := strings.CutPrefix(text, "bytes ")
 	part, whole, _ := strings.Cut(text, "/")
 	first, _, dash := strings.Cut(part, "-")
 	n, err := strconv.ParseUint(first, 10, 63)
-	if err != nil || !bytes || !dash {
+	if err != nil || !inBytes || !dash {
 		return 0, 0, false
 	}
 	if whole == "*" {

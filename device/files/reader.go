@@ -53,6 +53,7 @@ type reader struct {
 	patience time.Duration
 
 	file *os.File
+	part bool // the file is the download's
 	pos  int64
 	turn int // of what was read
 
@@ -97,24 +98,35 @@ func (r *reader) ready() (until int64, err error) {
 	}
 }
 
-// open opens the file once there is one. The download's own descriptor shows what
-// comes wherever it is renamed to.
+// open opens the file once there is one, and the other if there is another. The
+// download's own descriptor shows what comes wherever it is renamed to.
 func (r *reader) open() error {
-	if r.file != nil {
-		return nil
-	}
 	r.d.mu.Lock()
 	defer r.d.mu.Unlock()
-	if r.d.file == nil {
-		f, err := r.c.opts.Store.Open(r.d.hash)
-		r.file, r.turn = f, r.d.turn
-		return err
+	switch {
+	case r.file != nil && r.turn != r.d.turn: // this moment
+		return errChanged
+	case r.file != nil && !(r.part && r.d.other):
+		return nil
 	}
-	fd, err := unix.FcntlInt(r.d.file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return ioError("read the file", err)
+	part := r.d.file != nil
+	var f *os.File
+	if part {
+		fd, err := unix.FcntlInt(r.d.file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return ioError("read the file", err)
+		}
+		f = os.NewFile(uintptr(fd), r.d.file.Name())
+	} else {
+		var err error
+		if f, err = r.c.opts.Store.Open(r.d.hash); err != nil {
+			return ioError("read the file", err)
+		}
 	}
-	r.file, r.turn = os.NewFile(uintptr(fd), r.d.file.Name()), r.d.turn
+	if r.file != nil {
+		_ = r.file.Close()
+	}
+	r.file, r.part, r.turn = f, part, r.d.turn
 	return nil
 }
 

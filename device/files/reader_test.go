@@ -154,6 +154,78 @@ func TestOpenWrong(t *testing.T) {
 	wantCode(t, err, protocol.CodeSvrResReadFailed)
 }
 
+// TestOpenMeanwhile: the file that somebody reads while it comes is stored by
+// another way, as by a program that sends it too. He reads on, and what came
+// before is held against it.
+func TestOpenMeanwhile(t *testing.T) {
+	data := noise(9, 300<<10)
+	for _, right := range []bool{true, false} {
+		noLeaks(t)
+		first := slices.Clone(data[:len(data)/2])
+		if !right {
+			first[1000]++
+		}
+		stored := make(chan struct{})
+		h, _ := served(t, data, func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+			_, _ = w.Write(first)
+			w.(http.Flusher).Flush()
+			<-stored
+			panic(http.ErrAbortHandler)
+		})
+		b := newBoard(t, t.TempDir(), nil)
+		r, err := newCourier(t, b, h, quick).Open(context.Background(), hashOf(data), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		got := make([]byte, len(first))
+		if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, first) {
+			t.Fatal(err)
+		}
+		b.put(t, data, "o")
+		close(stored)
+		rest, err := io.ReadAll(r)
+		switch {
+		case !right:
+			wantCode(t, err, protocol.CodeSvrResReadFailed)
+			if len(rest) != 0 {
+				t.Errorf("%d bytes more", len(rest))
+			}
+		case err != nil || !bytes.Equal(append(got, rest...), data):
+			t.Errorf("%d bytes more, %v", len(rest), err)
+		}
+		if _, tmp := inFolder(t, b); len(tmp) != 0 {
+			t.Error(tmp)
+		}
+	}
+}
+
+// TestOpenBefore: the same before the hub has said how long it is.
+func TestOpenBefore(t *testing.T) {
+	noLeaks(t)
+	data := noise(9, 300<<10)
+	h := newHub(t)
+	b := newBoard(t, t.TempDir(), nil)
+	h.refuse = func(*protocol.GetFileRequest) error {
+		_, err := b.Put(context.Background(), data, "o")
+		return errors.Join(errors.New("not now"), err)
+	}
+	r, err := newCourier(t, b, h, quick).Open(context.Background(), hashOf(data), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if size, err := r.Seek(0, io.SeekEnd); err != nil || size != int64(len(data)) {
+		t.Error(size, err)
+	}
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		t.Error(err)
+	}
+	if all, err := io.ReadAll(r); err != nil || !bytes.Equal(all, data) {
+		t.Errorf("%d bytes, %v", len(all), err)
+	}
+}
+
 // TestOpenSmall files, of which there is nothing to read before they are verified.
 func TestOpenSmall(t *testing.T) {
 	h := newHub(t)

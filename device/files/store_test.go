@@ -205,7 +205,7 @@ func TestChangesMeanwhile(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-	_, err := b.keep(context.Background(), growing{io.LimitReader(endless{}, 2<<20)}, "m", 10, 1<<20)
+	_, err := b.keep(context.Background(), "it", growing{io.LimitReader(endless{}, 2<<20)}, "m", 10, 1<<20)
 	wantCode(t, err, protocol.CodeFileTooLarge)
 }
 
@@ -490,8 +490,11 @@ func TestUploads(t *testing.T) {
 	}
 	_, _, err := b.Receive(ctx, strings.NewReader(""), "", 100)
 	wantCode(t, err, protocol.CodeFileSizeEmpty)
-	_, _, err = b.Receive(ctx, strings.NewReader(strings.Repeat("x", 101)), "", 100)
+	_, _, err = b.Receive(ctx, strings.NewReader(strings.Repeat("x", 101)), "a.txt", 100)
 	wantCode(t, err, protocol.CodeFileTooLarge)
+	if !strings.Contains(err.Error(), "a.txt") {
+		t.Error(err)
+	}
 
 	b = b.again(t, change) // they survive that
 	_, err = b.Take(ctx, path, "m", 4)
@@ -651,7 +654,7 @@ func TestPromised(t *testing.T) {
 	src := &blocked{bytes.NewReader(data), make(chan struct{}), make(chan struct{})}
 	done := make(chan error, 1)
 	go func() {
-		_, err := b.keep(context.Background(), src, "m", 4<<20, 4<<20)
+		_, err := b.keep(context.Background(), "it", src, "m", 4<<20, 4<<20)
 		done <- err
 	}()
 	<-src.reached

@@ -55,21 +55,12 @@ func (s *Store) Take(ctx context.Context, path, owner string, limit int64) (File
 	case size > limit:
 		return File{}, errTooLarge(path, limit)
 	}
-	f, err := s.keep(ctx, src, owner, info.Size(), limit)
-	if e := (*protocol.Error)(nil); errors.As(err, &e) {
-		switch e.Code { // here it is known what it is called
-		case protocol.CodeFileSizeEmpty:
-			return File{}, errEmpty(path)
-		case protocol.CodeFileTooLarge:
-			return File{}, errTooLarge(path, limit)
-		}
-	}
-	return f, err
+	return s.keep(ctx, path, src, owner, info.Size(), limit)
 }
 
 // Put is Take for bytes that are in memory.
 func (s *Store) Put(ctx context.Context, b []byte, owner string) (File, error) {
-	return s.keep(ctx, bytes.NewReader(b), owner, int64(len(b)), int64(len(b)))
+	return s.keep(ctx, "the file", bytes.NewReader(b), owner, int64(len(b)), int64(len(b)))
 }
 
 func errEmpty(what string) error {
@@ -81,8 +72,8 @@ func errTooLarge(what string, limit int64) error {
 }
 
 // keep copies src, which says that it has so many bytes, into the store. 0: it
-// does not say.
-func (s *Store) keep(ctx context.Context, src io.Reader, owner string, size, limit int64) (File, error) {
+// does not say. What is what errors call it.
+func (s *Store) keep(ctx context.Context, what string, src io.Reader, owner string, size, limit int64) (File, error) {
 	if err := checkOwner(owner); err != nil {
 		return File{}, err
 	}
@@ -94,7 +85,7 @@ func (s *Store) keep(ctx context.Context, src io.Reader, owner string, size, lim
 	defer h.release()
 	var f File
 	if err = h.grow(size); err == nil {
-		f, err = s.fill(ctx, tmp, src, limit, h)
+		f, err = s.fill(ctx, what, tmp, src, limit, h)
 	}
 	if err == nil {
 		err = tmp.Sync()
@@ -163,7 +154,7 @@ func errSpool(now, limit int64) error {
 
 // fill copies src to dst and tells what came. Where the file system can share
 // blocks (btrfs, XFS) nothing is copied: dst is what src was at one moment.
-func (s *Store) fill(ctx context.Context, dst *os.File, src io.Reader, limit int64, h *held) (f File, err error) {
+func (s *Store) fill(ctx context.Context, what string, dst *os.File, src io.Reader, limit int64, h *held) (f File, err error) {
 	sum := sha256.New()
 	write := io.Writer(dst)
 	if file, ok := src.(*os.File); ok && unix.IoctlFileClone(int(dst.Fd()), int(file.Fd())) == nil {
@@ -177,7 +168,7 @@ func (s *Store) fill(ctx context.Context, dst *os.File, src io.Reader, limit int
 		n, err := src.Read(buf)
 		f.Size += int64(n)
 		if f.Size > limit {
-			return f, errTooLarge("the file", limit)
+			return f, errTooLarge(what, limit)
 		}
 		if f.Size > h.bytes && h.grow(f.Size+step) != nil {
 			if err := h.grow(f.Size); err != nil {
@@ -197,7 +188,7 @@ func (s *Store) fill(ctx context.Context, dst *os.File, src io.Reader, limit int
 		}
 	}
 	if f.Size == 0 {
-		return f, errEmpty("the file")
+		return f, errEmpty(what)
 	}
 	f.Hash = hex.EncodeToString(sum.Sum(nil))
 	return f, nil

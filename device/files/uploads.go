@@ -58,7 +58,7 @@ func (s *Store) Receive(ctx context.Context, src io.Reader, name string, limit i
 		return "", f, protocol.Errorf(protocol.CodeNetReqCountLimit, "%d files were uploaded within a day: make messages of them first", maxUploads)
 	}
 	path = uploadScheme + key
-	if f, err = s.keep(ctx, src, path, 0, limit); err != nil {
+	if f, err = s.keep(ctx, cmp.Or(name, "the file"), src, path, 0, limit); err != nil {
 		return "", f, err
 	}
 	u.Hash, u.Size = f.Hash, f.Size

@@ -21,7 +21,7 @@ import (
 // Errors, also of reading, are those of Fetch, CodeNetDisconnect when the hub
 // cannot be asked, CodeSvrResTransferTimeout when nothing comes for a while, or
 // ctx's: who reads is there, waiting. What has come stays in the store.
-func (c *Courier) Open(ctx context.Context, hash string, size int64) (io.ReadSeekCloser, error) {
+func (c *Courier) Open(ctx context.Context, hash string) (io.ReadSeekCloser, error) {
 	if f, err := c.opts.Store.Open(hash); err == nil {
 		return f, nil
 	}
@@ -29,7 +29,7 @@ func (c *Courier) Open(ctx context.Context, hash string, size int64) (io.ReadSee
 	if err != nil {
 		return nil, err
 	}
-	d, err := c.join(hash, size)
+	d, err := c.join(hash, 0)
 	if err != nil {
 		end()
 		return nil, err

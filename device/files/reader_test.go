@@ -19,7 +19,7 @@ func TestOpenWhileItComes(t *testing.T) {
 	h, _, open := gate(t, data)
 	b := newBoard(t, t.TempDir(), nil)
 	c := newCourier(t, b, h, quick)
-	r, err := c.Open(context.Background(), hashOf(data), 0)
+	r, err := c.Open(context.Background(), hashOf(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestOpenWhileItComes(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
-	r, err = c.Open(context.Background(), hashOf(data), 0) // it is here now
+	r, err = c.Open(context.Background(), hashOf(data)) // it is here now
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,14 +99,14 @@ func TestReadersFirst(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	for _, hash := range hashes[maxDown : maxDown+maxAhead] {
-		r, err := c.Open(context.Background(), hash, 0)
+		r, err := c.Open(context.Background(), hash)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer r.Close()
 	}
 	c.opts.timing.patience = 20 * time.Millisecond
-	_, err := c.Open(context.Background(), hashes[maxDown+maxAhead], 0)
+	_, err := c.Open(context.Background(), hashes[maxDown+maxAhead])
 	wantCode(t, err, protocol.CodeSvrResTransferTimeout)
 	close(open)
 	for range fetched {
@@ -136,7 +136,7 @@ func TestOpenWrong(t *testing.T) {
 	tm := quick
 	tm.patience = 100 * time.Millisecond
 	c := newCourier(t, b, h, tm)
-	r, err := c.Open(context.Background(), hashOf(data), 0)
+	r, err := c.Open(context.Background(), hashOf(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestOpenMeanwhile(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		})
 		b := newBoard(t, t.TempDir(), nil)
-		r, err := newCourier(t, b, h, quick).Open(context.Background(), hashOf(data), 0)
+		r, err := newCourier(t, b, h, quick).Open(context.Background(), hashOf(data))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +210,7 @@ func TestOpenBefore(t *testing.T) {
 		_, err := b.Put(context.Background(), data, "o")
 		return errors.Join(errors.New("not now"), err)
 	}
-	r, err := newCourier(t, b, h, quick).Open(context.Background(), hashOf(data), 0)
+	r, err := newCourier(t, b, h, quick).Open(context.Background(), hashOf(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestOpenBefore(t *testing.T) {
 func TestOpenSmall(t *testing.T) {
 	h := newHub(t)
 	b := newBoard(t, t.TempDir(), nil)
-	r, err := newCourier(t, b, h, quick).Open(context.Background(), h.have([]byte("x")), 0)
+	r, err := newCourier(t, b, h, quick).Open(context.Background(), h.have([]byte("x")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,17 +248,17 @@ func TestOpenRefused(t *testing.T) {
 	tm := quick
 	tm.patience = 20 * time.Millisecond
 	c := newCourier(t, b, h, tm)
-	_, err := c.Open(context.Background(), hashOf([]byte("no")), 0)
+	_, err := c.Open(context.Background(), hashOf([]byte("no")))
 	wantCode(t, err, protocol.CodeSvrResNotFound)
 	h.mu.Lock()
 	h.refuse = func(*protocol.GetFileRequest) error { return protocol.Errorf(protocol.CodeNetDisconnect, "") }
 	h.mu.Unlock()
-	_, err = c.Open(context.Background(), hashOf(data), 0) // who reads does not wait for the link
+	_, err = c.Open(context.Background(), hashOf(data)) // who reads does not wait for the link
 	wantCode(t, err, protocol.CodeNetDisconnect)
 	h.mu.Lock()
 	h.refuse = nil
 	h.mu.Unlock()
-	r, err := c.Open(context.Background(), hashOf(data), 0)
+	r, err := c.Open(context.Background(), hashOf(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func TestOpenRefused(t *testing.T) {
 	}
 	r.Close()
 	ctx, cancel := context.WithCancel(context.Background())
-	r, err = c.Open(ctx, hashOf(data), 0) // what has come before is kept
+	r, err = c.Open(ctx, hashOf(data)) // what has come before is kept
 	if err != nil {
 		t.Fatal(err)
 	}

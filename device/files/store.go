@@ -228,19 +228,6 @@ func (s *Store) Open(hash string) (*os.File, error) {
 	return f, nil
 }
 
-// Stats are the store's figures.
-type Stats struct {
-	Files          int
-	Cached, Pinned int64 // bytes, in blocks of 4 KiB
-}
-
-// Stats returns them as they are now.
-func (s *Store) Stats() Stats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return Stats{Files: len(s.entries), Cached: s.cached, Pinned: s.pinned}
-}
-
 // touch notes that a file is used. The lock is held, as in all that follows.
 func (s *Store) touch(e *entry) {
 	if e.at != nil {

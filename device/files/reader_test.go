@@ -194,6 +194,7 @@ func TestOpenMeanwhile(t *testing.T) {
 		case err != nil || !bytes.Equal(append(got, rest...), data):
 			t.Errorf("%d bytes more, %v", len(rest), err)
 		}
+		<-r.(*reader).d.ended
 		if _, tmp := inFolder(t, b); len(tmp) != 0 {
 			t.Error(tmp)
 		}

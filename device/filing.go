@@ -244,5 +244,5 @@ func (f *Files) Receive(ctx context.Context, body io.Reader, name string, limit 
 
 // Open opens a file, which comes from the hub if it is not here, see files.Courier.
 func (f *Files) Open(ctx context.Context, uuid string) (io.ReadSeekCloser, error) {
-	return f.f.courier.Open(ctx, uuid, 0)
+	return f.f.courier.Open(ctx, uuid)
 }

@@ -47,7 +47,7 @@ func newClient(config *tls.Config, idle time.Duration) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext: dial, TLSClientConfig: config, TLSHandshakeTimeout: connectTime,
-			MaxIdleConnsPerHost: maxUp + maxDown, IdleConnTimeout: min(idle, 20*time.Second),
+			MaxIdleConnsPerHost: maxUp + maxDown + maxAhead, IdleConnTimeout: min(idle, 20*time.Second),
 			DisableCompression: true, MaxResponseHeaderBytes: 32 << 10,
 			WriteBufferSize: 64 << 10, ReadBufferSize: 64 << 10,
 		},

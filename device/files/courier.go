@@ -48,9 +48,10 @@ func defaultTiming() timing {
 }
 
 const (
-	maxUp   = 2  // uploads that send at a time
-	maxDown = 2  // downloads that receive at a time
-	maxJobs = 64 // downloads in all, with those that wait
+	maxUp    = 2  // uploads that send at a time
+	maxDown  = 2  // downloads that receive at a time
+	maxAhead = 4  // that somebody reads, beside those
+	maxJobs  = 64 // downloads in all, with those that wait
 	// maxRefused is how often in a row a server may refuse what the hub has just
 	// allowed, or give what it did not say, until it is believed.
 	maxRefused = 4
@@ -67,6 +68,7 @@ type Courier struct {
 	client *http.Client
 	up     chan struct{}
 	down   chan struct{}
+	ahead  chan struct{} // as down, for what somebody reads
 
 	ctx    context.Context // of all that is under way
 	cancel context.CancelFunc
@@ -85,7 +87,8 @@ func NewCourier(o CourierOptions) *Courier {
 		o.timing = defaultTiming()
 	}
 	c := &Courier{
-		opts: o, client: newClient(o.TLS, o.timing.idle), up: make(chan struct{}, maxUp), down: make(chan struct{}, maxDown),
+		opts: o, client: newClient(o.TLS, o.timing.idle),
+		up: make(chan struct{}, maxUp), down: make(chan struct{}, maxDown), ahead: make(chan struct{}, maxAhead),
 		woken: make(chan struct{}), jobs: make(map[string]*download), sending: make(map[string]chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())

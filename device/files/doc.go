@@ -2,7 +2,7 @@
 //
 // Store keeps them in a folder, each under its SHA-256 (<2 hex>/<hash>), so that
 // what is sent twice, or sent and received, is there once. A file with an owner
-// (a message that waits to be sent, a draft, an upload of a program) is pinned:
+// (a message that is made or waits to be sent, an upload of a program) is pinned:
 // it stays. The others are a cache, and the ones not used for the longest time
 // leave when it is full. Owners are in the board's bbolt file, the files' own
 // data nowhere: what the folder holds is read at the start.

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -26,6 +28,8 @@ type download struct {
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when nothing of it is left
 	wake   chan struct{} // somebody new is there: try again now
+	reads  chan struct{} // closed, by read, once somebody reads it
+	read   sync.Once
 
 	mu      sync.Mutex
 	size    int64         // 0: not known yet
@@ -34,6 +38,7 @@ type download struct {
 	file    *os.File      // while it is open
 	trouble error         // why nothing comes at the moment
 	failed  int           // tries
+	other   bool          // it is here by another way, and file is not any more
 	done    bool          // it is here and verified, or err says why not
 	err     error         // *protocol.Error
 	changed chan struct{} // closed at the next change of these
@@ -118,7 +123,7 @@ func (c *Courier) join(hash string, size int64) (*download, error) {
 	case len(c.jobs) >= maxJobs:
 		return nil, protocol.Errorf(protocol.CodeNetReqCountLimit, "%d files are being downloaded", maxJobs)
 	}
-	d := &download{c: c, hash: hash, refs: 1, size: size, ended: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}), sum: sha256.New()}
+	d := &download{c: c, hash: hash, refs: 1, size: size, ended: make(chan struct{}), wake: make(chan struct{}, 1), reads: make(chan struct{}), changed: make(chan struct{}), sum: sha256.New()}
 	ctx, cancel := context.WithCancel(c.ctx)
 	d.cancel = cancel
 	c.jobs[hash] = d
@@ -174,12 +179,7 @@ func (d *download) run(ctx context.Context) {
 	}
 	if d.file != nil { // else it is in its place
 		file := d.file
-		d.change(func() {
-			d.file = nil
-			if err == nil { // a program has sent the same meanwhile
-				d.have = 0
-			}
-		})
+		d.change(func() { d.file = nil })
 		d.c.opts.Store.closePart(d.hash, file, d.have)
 	}
 	d.c.mu.Lock()
@@ -221,19 +221,22 @@ func (d *download) bring(ctx context.Context) error {
 
 // try goes on from what is here.
 func (d *download) try(ctx context.Context) error {
-	if _, here := d.c.opts.Store.Path(d.hash); here {
-		return nil
+	release, err := d.place(ctx) // first: a URL would expire in the queue
+	if err != nil {
+		return err
+	}
+	defer release()
+	switch other, err := d.c.opts.Store.Open(d.hash); {
+	case err == nil:
+		return d.came(ctx, other)
+	case !errors.Is(err, fs.ErrNotExist):
+		return stop{ioError("read the file", err)}
 	}
 	if d.url == nil {
 		if err := d.ask(ctx); err != nil {
 			return err
 		}
 	}
-	release, err := acquire(ctx, d.c.down)
-	if err != nil {
-		return err
-	}
-	defer release()
 	if d.file == nil {
 		if err := d.open(ctx); err != nil {
 			return err
@@ -251,7 +254,54 @@ func (d *download) try(ctx context.Context) error {
 	if err := d.c.opts.Store.finishPart(d.hash, file); err != nil {
 		return stop{err}
 	}
-	d.change(func() { d.file = nil })
+	d.change(func() { d.file = nil }) // first: a reader may be about to use its descriptor
+	_ = file.Close()
+	return nil
+}
+
+// place takes a place among the downloads, or once somebody reads this one among
+// those that are read: who reads is there, and waits.
+func (d *download) place(ctx context.Context) (release func(), err error) {
+	var ahead chan struct{}
+	for reads := d.reads; ; reads, ahead = nil, d.c.ahead {
+		select {
+		case d.c.down <- struct{}{}:
+			return func() { <-d.c.down }, nil
+		case ahead <- struct{}{}:
+			return func() { <-d.c.ahead }, nil
+		case <-reads:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// came is for a file that was stored by another way meanwhile: a program has sent
+// it too. Who reads goes on with that one, if what he may have read is the same.
+func (d *download) came(ctx context.Context, other *os.File) error {
+	defer other.Close()
+	info, err := other.Stat()
+	if err != nil {
+		return stop{ioError("read the file", err)}
+	}
+	same := d.have == 0
+	if !same {
+		sum := sha256.New()
+		if _, err := io.CopyN(sum, &interruptible{ctx, other}, d.have); err != nil && !errors.Is(err, io.EOF) {
+			return stop{ioError("read the file", err)}
+		}
+		same = bytes.Equal(sum.Sum(nil), d.sum.Sum(nil))
+	}
+	file := d.file
+	d.change(func() {
+		d.file, d.have, d.size, d.other = nil, 0, info.Size(), true
+		if !same {
+			d.turn++
+		}
+	})
+	if file != nil {
+		d.c.opts.Store.closePart(d.hash, file, 0)
+	}
 	return nil
 }
 
@@ -358,11 +408,11 @@ func (d *download) judge(res *http.Response) error {
 // contentRange reads where a part begins and how long the whole is, -1 if that is
 // not said (RFC 9110 §14.4).
 func contentRange(text string) (from, total int64, ok bool) {
-	text, bytes := strings.CutPrefix(text, "bytes ")
+	text, inBytes := strings.CutPrefix(text, "bytes ")
 	part, whole, _ := strings.Cut(text, "/")
 	first, _, dash := strings.Cut(part, "-")
 	n, err := strconv.ParseUint(first, 10, 63)
-	if err != nil || !bytes || !dash {
+	if err != nil || !inBytes || !dash {
 		return 0, 0, false
 	}
 	if whole == "*" {
@@ -385,6 +435,7 @@ func (d *download) write(ctx context.Context, body io.Reader) error {
 				d.change(func() { d.have = 0 }) // what fills the disk goes
 				return stop{ioError("keep the file", err)}
 			}
+			d.c.opts.Store.partHas(d.hash, d.have+int64(n))
 			d.sum.Write(buf[:n])
 			d.refused = 0
 			d.change(func() { d.have, d.trouble = d.have+int64(n), nil })
@@ -405,6 +456,7 @@ func (d *download) mismatch(why string) error {
 	if err := d.file.Truncate(0); err != nil {
 		return stop{ioError("keep the file", err)}
 	}
+	d.c.opts.Store.partHas(d.hash, 0)
 	d.sum.Reset()
 	d.url = nil
 	d.change(func() { d.have, d.turn = 0, d.turn+1 })

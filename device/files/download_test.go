@@ -474,6 +474,9 @@ func TestTwoAtATime(t *testing.T) {
 	if n := h.count("GET /dl/"); n != maxDown {
 		t.Errorf("%d at a time", n)
 	}
+	if n := h.tokens.Load(); n != maxDown { // a URL would expire in the queue
+		t.Errorf("the hub was asked for %d", n)
+	}
 	close(open)
 	for range maxJobs {
 		if err := <-done; err != nil {

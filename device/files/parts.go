@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/herald-im/herald/device/store"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -30,15 +31,16 @@ func (s *Store) openPart(hash string, size int64) (f *os.File, have int64, err e
 		have = e.size
 	}
 	s.idle.Remove(e.at)
-	e.at, e.busy = nil, true
+	e.at = nil
 	s.resize(e, size)
-	s.evict()
-	if s.cached > s.opts.Cache {
+	if s.cached-s.evictable() > s.opts.Cache {
 		err = errCrowded
 	} else {
 		err = s.makeRoom(size - have)
 	}
 	if err == nil {
+		s.evict()
+		s.promise(e, size-have)
 		f, err = os.OpenFile(s.path(name), os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			err = ioError("keep the file", err)
@@ -56,16 +58,18 @@ func (s *Store) openPart(hash string, size int64) (f *os.File, have int64, err e
 	return f, have, nil
 }
 
-// resize changes what a partial file counts for. The lock is held.
-func (s *Store) resize(e *entry, size int64) {
-	s.cached += room(size) - room(e.size)
-	e.size = size
+// partHas notes how much of an open partial file is written.
+func (s *Store) partHas(hash string, have int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[hash+partSuffix]
+	s.promise(e, e.size-have)
 }
 
 // rest has a partial file wait for its next download. The lock is held.
 func (s *Store) rest(e *entry, have int64) {
 	s.resize(e, have)
-	e.busy = false
+	s.promise(e, 0)
 	e.at = s.idle.PushFront(e)
 	if have == 0 {
 		s.remove(e)
@@ -80,7 +84,7 @@ func (s *Store) closePart(hash string, f *os.File, have int64) {
 	s.rest(s.entries[hash+partSuffix], have)
 }
 
-// finishPart gives a verified file its place.
+// finishPart gives a verified file its place. It stays open.
 func (s *Store) finishPart(hash string, f *os.File) error {
 	if err := f.Sync(); err != nil {
 		return ioError("keep the file", err)
@@ -88,8 +92,8 @@ func (s *Store) finishPart(hash string, f *os.File) error {
 	s.mu.Lock()
 	e := s.entries[hash+partSuffix]
 	if s.entries[hash] != nil { // a program has sent the same meanwhile
+		s.rest(e, 0)
 		s.mu.Unlock()
-		s.closePart(hash, f, 0)
 		return nil
 	}
 	if err := s.rename(s.path(e.name), hash); err != nil {
@@ -99,8 +103,7 @@ func (s *Store) finishPart(hash string, f *os.File) error {
 	s.forget(e)
 	s.add(hash, e.size)
 	s.mu.Unlock()
-	_ = f.Close()
-	if err := syncDir(filepath.Dir(s.path(hash))); err != nil {
+	if err := store.SyncDir(filepath.Dir(s.path(hash))); err != nil {
 		// It is here, and after a crash perhaps not: the hub has it still.
 		s.opts.Log.Debug("the name of a received file is not synced", "err", fmt.Errorf("sync: %w", err))
 	}

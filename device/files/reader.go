@@ -21,7 +21,7 @@ import (
 // Errors, also of reading, are those of Fetch, CodeNetDisconnect when the hub
 // cannot be asked, CodeSvrResTransferTimeout when nothing comes for a while, or
 // ctx's: who reads is there, waiting. What has come stays in the store.
-func (c *Courier) Open(ctx context.Context, hash string, size int64) (io.ReadSeekCloser, error) {
+func (c *Courier) Open(ctx context.Context, hash string) (io.ReadSeekCloser, error) {
 	if f, err := c.opts.Store.Open(hash); err == nil {
 		return f, nil
 	}
@@ -29,11 +29,12 @@ func (c *Courier) Open(ctx context.Context, hash string, size int64) (io.ReadSee
 	if err != nil {
 		return nil, err
 	}
-	d, err := c.join(hash, size)
+	d, err := c.join(hash, 0)
 	if err != nil {
 		end()
 		return nil, err
 	}
+	d.read.Do(func() { close(d.reads) })
 	r := &reader{c: c, d: d, ctx: ctx, end: end, patience: c.opts.timing.patience, failed: d.state().failed}
 	if _, err := r.ready(); err != nil {
 		_ = r.Close()
@@ -52,6 +53,7 @@ type reader struct {
 	patience time.Duration
 
 	file *os.File
+	part bool // the file is the download's
 	pos  int64
 	turn int // of what was read
 
@@ -91,29 +93,40 @@ func (r *reader) ready() (until int64, err error) {
 			if s.trouble != nil {
 				return 0, fmt.Errorf("%w: %w", protocol.Errorf(protocol.CodeSvrResTransferTimeout, "the file does not come"), s.trouble)
 			}
-			return 0, protocol.Errorf(protocol.CodeSvrResTransferTimeout, "the file does not come: the hub is silent")
+			return 0, protocol.Errorf(protocol.CodeSvrResTransferTimeout, "the file does not come: the hub is silent, or others come first")
 		}
 	}
 }
 
-// open opens the file once there is one. The download's own descriptor shows what
-// comes wherever it is renamed to.
+// open opens the file once there is one, and the other if there is another. The
+// download's own descriptor shows what comes wherever it is renamed to.
 func (r *reader) open() error {
-	if r.file != nil {
-		return nil
-	}
 	r.d.mu.Lock()
 	defer r.d.mu.Unlock()
-	if r.d.file == nil {
-		f, err := r.c.opts.Store.Open(r.d.hash)
-		r.file, r.turn = f, r.d.turn
-		return err
+	switch {
+	case r.file != nil && r.turn != r.d.turn: // this moment
+		return errChanged
+	case r.file != nil && !(r.part && r.d.other):
+		return nil
 	}
-	fd, err := unix.FcntlInt(r.d.file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return ioError("read the file", err)
+	part := r.d.file != nil
+	var f *os.File
+	if part {
+		fd, err := unix.FcntlInt(r.d.file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return ioError("read the file", err)
+		}
+		f = os.NewFile(uintptr(fd), r.d.file.Name())
+	} else {
+		var err error
+		if f, err = r.c.opts.Store.Open(r.d.hash); err != nil {
+			return ioError("read the file", err)
+		}
 	}
-	r.file, r.turn = os.NewFile(uintptr(fd), r.d.file.Name()), r.d.turn
+	if r.file != nil {
+		_ = r.file.Close()
+	}
+	r.file, r.part, r.turn = f, part, r.d.turn
 	return nil
 }
 

@@ -98,6 +98,19 @@ func newBoard(t testing.TB, dir string, change func(*Options)) *board {
 	return b
 }
 
+// Stats are a store's figures.
+type Stats struct {
+	Files          int
+	Cached, Pinned int64 // bytes, in blocks of 4 KiB
+}
+
+// Stats returns them as they are now.
+func (s *Store) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stats{Files: len(s.entries), Cached: s.cached, Pinned: s.pinned}
+}
+
 func (b *board) again(t testing.TB, change func(*Options)) *board {
 	t.Helper()
 	if err := b.close(); err != nil {

@@ -15,8 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/herald-im/herald/device/store"
 	"github.com/herald-im/herald/protocol"
 )
@@ -66,6 +64,7 @@ type Store struct {
 	idle     *list.List          // of the *entry that may be evicted, the one used last in front
 	cached   int64               // bytes of all without an owner
 	pinned   int64               // bytes of those with one, and of what is being taken
+	promised int64               // bytes that there is to be room for, and that are not written yet
 	owners   map[string][]string // hashes of each
 	uploads  map[string]*upload
 	complain time.Time // when it was last said that something cannot be removed
@@ -80,8 +79,9 @@ type entry struct {
 	size   int64
 	used   time.Time // as the disk has it
 	owners int
-	busy   bool          // a partial one that is being written
 	at     *list.Element // in idle
+	// promised are bytes of a partial one that are still to be written.
+	promised int64
 }
 
 // room is what a file of so many bytes takes on the disk.
@@ -228,19 +228,6 @@ func (s *Store) Open(hash string) (*os.File, error) {
 	return f, nil
 }
 
-// Stats are the store's figures.
-type Stats struct {
-	Files          int
-	Cached, Pinned int64 // bytes, in blocks of 4 KiB
-}
-
-// Stats returns them as they are now.
-func (s *Store) Stats() Stats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return Stats{Files: len(s.entries), Cached: s.cached, Pinned: s.pinned}
-}
-
 // touch notes that a file is used. The lock is held, as in all that follows.
 func (s *Store) touch(e *entry) {
 	if e.at != nil {
@@ -272,18 +259,35 @@ func (s *Store) own(e *entry, change int) {
 	}
 }
 
-// add puts a file without an owner into the index.
+// resize changes what a file counts for.
+func (s *Store) resize(e *entry, size int64) {
+	more := room(size) - room(e.size)
+	if e.owners > 0 {
+		s.pinned += more
+	} else {
+		s.cached += more
+	}
+	e.size = size
+}
+
+// add puts a file into the index. It may have owners from before it went.
 func (s *Store) add(name string, size int64) *entry {
 	e := &entry{name: name, size: size, used: s.opts.now()}
 	s.entries[name] = e
 	s.cached += room(size)
 	e.at = s.idle.PushFront(e)
+	for _, hashes := range s.owners {
+		if slices.Contains(hashes, name) {
+			s.own(e, 1)
+		}
+	}
 	return e
 }
 
 // forget takes a file out of the index.
 func (s *Store) forget(e *entry) {
 	delete(s.entries, e.name)
+	s.promise(e, 0)
 	if e.owners > 0 {
 		s.pinned -= room(e.size)
 	} else {
@@ -319,31 +323,29 @@ func (s *Store) evict() {
 // need be by removing what is cached. Else the error is CodeDatabaseFailure.
 func (s *Store) makeRoom(size int64) error {
 	for {
-		free := freeBytes(s.opts.Dir)
-		if free-size >= s.opts.MinFree {
+		free := store.FreeBytes(s.opts.Dir) - s.promised
+		short := s.opts.MinFree + size - free
+		if short <= 0 {
 			return nil
 		}
-		if s.idle.Len() == 0 {
+		if s.evictable() < short {
 			return protocol.Errorf(protocol.CodeDatabaseFailure, "the disk is full: %d KiB are free, %d KiB are kept back and the file needs %d KiB; make some room",
-				free>>10, s.opts.MinFree>>10, size>>10)
+				max(0, free)>>10, s.opts.MinFree>>10, size>>10)
 		}
 		s.remove(s.idle.Back().Value.(*entry))
 	}
 }
 
-func freeBytes(dir string) int64 {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 1 << 62 // unknown: let the write itself tell
+// evictable is how many bytes could be removed.
+func (s *Store) evictable() (sum int64) {
+	for at := s.idle.Front(); at != nil; at = at.Next() {
+		sum += room(at.Value.(*entry).size)
 	}
-	return int64(st.Bavail) * int64(st.Bsize)
+	return sum
 }
 
-// syncDir has the names in a folder on disk.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+// promise says how many bytes of a partial file are still to be written.
+func (s *Store) promise(e *entry, size int64) {
+	s.promised += size - e.promised
+	e.promised = size
 }

@@ -205,7 +205,7 @@ func TestChangesMeanwhile(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-	_, err := b.keep(context.Background(), growing{io.LimitReader(endless{}, 2<<20)}, "m", 10, 1<<20)
+	_, err := b.keep(context.Background(), "it", growing{io.LimitReader(endless{}, 2<<20)}, "m", 10, 1<<20)
 	wantCode(t, err, protocol.CodeFileTooLarge)
 }
 
@@ -401,9 +401,63 @@ func TestLeftovers(t *testing.T) {
 		t.Error(again)
 	}
 	b.Unpin("m")
+	if s := b.Stats(); s.Pinned != 4096 {
+		t.Errorf("m3 pins it still: %+v", s)
+	}
 	b.Unpin("m3")
 	if s := b.Stats(); s.Pinned != 0 || s.Cached != 2*4096 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestTakeMends: a file that is taken again is the fresh copy, whatever has become
+// of the one that was here.
+func TestTakeMends(t *testing.T) {
+	b := newBoard(t, t.TempDir(), nil)
+	data := noise(1, 5000)
+	f := b.put(t, data, "m")
+	for name, harm := range map[string]func(path string) error{
+		"damaged": func(path string) error { return os.WriteFile(path, noise(2, 5000), 0o600) },
+		"cut":     func(path string) error { return os.Truncate(path, 10) },
+		"gone":    os.Remove,
+	} {
+		if err := harm(b.path(f.Hash)); err != nil {
+			t.Fatal(err)
+		}
+		b.put(t, data, "n")
+		if !bytes.Equal(b.content(t, f.Hash), data) {
+			t.Error(name)
+		}
+	}
+	if s := b.Stats(); s != (Stats{Files: 1, Pinned: 8192}) {
+		t.Errorf("%+v", s)
+	}
+	if _, tmp := inFolder(t, b); len(tmp) != 0 {
+		t.Error(tmp)
+	}
+}
+
+// TestFinishPart leaves the file open: others read it.
+func TestFinishPart(t *testing.T) {
+	b := newBoard(t, t.TempDir(), nil)
+	data := []byte("hello")
+	for range 2 { // the second time it is there
+		f, _, err := b.openPart(hashOf(data), 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.finishPart(hashOf(data), f); err != nil {
+			t.Error(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if hashes, tmp := inFolder(t, b); len(tmp) != 0 || len(hashes) != 1 || b.Stats() != (Stats{Files: 1, Cached: 4096}) {
+		t.Error(hashes, tmp, b.Stats())
 	}
 }
 
@@ -436,8 +490,11 @@ func TestUploads(t *testing.T) {
 	}
 	_, _, err := b.Receive(ctx, strings.NewReader(""), "", 100)
 	wantCode(t, err, protocol.CodeFileSizeEmpty)
-	_, _, err = b.Receive(ctx, strings.NewReader(strings.Repeat("x", 101)), "", 100)
+	_, _, err = b.Receive(ctx, strings.NewReader(strings.Repeat("x", 101)), "a.txt", 100)
 	wantCode(t, err, protocol.CodeFileTooLarge)
+	if !strings.Contains(err.Error(), "a.txt") {
+		t.Error(err)
+	}
 
 	b = b.again(t, change) // they survive that
 	_, err = b.Take(ctx, path, "m", 4)
@@ -490,6 +547,52 @@ func TestUploads(t *testing.T) {
 	}
 }
 
+// TestUploadsAreBounded: only those that nobody has claimed stand in the way of
+// the next.
+func TestUploadsAreBounded(t *testing.T) {
+	b := newBoard(t, t.TempDir(), nil)
+	ctx := context.Background()
+	receive := func(data string) (string, error) {
+		path, _, err := b.Receive(ctx, strings.NewReader(data), "", 100)
+		return path, err
+	}
+	claimed, err := receive("claimed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Take(ctx, claimed, "m", 100); err != nil {
+		t.Fatal(err)
+	}
+	b.mu.Lock()
+	for i := len(b.uploads); i < maxUploads; i++ {
+		name := fmt.Sprint(i)
+		b.uploads[name] = &upload{Hash: hashOf([]byte(name)), Size: 1, At: b.opts.now().Unix(), since: b.opts.now()}
+		b.owners[uploadScheme+name] = []string{hashOf([]byte(name))}
+	}
+	b.mu.Unlock()
+	last, err := receive("last")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = receive("one too many")
+	wantCode(t, err, protocol.CodeNetReqCountLimit)
+	_, err = b.Take(ctx, claimed, "m2", 100) // it made room
+	wantCode(t, err, protocol.CodeFileNotFound)
+	if _, err := b.Take(ctx, last, "m", 100); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = receive("one more"); err != nil {
+		t.Error(err)
+	}
+	if len(b.uploads) != maxUploads {
+		t.Error(len(b.uploads))
+	}
+	b = b.again(t, nil)
+	if len(b.uploads) != 1 {
+		t.Error(b.uploads)
+	}
+}
+
 func TestFullDisk(t *testing.T) {
 	disk := disktest.Small(t, 8)
 	b := newBoard(t, t.TempDir(), func(o *Options) { o.Dir, o.MinFree = disk, 1<<20 })
@@ -524,6 +627,85 @@ func TestFullDisk(t *testing.T) {
 	wantCode(t, err, protocol.CodeDatabaseFailure)
 	if hashes, tmp := inFolder(t, b); len(tmp) != 0 || b.Stats() != (Stats{Files: 2, Pinned: 6 << 20}) {
 		t.Error(hashes, tmp, b.Stats())
+	}
+}
+
+// blocked is a file that is read to its end once it is opened.
+type blocked struct {
+	io.Reader
+	reached, open chan struct{}
+}
+
+func (r *blocked) Read(p []byte) (int, error) {
+	select {
+	case <-r.reached:
+	default:
+		close(r.reached)
+	}
+	<-r.open
+	return r.Reader.Read(p)
+}
+
+// TestPromised: what is being written has its room, also while it is not written.
+func TestPromised(t *testing.T) {
+	disk := disktest.Small(t, 8)
+	b := newBoard(t, t.TempDir(), func(o *Options) { o.Dir, o.MinFree = disk, 1<<20 })
+	data, other := noise(1, 4<<20), noise(2, 4<<20)
+	src := &blocked{bytes.NewReader(data), make(chan struct{}), make(chan struct{})}
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.keep(context.Background(), "it", src, "m", 4<<20, 4<<20)
+		done <- err
+	}()
+	<-src.reached
+	_, err := b.Put(context.Background(), other, "n")
+	wantCode(t, err, protocol.CodeDatabaseFailure)
+	_, _, err = b.openPart(hashOf(other), 4<<20)
+	wantCode(t, err, protocol.CodeDatabaseFailure)
+	close(src.open)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	b.put(t, noise(3, 2<<20), "n") // all that is left
+	b.Unpin("m")
+	b.Unpin("n")
+
+	// What is cached makes room for the first, and the first is in the second's way.
+	f, have, err := b.openPart(hashOf(other), 4<<20)
+	if err != nil || have != 0 {
+		t.Fatal(have, err)
+	}
+	_, err = b.Put(context.Background(), data, "m")
+	wantCode(t, err, protocol.CodeDatabaseFailure)
+	if _, err := f.Write(other[:3<<20]); err != nil {
+		t.Fatal(err)
+	}
+	b.partHas(hashOf(other), 3<<20)
+	b.put(t, noise(4, 1<<20), "m") // it needs 1 MiB more, and not 4
+	b.closePart(hashOf(other), f, 3<<20)
+	if b.promised != 0 {
+		t.Error(b.promised)
+	}
+}
+
+// TestNothingLeavesInVain: where the whole cache would not be enough it stays.
+func TestNothingLeavesInVain(t *testing.T) {
+	disk := disktest.Small(t, 8)
+	b := newBoard(t, t.TempDir(), func(o *Options) { o.Dir, o.MinFree, o.Cache = disk, 1<<20, 4<<20 })
+	cached := b.put(t, noise(1, 1<<20), "m")
+	b.Unpin("m")
+	_, err := b.Put(context.Background(), noise(2, 8<<20), "n")
+	wantCode(t, err, protocol.CodeDatabaseFailure)
+	f, _, err := b.openPart(hashOf([]byte("one")), 3<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.openPart(hashOf([]byte("two")), 2<<20); !errors.Is(err, errCrowded) {
+		t.Error(err)
+	}
+	b.closePart(hashOf([]byte("one")), f, 0)
+	if _, here := b.Path(cached.Hash); !here {
+		t.Error("what was cached has left for nothing")
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/herald-im/herald/device/store"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -54,21 +55,12 @@ func (s *Store) Take(ctx context.Context, path, owner string, limit int64) (File
 	case size > limit:
 		return File{}, errTooLarge(path, limit)
 	}
-	f, err := s.keep(ctx, src, owner, info.Size(), limit)
-	if e := (*protocol.Error)(nil); errors.As(err, &e) {
-		switch e.Code { // here it is known what it is called
-		case protocol.CodeFileSizeEmpty:
-			return File{}, errEmpty(path)
-		case protocol.CodeFileTooLarge:
-			return File{}, errTooLarge(path, limit)
-		}
-	}
-	return f, err
+	return s.keep(ctx, path, src, owner, info.Size(), limit)
 }
 
 // Put is Take for bytes that are in memory.
 func (s *Store) Put(ctx context.Context, b []byte, owner string) (File, error) {
-	return s.keep(ctx, bytes.NewReader(b), owner, int64(len(b)), int64(len(b)))
+	return s.keep(ctx, "the file", bytes.NewReader(b), owner, int64(len(b)), int64(len(b)))
 }
 
 func errEmpty(what string) error {
@@ -80,8 +72,8 @@ func errTooLarge(what string, limit int64) error {
 }
 
 // keep copies src, which says that it has so many bytes, into the store. 0: it
-// does not say.
-func (s *Store) keep(ctx context.Context, src io.Reader, owner string, size, limit int64) (File, error) {
+// does not say. What is what errors call it.
+func (s *Store) keep(ctx context.Context, what string, src io.Reader, owner string, size, limit int64) (File, error) {
 	if err := checkOwner(owner); err != nil {
 		return File{}, err
 	}
@@ -93,7 +85,7 @@ func (s *Store) keep(ctx context.Context, src io.Reader, owner string, size, lim
 	defer h.release()
 	var f File
 	if err = h.grow(size); err == nil {
-		f, err = s.fill(ctx, tmp, src, limit, h)
+		f, err = s.fill(ctx, what, tmp, src, limit, h)
 	}
 	if err == nil {
 		err = tmp.Sync()
@@ -116,8 +108,8 @@ func (s *Store) keep(ctx context.Context, src io.Reader, owner string, size, lim
 
 // held is the room that a file takes in the spool while it is copied.
 type held struct {
-	s     *Store
-	bytes int64
+	s              *Store
+	bytes, written int64
 }
 
 // grow holds room for so many bytes in all.
@@ -137,14 +129,23 @@ func (h *held) grow(size int64) error {
 	}
 	h.bytes += more
 	s.pinned += more
+	s.promised += more
 	return nil
+}
+
+// wrote notes that so many of them are on the disk.
+func (h *held) wrote(n int) {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.s.promised -= int64(n)
+	h.written += int64(n)
 }
 
 func (h *held) release() {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
 	h.s.pinned -= h.bytes
-	h.bytes = 0
+	h.s.promised -= h.bytes - h.written
 }
 
 func errSpool(now, limit int64) error {
@@ -153,7 +154,7 @@ func errSpool(now, limit int64) error {
 
 // fill copies src to dst and tells what came. Where the file system can share
 // blocks (btrfs, XFS) nothing is copied: dst is what src was at one moment.
-func (s *Store) fill(ctx context.Context, dst *os.File, src io.Reader, limit int64, h *held) (f File, err error) {
+func (s *Store) fill(ctx context.Context, what string, dst *os.File, src io.Reader, limit int64, h *held) (f File, err error) {
 	sum := sha256.New()
 	write := io.Writer(dst)
 	if file, ok := src.(*os.File); ok && unix.IoctlFileClone(int(dst.Fd()), int(file.Fd())) == nil {
@@ -167,7 +168,7 @@ func (s *Store) fill(ctx context.Context, dst *os.File, src io.Reader, limit int
 		n, err := src.Read(buf)
 		f.Size += int64(n)
 		if f.Size > limit {
-			return f, errTooLarge("the file", limit)
+			return f, errTooLarge(what, limit)
 		}
 		if f.Size > h.bytes && h.grow(f.Size+step) != nil {
 			if err := h.grow(f.Size); err != nil {
@@ -178,6 +179,7 @@ func (s *Store) fill(ctx context.Context, dst *os.File, src io.Reader, limit int
 		if _, err := write.Write(buf[:n]); err != nil {
 			return f, err
 		}
+		h.wrote(n)
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -186,7 +188,7 @@ func (s *Store) fill(ctx context.Context, dst *os.File, src io.Reader, limit int
 		}
 	}
 	if f.Size == 0 {
-		return f, errEmpty("the file")
+		return f, errEmpty(what)
 	}
 	f.Hash = hex.EncodeToString(sum.Sum(nil))
 	return f, nil
@@ -195,30 +197,20 @@ func (s *Store) fill(ctx context.Context, dst *os.File, src io.Reader, limit int
 // place gives a complete file its name and an owner.
 func (s *Store) place(tmp string, f File, owner string) error {
 	s.mu.Lock()
-	e := s.entries[f.Hash]
-	if e == nil || e.size != f.Size {
-		if err := s.rename(tmp, f.Hash); err != nil {
-			s.mu.Unlock()
-			return err
-		}
-		if e != nil {
-			s.forget(e) // it was cut by a crash of the file system
-			owners := e.owners
-			e = s.add(f.Hash, f.Size)
-			s.own(e, owners)
-		} else {
-			e = s.add(f.Hash, f.Size)
-		}
-		tmp = ""
+	// Also where there is one: it may have been damaged, and this one was just read.
+	if err := s.rename(tmp, f.Hash); err != nil {
+		s.mu.Unlock()
+		return err
 	}
+	e := s.entries[f.Hash]
+	if e == nil {
+		e = s.add(f.Hash, f.Size)
+	}
+	s.resize(e, f.Size)
 	s.addOwner(owner, e)
 	s.touch(e)
 	s.mu.Unlock()
-	if tmp != "" {
-		_ = os.Remove(tmp) // else the next start does
-		return nil
-	}
-	err := syncDir(filepath.Dir(s.path(f.Hash)))
+	err := store.SyncDir(filepath.Dir(s.path(f.Hash)))
 	if err != nil {
 		s.drop(owner, f.Hash)
 	}
@@ -230,7 +222,7 @@ func (s *Store) rename(tmp, hash string) error {
 	to := s.path(hash)
 	err := os.Mkdir(filepath.Dir(to), 0o700)
 	if err == nil {
-		err = syncDir(s.opts.Dir)
+		err = store.SyncDir(s.opts.Dir)
 	}
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return err

@@ -29,11 +29,10 @@ var (
 	errRefused  = errors.New("the URL is not good any more")
 )
 
-// statusError is an answer that does not say that all is well. final: the server
-// speaks tus, and would say the same again.
+// statusError is an answer that does not say that all is well.
 type statusError struct {
 	status  int
-	tus     bool
+	tus     bool            // the server speaks tus, so nobody in between has answered
 	said    *protocol.Error // nil if it said nothing that can be read
 	refusal string
 }
@@ -124,7 +123,7 @@ func (t *tusClient) offset(ctx context.Context) (int64, error) {
 	if text := h.Get("Upload-Length"); text != "" && text != strconv.FormatInt(t.size, 10) {
 		return 0, protocol.Errorf(protocol.CodeSvrResInvalidParameters, "the hub has begun a file of %s bytes under the hash of one of %d", protocol.Clip(text), t.size)
 	}
-	return t.readOffset(h, 0, t.size)
+	return readOffset(h, 0, t.size)
 }
 
 // create begins the upload.
@@ -142,12 +141,12 @@ func (t *tusClient) patch(ctx context.Context, body io.Reader, offset, length in
 	if err != nil {
 		return offset, err
 	}
-	return t.readOffset(h, offset+1, offset+length)
+	return readOffset(h, offset+1, offset+length)
 }
 
 // readOffset reads where the server says it is. One that does not go on would
 // have us send the same for ever.
-func (t *tusClient) readOffset(h http.Header, low, high int64) (int64, error) {
+func readOffset(h http.Header, low, high int64) (int64, error) {
 	n, err := strconv.ParseInt(h.Get("Upload-Offset"), 10, 64)
 	if err != nil || n < low || n > high {
 		return 0, fmt.Errorf("the server says that it has %q bytes, not %d to %d", protocol.Clip(h.Get("Upload-Offset")), low, high)

@@ -125,8 +125,7 @@ func (u *upward) run(ctx context.Context) error {
 // try goes on from where the hub is until it has the file or something is in the
 // way.
 func (u *upward) try(ctx context.Context) error {
-	asked := u.tus == nil
-	if asked {
+	if u.tus == nil {
 		r, err := u.c.opts.Hub.PutFile(ctx, protocol.PutFileRequest{Hash: u.hash, Size: u.size})
 		if err != nil {
 			return fmt.Errorf("ask the hub for room: %w", err)

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -21,7 +22,8 @@ const (
 	uploadScheme = "upload:"
 	// uploadFor is how long an upload keeps its name. It is pinned until it is
 	// claimed.
-	uploadFor  = 24 * time.Hour
+	uploadFor = 24 * time.Hour
+	// maxUploads counts those that were claimed too, which leave first.
 	maxUploads = 4096
 )
 
@@ -52,14 +54,11 @@ func (s *Store) Receive(ctx context.Context, src io.Reader, name string, limit i
 		key += "/" + name
 	}
 	u := &upload{At: s.opts.now().Unix(), since: s.opts.now()}
-	s.mu.Lock()
-	if len(s.uploads) >= maxUploads {
-		s.mu.Unlock()
+	if !s.uploadRoom() {
 		return "", f, protocol.Errorf(protocol.CodeNetReqCountLimit, "%d files were uploaded within a day: make messages of them first", maxUploads)
 	}
-	s.mu.Unlock()
 	path = uploadScheme + key
-	if f, err = s.keep(ctx, src, path, 0, limit); err != nil {
+	if f, err = s.keep(ctx, cmp.Or(name, "the file"), src, path, 0, limit); err != nil {
 		return "", f, err
 	}
 	u.Hash, u.Size = f.Hash, f.Size
@@ -136,11 +135,40 @@ func (s *Store) dropUploads() {
 		}
 	}
 	s.mu.Unlock()
-	if len(names) == 0 {
-		return
-	}
 	for _, name := range names {
 		s.Unpin(uploadScheme + name)
+	}
+	s.forgetUploads(names)
+}
+
+// uploadRoom tells whether there may be one more. If need be the oldest that was
+// claimed makes room.
+func (s *Store) uploadRoom() bool {
+	oldest, found := "", (*upload)(nil)
+	s.mu.Lock()
+	if len(s.uploads) < maxUploads {
+		s.mu.Unlock()
+		return true
+	}
+	for name, u := range s.uploads {
+		claimed := len(s.owners[uploadScheme+name]) == 0
+		if claimed && (found == nil || cmp.Or(u.since.Compare(found.since), cmp.Compare(u.At, found.At)) < 0) {
+			oldest, found = name, u
+		}
+	}
+	delete(s.uploads, oldest)
+	s.mu.Unlock()
+	if found == nil {
+		return false
+	}
+	s.forgetUploads([]string{oldest})
+	return true
+}
+
+// forgetUploads removes their rows. It does not wait for the disk.
+func (s *Store) forgetUploads(names []string) {
+	if len(names) == 0 {
+		return
 	}
 	s.opts.DB.Go(func(tx *bbolt.Tx) error {
 		b, err := bucket(tx, uploadsBucket)

@@ -55,9 +55,9 @@ type Maker struct{ turn chan struct{} }
 // NewMaker makes a Maker. It has nothing to close.
 func NewMaker() *Maker { return &Maker{turn: make(chan struct{}, 1)} }
 
-// Sizes makes the sizes of the picture at path. What is no picture, or too large
-// a one, is no error: then all sizes are the original. The error is ctx's, or
-// that of reading the file.
+// Sizes makes the sizes of the picture at path. What is no picture, is too
+// large or cannot be read to its end is no error: then all sizes are the
+// original. The error is ctx's, or that of opening the file.
 func (m *Maker) Sizes(ctx context.Context, path string) (Set, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 
 	"golang.org/x/image/bmp"
@@ -290,6 +291,36 @@ func TestMemory(t *testing.T) {
 	}
 	if took := after.TotalAlloc - before.TotalAlloc; took > 44<<20 {
 		t.Errorf("6 megapixels took %d MiB in all", took>>20)
+	}
+}
+
+// TestWebPCanvas: a small canvas before a large picture, in a file of a few bytes,
+// does not get the large one decoded. The head that is read is the canvas's.
+func TestWebPCanvas(t *testing.T) {
+	const canvas = 1000
+	chunk := func(kind string, b ...byte) []byte {
+		return append(binary.LittleEndian.AppendUint32([]byte(kind), uint32(len(b))), b...)
+	}
+	body := make([]byte, 1000)
+	for _, picture := range [][]byte{ // of 16383 × 16383 and 16384 × 16384
+		chunk("VP8 ", append([]byte{0x10, 0, 0, 0x9d, 1, 0x2a, 0xff, 0x3f, 0xff, 0x3f}, body...)...),
+		chunk("VP8L", append([]byte{0x2f, 0xff, 0xff, 0xff, 0x0f, 0x88, 0x88, 0x08}, body...)...), // of one colour
+	} {
+		for _, alpha := range []byte{0, 1 << 4} {
+			side := []byte{(canvas - 1) & 0xff, (canvas - 1) >> 8, 0}
+			all := append([]byte("WEBP"), chunk("VP8X", slices.Concat([]byte{alpha, 0, 0, 0}, side, side)...)...)
+			b := chunk("RIFF", append(all, picture...)...)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			s := sizesOf(t, b)
+			runtime.ReadMemStats(&after)
+			if s[0].Width != canvas || s.made() != [3]bool{} {
+				t.Error(s.dims(), s.made())
+			}
+			if took := after.TotalAlloc - before.TotalAlloc; took > 8*canvas*canvas {
+				t.Errorf("%.4q: it took %d KiB", picture, took>>10)
+			}
+		}
 	}
 }
 

@@ -204,10 +204,11 @@ func moveTo(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(to))
+	return SyncDir(filepath.Dir(to))
 }
 
-func syncDir(dir string) error {
+// SyncDir has the names in a folder on disk.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -233,7 +234,7 @@ func compact(o *opened, path, next string, log *slog.Logger) error {
 	}
 	stats := o.bolt.Stats()
 	free := int64(stats.FreePageN+stats.PendingPageN) * int64(o.bolt.Info().PageSize)
-	if used <= compactOver || free <= used/2 || freeBytes(filepath.Dir(path)) < used-free+compactOver {
+	if used <= compactOver || free <= used/2 || FreeBytes(filepath.Dir(path)) < used-free+compactOver {
 		return nil
 	}
 	if err := copyInto(next, o.bolt); err != nil {

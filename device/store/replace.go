@@ -59,7 +59,7 @@ func replace(dir, path, next string, why error, log *slog.Logger) (*Replaced, er
 	// no moment without a store. Elsewhere next is to be found after a crash, see
 	// takeBack.
 	if err := os.Link(path, aside); err != nil {
-		if err = syncDir(dir); err == nil {
+		if err = SyncDir(dir); err == nil {
 			err = os.Rename(path, aside)
 		}
 		if err != nil {

@@ -99,7 +99,7 @@ func (db *DB) Log() *slog.Logger { return db.opts.Log }
 func (db *DB) Room() error {
 	free := db.free.Load()
 	if now := int64(time.Since(db.opened)); now-db.looked.Load() > int64(lookAgain) || free < ample*db.opts.MinFree {
-		free = freeBytes(db.opts.Dir)
+		free = FreeBytes(db.opts.Dir)
 		db.free.Store(free)
 		db.looked.Store(now)
 	}
@@ -117,7 +117,8 @@ const (
 	lookAgain = 50 * time.Millisecond
 )
 
-func freeBytes(dir string) int64 {
+// FreeBytes is how much of the disk that a folder is on this process may fill.
+func FreeBytes(dir string) int64 {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 1 << 62 // unknown: let the write itself tell

@@ -164,7 +164,7 @@ func newHub(t testing.TB) *hub {
 	disk := filestore.New(h.dir)
 	composer := handler.NewStoreComposer()
 	disk.UseIn(composer)
-	memorylocker.New().UseIn(composer)
+	composer.UseLocker(patient{memorylocker.New()})
 	var err error
 	h.tus, err = handler.NewUnroutedHandler(handler.Config{
 		BasePath: "/files/", StoreComposer: composer, MaxSize: protocol.MaxFile, GracefulRequestCompletionTimeout: time.Second, Logger: expslog.New(expslog.NewTextHandler(io.Discard, nil)),
@@ -181,6 +181,19 @@ func newHub(t testing.TB) *hub {
 	t.Cleanup(h.http.Close)
 	return h
 }
+
+// patient locks without asking who has the lock to give it up, as a hub does: tusd
+// does not guard what it would interrupt then.
+type patient struct{ handler.Locker }
+
+func (p patient) NewLock(id string) (handler.Lock, error) {
+	l, err := p.Locker.NewLock(id)
+	return patientLock{l}, err
+}
+
+type patientLock struct{ handler.Lock }
+
+func (l patientLock) Lock(ctx context.Context, _ func()) error { return l.Lock.Lock(ctx, func() {}) }
 
 // finish is what a hub does with a complete upload.
 func (h *hub) finish(id string) (handler.HTTPResponse, error) {

@@ -314,6 +314,14 @@ func (h *fakeHub) item(user, terminal string, a *protocol.Append, it *protocol.I
 		log = protocol.C2CLog(user, it.To)
 	case protocol.ItemGroup:
 		log = protocol.GroupLog(it.To)
+	case protocol.ItemRevoke:
+		r, err := protocol.DecodeRevoke(it.Body)
+		if err != nil {
+			h.t.Error(err)
+		}
+		e := h.entry(r.Log, user, "", it.Body)
+		h.logs[r.Log][e.Seq-1].Kind = protocol.EntryRevoke
+		return protocol.Ack{Log: r.Log, Seq: e.Seq, Time: e.Time}
 	default:
 		return protocol.Ack{}
 	}

@@ -345,26 +345,11 @@ func (t *settling) entries(items []outbox.Item, results []protocol.Ack) map[stri
 		case protocol.ItemMark:
 			e.Kind = protocol.EntryMark
 		case protocol.ItemRevoke:
-			e.Kind, e.Body = protocol.EntryRevoke, t.revoked(it.Body)
+			e.Kind = protocol.EntryRevoke
 		}
 		out[r.Log] = append(out[r.Log], e)
 	}
 	return out
-}
-
-// revoked says of a message that was taken back what the board knows of it.
-func (t *settling) revoked(body []byte) []byte {
-	r, err := protocol.DecodeRevoke(body)
-	if err != nil {
-		return body
-	}
-	if _, row, ok := t.s.mirror.Find(t.tx, r.MsgID); ok {
-		r.Seq, r.Sender = row.Entry.Seq, row.Entry.From
-	}
-	if body, err = protocol.Marshal(r); err != nil {
-		return nil
-	}
-	return body
 }
 
 // failures are a batch's items that were refused, by code. They take a line of

@@ -261,14 +261,12 @@ func (u *uploads) bring(ctx context.Context, s *session, w waitingMessage) {
 	}
 	var refused *protocol.Error
 	if errors.As(err, &refused) {
-		u.fail(s, w, refused)
-		return
-	}
-	if err == nil {
+		err = u.fail(s, w, refused)
+	} else if err == nil {
 		err = u.hand(s, w)
 	}
 	if err != nil {
-		s.log.Warn("a message whose files are at the hub cannot be queued yet; trying again", "err", err)
+		s.log.Warn("what became of a message's files could not be written down; trying again", "err", err)
 		select {
 		case <-time.After(s.d.timing.send):
 		case <-ctx.Done():
@@ -307,17 +305,18 @@ func (u *uploads) hand(s *session, w waitingMessage) error {
 }
 
 // fail gives a message up whose files the hub does not take.
-func (u *uploads) fail(s *session, w waitingMessage, why *protocol.Error) {
+func (u *uploads) fail(s *session, w waitingMessage, why *protocol.Error) error {
 	it := w.item()
 	id := s.itemID(it)
 	log, _, _ := s.logOf(w.Kind, w.To)
-	waiter := s.claim(id)
+	var waiter chan protocol.Ack
 	res := make(chan error, 1)
 	s.d.db.Go(func(tx *bbolt.Tx) error {
 		b := s.account(tx).Bucket(waitingName)
-		if b.Get(waitingKey(w.n)) == nil {
+		if b.Get(waitingKey(w.n)) == nil { // it was taken back
 			return nil
 		}
+		waiter = s.claim(id)
 		row := mirror.Row{Status: protocol.StatusFailed, Code: why.Code, Msg: why.Msg, Entry: protocol.Entry{
 			Time: w.QueuedAt * 1000, Kind: protocol.EntryMessage, From: s.user, Term: s.d.terminal, MsgID: id, Body: w.Body, Priority: w.Priority,
 		}}
@@ -337,10 +336,11 @@ func (u *uploads) fail(s *session, w waitingMessage, why *protocol.Error) {
 		s.d.journal.Committed(err)
 		res <- err
 	})
-	err := <-res
-	if err != nil {
-		s.log.Error("a message failed, and that could not be written down; trying again", "err", err)
-		return
+	if err := <-res; err != nil {
+		if waiter != nil { // the event says it, once it is written down
+			close(waiter)
+		}
+		return err
 	}
 	u.gone(w.n)
 	s.d.files.store.Unpin(s.fileOwner(w.IDEpoch, w.IDNumber))
@@ -348,6 +348,7 @@ func (u *uploads) fail(s *session, w waitingMessage, why *protocol.Error) {
 	if waiter != nil {
 		waiter <- protocol.Ack{Code: why.Code, Msg: why.Msg}
 	}
+	return nil
 }
 
 // back has a message wait for its files once more: the hub has lost one of them.

@@ -201,8 +201,10 @@ func (c *connection) answered(a *protocol.Acks) error {
 		s.inbox.Committed(err)
 		s.mirrored(err)
 		s.d.journal.Committed(err)
-		if err == nil {
+		if err == nil { // here, as there may be no connection any more to go on with it
 			t.failed.log(s.log)
+			s.uploads.added(t.back...)
+			s.uploads.letGo(t.unneeded...)
 		}
 		for i, ch := range t.claimed {
 			switch {
@@ -226,12 +228,6 @@ func (c *connection) settled(fl *flight, t *settling, err error) error {
 	}
 	if c.flight == fl {
 		c.flight = nil
-	}
-	for _, w := range t.back {
-		c.s.uploads.added(w)
-	}
-	for _, owner := range t.unneeded {
-		c.s.d.files.store.Unpin(owner)
 	}
 	return errors.Join(c.pullHoles(t.holes), c.fill())
 }

@@ -71,7 +71,11 @@ func (s *session) run() {
 	defer close(s.ended)
 	var uploading sync.WaitGroup
 	uploading.Go(func() { s.uploads.run(s) })
-	defer uploading.Wait()
+	defer func() {
+		uploading.Wait()
+		s.d.db.Ping() // what the last answers let go of is known
+		s.uploads.unpin(s)
+	}()
 	defer s.cancel()
 	wait := s.d.cfg.ReconnectMin
 	for {

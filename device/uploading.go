@@ -50,6 +50,7 @@ type uploads struct {
 	list    []waitingMessage // on disk, in order
 	running map[uint64]context.CancelFunc
 	again   map[string]int // how often a message's files went up once more
+	owners  []string       // of files that are not needed any more
 	wake    chan struct{}
 }
 
@@ -105,11 +106,31 @@ func (u *uploads) put(s *session, tx *bbolt.Tx, w *waitingMessage) error {
 	return b.Put(waitingKey(n), store.Seal(v))
 }
 
-func (u *uploads) added(w waitingMessage) {
+// added has the files of messages brought up, which were put.
+func (u *uploads) added(list ...waitingMessage) {
 	u.mu.Lock()
-	u.list = append(u.list, w)
+	u.list = append(u.list, list...)
 	u.mu.Unlock()
 	u.look()
+}
+
+// letGo has the files of owners let go of. It may be called on the committer's
+// goroutine.
+func (u *uploads) letGo(owners ...string) {
+	u.mu.Lock()
+	u.owners = append(u.owners, owners...) // bounded by the operations under way in the store
+	u.mu.Unlock()
+	u.look()
+}
+
+func (u *uploads) unpin(s *session) {
+	u.mu.Lock()
+	owners := u.owners
+	u.owners = nil
+	u.mu.Unlock()
+	for _, owner := range owners {
+		s.d.files.store.Unpin(owner)
+	}
 }
 
 func (u *uploads) look() {
@@ -211,11 +232,13 @@ func (u *uploads) withdrawn(s *session, n uint64) {
 	}
 }
 
-// run brings files up until the session is over. It waits for what it has begun.
+// run brings files up until the session is over, and lets go of those that are
+// there. It waits for what it has begun.
 func (u *uploads) run(s *session) {
 	var under sync.WaitGroup
 	defer under.Wait()
 	for {
+		u.unpin(s)
 		u.start(s, &under)
 		select {
 		case <-u.wake:

@@ -75,3 +75,56 @@ func TestRefusalNotWritten(t *testing.T) {
 		t.Errorf("%s, not %s", got, want)
 	}
 }
+
+// TestAnswerWrittenWithoutLink: the link breaks while an answer is being written
+// down. What comes of it waits neither for the link nor for another login: files
+// that the hub has lost go up once more, and those that it has are let go of.
+func TestAnswerWrittenWithoutLink(t *testing.T) {
+	noneLeft(t)
+	for name, code := range map[string]protocol.Code{"taken": 0, "lost": protocol.CodeSvrResNotFound} {
+		t.Run(name, func(t *testing.T) {
+			h := newHub(t)
+			b := startWith(t, config(t, h.addr), func(d *Device) { d.timing.send = 0 })
+			b.mustLogin()
+			h.answer = filesTaken
+			h.judge = func(*protocol.Item) (protocol.Code, string) {
+				h.judge = nil
+				return code, "no such file"
+			}
+			release := make(chan struct{})
+			h.drop = func(up bool, f *protocol.Frame) bool {
+				if f.Acks == nil {
+					return false
+				}
+				h.drop = nil
+				held := make(chan struct{})
+				go b.db.Go(func(*bbolt.Tx) error { close(held); <-release; return nil }, func(error) {})
+				<-held
+				h.to("door", h.terminal, f)
+				// The pull that this brings shows that the answer was handed to the store.
+				h.to("door", h.terminal, &protocol.Frame{Heads: &protocol.Heads{Items: []protocol.Head{{Log: protocol.GroupLog("g"), Seq: 1}}}})
+				return true
+			}
+			if _, err := b.sendMade(b.makeFile()); err != nil {
+				t.Fatal(err)
+			}
+			h.await(t, 0, 1, isPull)
+			items, err := b.session.box.Head(1, 1)
+			if err != nil || len(items) != 1 {
+				t.Fatal(items, err)
+			}
+			h.cut()
+			h.await(t, 0, 2, isHello)
+			close(release)
+			if code != 0 {
+				h.await(t, 0, 2, isAppend)
+			}
+			for owner := b.session.fileOwner(items[0].IDEpoch, items[0].IDNumber); len(b.files.store.Owned(owner)) > 0; {
+				if t.Context().Err() != nil {
+					t.Fatal("the files are kept for ever")
+				}
+				time.Sleep(time.Millisecond) // a state of another goroutine, without an event
+			}
+		})
+	}
+}

@@ -204,7 +204,10 @@ func (s *session) withdraw(p pendingMessage) error {
 		return err
 	}
 	if p.cseq == 0 {
-		s.uploads.withdrawn(s, p.waiting)
+		s.uploads.withdrawn(p.waiting)
+	}
+	if p.owner != "" {
+		s.d.files.store.Unpin(p.owner)
 	}
 	s.answerWithdrawn(p.msgID)
 	return nil

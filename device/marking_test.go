@@ -2,6 +2,7 @@ package device
 
 import (
 	"testing"
+	"time"
 
 	"github.com/herald-im/herald/protocol"
 )
@@ -26,5 +27,43 @@ func TestRevokeOnItsWay(t *testing.T) {
 	}
 	if m, err := b.session.message(id); err != nil || m.Status != protocol.StatusRevoked {
 		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+// TestRevokeUnsentFile: a message is taken back whose file is up and that waits
+// behind another. Its file is not kept any longer.
+func TestRevokeUnsentFile(t *testing.T) {
+	h := newHub(t)
+	b := startWith(t, config(t, h.addr), func(d *Device) { d.timing.send = 0 })
+	b.mustLogin()
+	h.with(func() {
+		h.answer = filesTaken
+		h.drop = func(up bool, f *protocol.Frame) bool { return up && f.Append != nil }
+	})
+	b.mustSay("on its way")
+	h.await(t, 0, 1, isAppend)
+	res, err := b.sendMade(b.makeFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for b.Status().Queue.Items < 2 {
+		if t.Context().Err() != nil {
+			t.Fatal("the file does not go up")
+		}
+		time.Sleep(time.Millisecond) // a state of another goroutine, without an event
+	}
+	items, err := b.session.box.Newest(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := b.session.fileOwner(items[0].IDEpoch, items[0].IDNumber)
+	if n := len(b.files.store.Owned(owner)); n != 1 {
+		t.Fatalf("%d files", n)
+	}
+	if _, err := b.revokeMessage(t.Context(), anybody, protocol.RevokeRequest{UserID: "indoor", MsgID: res.MsgID}); err != nil {
+		t.Fatal(err)
+	}
+	if list := b.files.store.Owned(owner); len(list) != 0 {
+		t.Error("still kept:", list)
 	}
 }

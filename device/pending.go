@@ -23,7 +23,8 @@ type pendingMessage struct {
 	waiting  uint64 // among those whose files are on their way
 	body     []byte
 	priority uint8
-	at       int64 // Unix seconds
+	at       int64  // Unix seconds
+	owner    string // of its files; "": it has none
 }
 
 // pending lists what waits, the newest first.
@@ -44,6 +45,9 @@ func (s *session) pending() (out []pendingMessage, err error) {
 func (s *session) asPending(it outbox.Item) (p pendingMessage, is bool) {
 	p = pendingMessage{
 		id: it.To, msgID: s.itemID(it), cseq: it.Cseq, body: it.Body, priority: it.Priority, at: it.QueuedAt,
+	}
+	if it.IDNumber != 0 {
+		p.owner = s.fileOwner(it.IDEpoch, it.IDNumber)
 	}
 	p.log, p.kind, is = s.logOf(it.Kind, it.To)
 	return p, is

@@ -215,21 +215,13 @@ func (u *uploads) withdraw(s *session, tx *bbolt.Tx, n uint64) (gone bool, err e
 }
 
 // withdrawn ends the upload of a message that was taken off.
-func (u *uploads) withdrawn(s *session, n uint64) {
+func (u *uploads) withdrawn(n uint64) {
 	u.mu.Lock()
 	if cancel := u.running[n]; cancel != nil {
 		cancel()
 	}
-	i := slices.IndexFunc(u.list, func(w waitingMessage) bool { return w.n == n })
-	var name string
-	if i >= 0 {
-		name = s.fileOwner(u.list[i].IDEpoch, u.list[i].IDNumber)
-	}
 	u.mu.Unlock()
 	u.gone(n)
-	if name != "" {
-		s.d.files.store.Unpin(name)
-	}
 }
 
 // run brings files up until the session is over, and lets go of those that are

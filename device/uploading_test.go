@@ -46,7 +46,9 @@ func TestRefusalNotWritten(t *testing.T) {
 	b := start(t, config(t, h.addr))
 	b.timing.send = time.Minute
 	b.mustLogin()
-	ids := func(tx *bbolt.Tx) *bbolt.Bucket { return b.session.account(tx).Bucket([]byte("mirror")).Bucket([]byte("ids")) }
+	ids := func(tx *bbolt.Tx) *bbolt.Bucket {
+		return b.session.account(tx).Bucket([]byte("mirror")).Bucket([]byte("ids"))
+	}
 	refusal := &protocol.Reply{Code: protocol.CodeSvrResSizeLimit, Msg: "too much"}
 	h.answer = func(*protocol.Call) *protocol.Reply {
 		waiting, err := b.session.pending()

@@ -80,7 +80,7 @@ type Box struct {
 	mu       sync.Mutex
 	known    counts // committed
 	producer producer
-	taken    uint64 // the last item that Batch has given out, or an earlier Box: it may be at the hub
+	taken    uint64 // the last item that Batch has given out or is reading, or an earlier Box gave out: it may be at the hub
 	held     uint64 // an item that is being withdrawn: Batch stops before it. 0: none
 }
 
@@ -317,18 +317,24 @@ func (b *Box) Head(limit, maxBytes int) ([]Item, error) {
 func (b *Box) Batch(limit, maxBytes int) (Numbering, []Item, error) {
 	b.mu.Lock()
 	n, until := b.producer.of(b.known.first)
-	until = min(until, b.known.next) // the store shows what is written a moment before it is on disk
+	// The store shows what is written a moment before it is on disk.
+	until = min(until, b.known.next, b.known.first+uint64(limit))
 	if b.held != 0 {
 		until = min(until, b.held)
 	}
-	b.taken = max(b.taken, min(until, b.known.first+uint64(limit))-1)
+	before := b.taken
+	b.taken = max(before, until-1) // nobody may withdraw what is being read
 	b.mu.Unlock()
 	items, err := b.read(limit, maxBytes, until)
 	for i := range items {
+		before = max(before, items[i].Cseq)
 		if items[i].IDEpoch == 0 { // damaged: this is the likely one
 			items[i].IDEpoch = n.Epoch
 		}
 	}
+	b.mu.Lock()
+	b.taken = before
+	b.mu.Unlock()
 	return n, items, err
 }
 

@@ -209,6 +209,7 @@ func (s *session) withdraw(p pendingMessage) error {
 	if p.owner != "" {
 		s.d.files.store.Unpin(p.owner)
 	}
+	s.wakeOutbox()
 	s.answerWithdrawn(p.msgID)
 	return nil
 }

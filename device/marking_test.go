@@ -67,3 +67,23 @@ func TestRevokeUnsentFile(t *testing.T) {
 		t.Error("still kept:", list)
 	}
 }
+
+// TestRevokeWakesTheOutbox: while a message is being taken back, the outbox gives
+// out nothing from it on. Whoever was refused so comes again afterwards.
+func TestRevokeWakesTheOutbox(t *testing.T) {
+	h := newHub(t)
+	b := start(t, config(t, h.addr))
+	b.mustLogin()
+	h.stop()
+	b.link("down")
+	id := b.mustSay("said too soon").MsgID
+	<-b.session.queued
+	if _, err := b.revokeMessage(t.Context(), anybody, protocol.RevokeRequest{UserID: "indoor", MsgID: id}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-b.session.queued:
+	default:
+		t.Error("nobody looks at the outbox again")
+	}
+}

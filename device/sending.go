@@ -121,11 +121,16 @@ func (s *session) accept(it *outbox.Item, h hooks) (id string, ch chan protocol.
 	if err := <-res; err != nil {
 		return "", nil, err
 	}
+	s.wakeOutbox()
+	return id, ch, nil
+}
+
+// wakeOutbox has the connection look whether there is something to send.
+func (s *session) wakeOutbox() {
 	select {
 	case s.queued <- struct{}{}:
 	default:
 	}
-	return id, ch, nil
 }
 
 // expect makes the channel that gets the hub's answer to what bears an id.

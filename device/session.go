@@ -40,7 +40,7 @@ type session struct {
 	cancel  context.CancelFunc
 	first   chan struct{} // closed at the first welcome
 	ended   chan struct{} // closed when run has returned
-	queued  chan struct{} // something was put into the outbox
+	queued  chan struct{} // something in the outbox may be sent
 	poke    chan struct{} // do not wait any longer for the next attempt
 	calls   chan *call
 	queries chan *query

@@ -311,10 +311,7 @@ func (u *uploads) hand(s *session, w waitingMessage) error {
 	})
 	err := <-res
 	if err == nil {
-		select {
-		case s.queued <- struct{}{}:
-		default:
-		}
+		s.wakeOutbox()
 	}
 	return err
 }

@@ -51,6 +51,7 @@ func (d *Device) deleteConversation(ctx context.Context, _ protocol.Caller, r pr
 	if c == nil && at == 0 {
 		return protocol.Empty{}, nil // there is none
 	}
+	defer s.sweepInserted()
 	if at == 0 { // it is of this board alone
 		return protocol.Empty{}, s.write(func(tx *bbolt.Tx) error { return s.mirror.Forget(tx, log) })
 	}
@@ -91,6 +92,7 @@ func (s *session) deleteMessages(ctx context.Context, ids []string) error {
 		}
 	}
 	if len(own) > 0 {
+		defer s.sweepInserted()
 		err := s.write(func(tx *bbolt.Tx) error {
 			for log, at := range own {
 				for _, p := range at {

@@ -33,6 +33,8 @@ type session struct {
 	places  places
 	onlines onlines
 
+	inserting sync.Mutex // held while files of inserted messages are taken, or let go of
+
 	// Of the committer.
 	madeCleared int64 // Unix seconds: when made messages were looked through
 

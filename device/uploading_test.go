@@ -12,10 +12,12 @@ import (
 )
 
 // makeFile makes a message with a file.
-func (b *board) makeFile() (key string) {
+func (b *board) makeFile() (key string) { return b.makeFileOf("what a file says") }
+
+func (b *board) makeFileOf(text string) (key string) {
 	b.t.Helper()
 	path := filepath.Join(b.t.TempDir(), "notes.txt")
-	if err := os.WriteFile(path, []byte("what a file says"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
 	res, err := b.createFile(b.t.Context(), anybody, protocol.CreateFileRequest{FilePath: path, FileName: "notes.txt"})

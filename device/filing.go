@@ -124,6 +124,11 @@ func (d *Device) fileOwners() (map[string]bool, error) {
 		accounts := tx.Bucket(acctName)
 		return accounts.ForEachBucket(func(name []byte) error {
 			acct := accounts.Bucket(name)
+			keep := func(it outbox.Item) {
+				if it.IDNumber != 0 {
+					alive[fileOwner(string(name), it.IDEpoch, it.IDNumber)] = true
+				}
+			}
 			if b := acct.Bucket(madeName); b != nil {
 				_ = b.ForEach(func(k, v []byte) error {
 					var made madeMessage
@@ -135,18 +140,11 @@ func (d *Device) fileOwners() (map[string]bool, error) {
 			}
 			if b := acct.Bucket(waitingName); b != nil {
 				_ = b.ForEach(func(_, v []byte) error {
-					var w waitingMessage
-					if v, ok := store.Unseal(v); ok && protocol.Unmarshal(v, &w) == nil {
-						alive[fileOwner(string(name), w.IDEpoch, w.IDNumber)] = true
-					}
+					keep(outbox.Unseal(v))
 					return nil
 				})
 			}
-			outbox.Each(acct, func(it outbox.Item) {
-				if it.IDNumber != 0 {
-					alive[fileOwner(string(name), it.IDEpoch, it.IDNumber)] = true
-				}
-			})
+			outbox.Each(acct, keep)
 			return nil
 		})
 	})

@@ -45,7 +45,7 @@ func (s *session) post(ctx context.Context, it *outbox.Item, h hooks) (protocol.
 	if err := s.box.Encode(it); err != nil {
 		return protocol.SendResponse{}, err
 	}
-	id, ch, err := s.accept(it, h)
+	id, ch, err := s.accept(it, queue{put: func(tx *bbolt.Tx) error { return s.box.Put(tx, it) }, taken: s.wakeOutbox}, h)
 	if err != nil {
 		return protocol.SendResponse{}, err
 	}
@@ -85,9 +85,16 @@ func (s *session) await(ctx context.Context, id string, ch <-chan protocol.Ack) 
 	return res, nil
 }
 
+// queue is where an item that is accepted waits. put writes it down, within the
+// transaction; taken is called once it is on disk, on the committer's goroutine.
+type queue struct {
+	put   func(tx *bbolt.Tx) error
+	taken func()
+}
+
 // accept puts an item on disk and returns its id. The channel, nil while the link
 // is down, gets the hub's answer, or is closed where that could not be written down.
-func (s *session) accept(it *outbox.Item, h hooks) (id string, ch chan protocol.Ack, err error) {
+func (s *session) accept(it *outbox.Item, q queue, h hooks) (id string, ch chan protocol.Ack, err error) {
 	up := s.linkUp()
 	res := make(chan error, 1)
 	s.d.db.Go(func(tx *bbolt.Tx) error {
@@ -99,7 +106,7 @@ func (s *session) accept(it *outbox.Item, h hooks) (id string, ch chan protocol.
 				return err
 			}
 		}
-		if err := s.box.Put(tx, it); err != nil {
+		if err := q.put(tx); err != nil {
 			return err
 		}
 		if h.also != nil {
@@ -114,15 +121,13 @@ func (s *session) accept(it *outbox.Item, h hooks) (id string, ch chan protocol.
 			if up {
 				ch = s.expect(id)
 			}
+			q.taken()
 			s.showWaiting(*it)
 		}
 		res <- err
 	})
-	if err := <-res; err != nil {
-		return "", nil, err
-	}
-	s.wakeOutbox()
-	return id, ch, nil
+	err = <-res
+	return id, ch, err
 }
 
 // wakeOutbox has the connection look whether there is something to send.
@@ -280,7 +285,7 @@ func (t *settling) run(a *protocol.Acks, items []outbox.Item) error {
 func (t *settling) item(i int, it outbox.Item, r protocol.Ack) error {
 	s := t.s
 	id := s.itemID(it)
-	log, _, message := s.logOf(it.Kind, it.To)
+	_, _, message := s.logOf(it.Kind, it.To)
 	if it.IDNumber != 0 {
 		if r.Code == protocol.CodeSvrResNotFound {
 			w, again, err := s.uploads.back(s, t.tx, it)
@@ -291,8 +296,8 @@ func (t *settling) item(i int, it outbox.Item, r protocol.Ack) error {
 		}
 		t.unneeded = append(t.unneeded, s.fileOwner(it.IDEpoch, it.IDNumber))
 	}
-	if message && r.Code != 0 {
-		if err := t.refused(log, id, it, r); err != nil {
+	if message && r.Code != 0 && r.Code != protocol.CodeUserCanceled {
+		if err := s.insertFailed(t.tx, it, r.Code, r.Msg); err != nil {
 			return err
 		}
 	}
@@ -317,17 +322,10 @@ func (t *settling) item(i int, it outbox.Item, r protocol.Ack) error {
 	return err
 }
 
-// refused keeps a message that the hub did not take, as one that failed.
-func (t *settling) refused(log, id string, it outbox.Item, r protocol.Ack) error {
-	if r.Code == protocol.CodeUserCanceled {
-		return nil
-	}
-	return t.s.mirror.Insert(t.tx, log, mirror.Row{
-		Entry: protocol.Entry{
-			Time: it.QueuedAt * 1000, Kind: protocol.EntryMessage, From: t.s.user, Term: t.s.d.terminal, MsgID: id, Body: it.Body, Priority: it.Priority,
-		},
-		Status: protocol.StatusFailed, Code: r.Code, Msg: r.Msg,
-	})
+// insertFailed keeps a message that the hub did not take, as one that failed.
+func (s *session) insertFailed(tx *bbolt.Tx, it outbox.Item, code protocol.Code, msg string) error {
+	p, _ := s.asPending(it)
+	return s.mirror.Insert(tx, p.log, mirror.Row{Entry: p.entry(s), Status: protocol.StatusFailed, Code: code, Msg: msg})
 }
 
 // entries are what a batch's answers tell of: the items as they stand in the logs.

@@ -182,16 +182,34 @@ func weighOthers(accounts *bbolt.Bucket, name string) (o others) {
 }
 
 // Encode does the part of Put that needs no transaction.
-func (b *Box) Encode(it *Item) error {
+func (b *Box) Encode(it *Item) (err error) {
 	if it.IDEpoch == 0 {
 		it.IDEpoch = b.Epoch()
 	}
+	it.encoded, err = Seal(*it)
+	return err
+}
+
+// Seal makes of an item what lies in a store.
+func Seal(it Item) ([]byte, error) {
 	v, err := protocol.Marshal(record{it.Kind, it.To, it.Body, it.Priority, it.QueuedAt, it.IDEpoch, it.IDNumber, it.Withdrawn})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	it.encoded = store.Seal(v)
-	return nil
+	return store.Seal(v), nil
+}
+
+// Unseal reads what Seal has made. An item that is damaged is void: what comes
+// after it must not wait for ever.
+func Unseal(v []byte) Item {
+	var r record
+	v, ok := store.Unseal(v)
+	if !ok || protocol.Unmarshal(v, &r) != nil || r.Kind == protocol.ItemVoid {
+		return Item{IDEpoch: r.IDEpoch, Withdrawn: r.Withdrawn}
+	}
+	return Item{
+		Kind: r.Kind, To: r.To, Body: r.Body, Priority: r.Priority, QueuedAt: r.QueuedAt, IDEpoch: r.IDEpoch, IDNumber: r.IDNumber,
+	}
 }
 
 // Put accepts an item within a transaction and numbers it. The caller calls
@@ -377,17 +395,10 @@ func (b *Box) read(limit, maxBytes int, until uint64) (out []Item, err error) {
 	return out, nil
 }
 
-// decode reads an item. One that is damaged is void: what comes after it must
-// not wait for ever.
 func decode(cseq uint64, v []byte) Item {
-	var r record
-	v, ok := store.Unseal(v)
-	if !ok || protocol.Unmarshal(v, &r) != nil || r.Kind == protocol.ItemVoid {
-		return Item{Cseq: cseq, IDEpoch: r.IDEpoch, Withdrawn: r.Withdrawn}
-	}
-	return Item{
-		Cseq: cseq, Kind: r.Kind, To: r.To, Body: r.Body, Priority: r.Priority, QueuedAt: r.QueuedAt, IDEpoch: r.IDEpoch, IDNumber: r.IDNumber,
-	}
+	it := Unseal(v)
+	it.Cseq = cseq
+	return it
 }
 
 // Status sums up the outbox.

@@ -153,7 +153,7 @@ func (s *session) revoke(ctx context.Context, log, msgID string) error {
 			return protocol.Errorf(protocol.CodeInvalidParameters, "msgId: the message %s is in another conversation", msgID)
 		}
 		err := s.withdraw(*p)
-		if err == nil || !errors.Is(err, outbox.ErrTaken) && !errors.Is(err, errSent) {
+		if !errors.Is(err, outbox.ErrTaken) {
 			return err
 		}
 	}
@@ -171,38 +171,22 @@ func (s *session) revoke(ctx context.Context, log, msgID string) error {
 	return err
 }
 
-// errSent says that a message which was to be withdrawn is not there any more.
-var errSent = errors.New("the message is not waiting any more")
-
-// withdraw takes a message that waits off the board. outbox.ErrTaken, errSent: it
-// is too late.
+// withdraw takes a message that waits off the board. outbox.ErrTaken: it is too late.
 func (s *session) withdraw(p pendingMessage) error {
 	res := make(chan error, 1)
 	s.d.db.Go(func(tx *bbolt.Tx) error {
 		if s.over() {
 			return errNotLoggedIn
 		}
-		gone, err := false, error(nil)
 		if p.cseq == 0 {
-			gone, err = s.uploads.withdraw(s, tx, p.waiting)
-		} else {
-			gone, err = s.box.Withdraw(tx, p.cseq)
+			return s.uploads.withdraw(s, tx, p.waiting)
 		}
-		if gone {
-			return protocol.Errorf(protocol.CodeInterrupt, "%v", errSent)
-		}
-		return err
+		return s.box.Withdraw(tx, p.cseq)
 	}, func(err error) {
 		s.box.Committed(err)
-		s.mirrored(err)
 		res <- err
 	})
-	err := <-res
-	var e *protocol.Error
-	if errors.As(err, &e) && e.Code == protocol.CodeInterrupt {
-		return errSent
-	}
-	if err != nil {
+	if err := <-res; err != nil {
 		return err
 	}
 	if p.cseq == 0 {

@@ -165,13 +165,14 @@ func (u *uploads) count() int {
 	return len(u.list)
 }
 
-// withdraw takes a message off, within a transaction. gone: it is not there.
-func (u *uploads) withdraw(s *session, tx *bbolt.Tx, n uint64) (gone bool, err error) {
+// withdraw takes a message off, within a transaction. outbox.ErrTaken: it is not
+// there any more.
+func (u *uploads) withdraw(s *session, tx *bbolt.Tx, n uint64) error {
 	b := s.account(tx).Bucket(waitingName)
 	if b.Get(waitingKey(n)) == nil {
-		return true, nil
+		return outbox.ErrTaken
 	}
-	return false, b.Delete(waitingKey(n))
+	return b.Delete(waitingKey(n))
 }
 
 // withdrawn ends the upload of a message that was taken off.

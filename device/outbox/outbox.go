@@ -281,16 +281,17 @@ func (b *Box) Remove(tx *bbolt.Tx, first uint64, n int) (removed []bool, err err
 	return removed, acct.Put(firstKey, store.Seal(key(b.counted.first)))
 }
 
-// ErrTaken says that an item cannot be withdrawn any more: it may be at the hub.
+// ErrTaken says that an item cannot be withdrawn any more: it is, or may be, at
+// the hub.
 var ErrTaken = protocol.Errorf(protocol.CodeInProgress, "the message is on its way")
 
 // Withdraw takes an item back within a transaction: it holds its place and asks
-// for nothing. ErrTaken: too late. gone: it is not there (any more).
-func (b *Box) Withdraw(tx *bbolt.Tx, cseq uint64) (gone bool, err error) {
+// for nothing. ErrTaken: it is too late.
+func (b *Box) Withdraw(tx *bbolt.Tx, cseq uint64) error {
 	items := b.account(tx).Bucket(itemsName)
 	old := items.Get(key(cseq))
 	if old == nil {
-		return true, nil
+		return ErrTaken
 	}
 	b.mu.Lock()
 	taken := cseq <= b.taken
@@ -299,15 +300,15 @@ func (b *Box) Withdraw(tx *bbolt.Tx, cseq uint64) (gone bool, err error) {
 	}
 	b.mu.Unlock()
 	if taken {
-		return false, ErrTaken
+		return ErrTaken
 	}
 	it := decode(cseq, old)
 	void := Item{Kind: protocol.ItemVoid, IDEpoch: it.IDEpoch, Withdrawn: true}
 	if err := b.Encode(&void); err != nil {
-		return false, err
+		return err
 	}
 	b.counted.bytes += int64(len(void.encoded)) - int64(len(old))
-	return false, items.Put(key(cseq), void.encoded)
+	return items.Put(key(cseq), void.encoded)
 }
 
 // Committed tells the result of the transaction in which Put or Remove ran. It

@@ -73,6 +73,22 @@ func TestInsertedFilesStay(t *testing.T) {
 	}
 }
 
+// TestRevokeInserted: what nobody else has is taken back without the hub.
+func TestRevokeInserted(t *testing.T) {
+	h := newHub(t)
+	b := start(t, config(t, h.addr))
+	b.mustLogin()
+	id, _ := b.insert("a file")
+	h.stop()
+	b.link("down")
+	if _, err := b.revokeMessage(t.Context(), anybody, protocol.RevokeRequest{GroupID: "g", MsgID: id}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.session.message(id); code(err) != protocol.CodeInvalidParameters {
+		t.Error(err)
+	}
+}
+
 // TestInsertTwice: a message is put there once, and its file with it.
 func TestInsertTwice(t *testing.T) {
 	h := newHub(t)

@@ -157,11 +157,11 @@ func (s *session) revoke(ctx context.Context, log, msgID string) error {
 			return err
 		}
 	}
-	if !s.linkUp() {
-		return protocol.Errorf(protocol.CodeNetDisconnect, "no link to the hub, which has the message or may have it: try again when it is back")
-	}
 	if where, row, err := s.find(msgID); err == nil && where == log && row.Pos.Sub > 0 { // nobody else has it
 		return s.deleteMessages(ctx, []string{msgID})
+	}
+	if !s.linkUp() {
+		return protocol.Errorf(protocol.CodeNetDisconnect, "no link to the hub, which has the message or may have it: try again when it is back")
 	}
 	body, err := protocol.Marshal(protocol.Revoke{Log: log, MsgID: msgID})
 	if err != nil {

@@ -34,7 +34,7 @@ type uploads struct {
 	mu      sync.Mutex
 	list    []waitingMessage // on disk, in order
 	running map[uint64]context.CancelFunc
-	again   map[string]int // how often a message's files went up once more
+	again   map[string]int // how often files went up once more, by owner
 	owners  []string       // of files that are not needed any more
 	wake    chan struct{}
 }
@@ -101,6 +101,9 @@ func (u *uploads) added(list ...waitingMessage) {
 func (u *uploads) letGo(owners ...string) {
 	u.mu.Lock()
 	u.owners = append(u.owners, owners...) // bounded by the operations under way in the store
+	for _, owner := range owners {
+		delete(u.again, owner)
+	}
 	u.mu.Unlock()
 	u.look()
 }
@@ -319,10 +322,10 @@ func (u *uploads) fail(s *session, w waitingMessage, why *protocol.Error) error 
 // back has a message wait for its files once more: the hub has lost one of them.
 // false: it has done so too often.
 func (u *uploads) back(s *session, tx *bbolt.Tx, it outbox.Item) (w waitingMessage, ok bool, err error) {
-	id := s.itemID(it)
+	owner := s.fileOwner(it.IDEpoch, it.IDNumber)
 	u.mu.Lock()
-	u.again[id]++
-	tries := u.again[id]
+	u.again[owner]++
+	tries := u.again[owner]
 	u.mu.Unlock()
 	m, err := protocol.DecodeMessage(it.Body)
 	if err != nil || len(m.Files) == 0 || tries > maxReuploads || !s.d.files.has(m.Files) {

@@ -132,3 +132,30 @@ func TestAnswerWrittenWithoutLink(t *testing.T) {
 		})
 	}
 }
+
+// TestLostTooOften: a hub that loses a file again and again gets it a few times,
+// then the message has failed.
+func TestLostTooOften(t *testing.T) {
+	h := newHub(t)
+	b := startWith(t, config(t, h.addr), func(d *Device) { d.timing.send = 0 })
+	b.mustLogin()
+	h.with(func() {
+		h.answer = filesTaken
+		h.judge = func(*protocol.Item) (protocol.Code, string) { return protocol.CodeSvrResNotFound, "no such file" }
+	})
+	res, err := b.sendMade(b.makeFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := b.await(1, byStatus), fmt.Sprintf("%s 2 %d", res.MsgID, protocol.CodeSvrResNotFound); got != want {
+		t.Errorf("%s, not %s", got, want)
+	}
+	b.db.Ping()
+	h.await(t, 0, 1+maxReuploads, isAppend)
+	u := &b.session.uploads
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.again) != 0 {
+		t.Error("the count of them is kept for ever:", u.again)
+	}
+}

@@ -111,12 +111,15 @@ func (s *session) newConnection(l *link.Conn, boot uint64) *connection {
 	return c
 }
 
-// close ends the connection and answers the calls that wait for it.
+// close ends the connection and answers the calls and queries that wait for it.
 func (c *connection) close() {
 	c.link.Close()
 	c.endSurveys()
 	for _, call := range c.pending {
 		call.done(nil, errOffline)
+	}
+	for _, q := range c.queries {
+		q.done(nil, errOffline)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/herald-im/herald/device/files"
@@ -35,6 +36,7 @@ type filing struct {
 	store    *files.Store
 	courier  *files.Courier
 	pictures *pictures.Maker
+	spool    int64 // bytes, FileLimits.Spool
 
 	fetches chan fetch // that nobody waits for
 	running sync.WaitGroup
@@ -54,7 +56,7 @@ func (d *Device) openFiles() error {
 	}
 	f := &d.files
 	var err error
-	f.d, f.pictures, f.fetches = d, pictures.NewMaker(), make(chan fetch, maxFetches)
+	f.d, f.pictures, f.spool, f.fetches = d, pictures.NewMaker(), l.Spool, make(chan fetch, maxFetches)
 	f.store, err = files.Open(files.Options{
 		Dir: l.Dir, Cache: l.Cache, Spool: l.Spool, MinFree: d.cfg.MinFree, Private: []string{d.cfg.StateDir}, DB: d.db, Log: d.log,
 	})
@@ -66,7 +68,8 @@ func (d *Device) openFiles() error {
 		f.store.Close()
 		return err
 	}
-	f.store.Sweep(func(owner string) bool { return alive[owner] })
+	// Which inserted messages are there, the account's next login knows.
+	f.store.Sweep(func(owner string) bool { return alive[owner] || strings.HasPrefix(owner, insertedPrefix) })
 	f.courier = files.NewCourier(files.CourierOptions{Store: f.store, Hub: f, Host: d.hubHost, TLS: d.fileTLS(), Log: d.log})
 	ctx, cancel := context.WithCancel(context.Background())
 	f.end = cancel
@@ -121,6 +124,11 @@ func (d *Device) fileOwners() (map[string]bool, error) {
 		accounts := tx.Bucket(acctName)
 		return accounts.ForEachBucket(func(name []byte) error {
 			acct := accounts.Bucket(name)
+			keep := func(it outbox.Item) {
+				if it.IDNumber != 0 {
+					alive[fileOwner(string(name), it.IDEpoch, it.IDNumber)] = true
+				}
+			}
 			if b := acct.Bucket(madeName); b != nil {
 				_ = b.ForEach(func(k, v []byte) error {
 					var made madeMessage
@@ -132,18 +140,11 @@ func (d *Device) fileOwners() (map[string]bool, error) {
 			}
 			if b := acct.Bucket(waitingName); b != nil {
 				_ = b.ForEach(func(_, v []byte) error {
-					var w waitingMessage
-					if v, ok := store.Unseal(v); ok && protocol.Unmarshal(v, &w) == nil {
-						alive[fileOwner(string(name), w.IDEpoch, w.IDNumber)] = true
-					}
+					keep(outbox.Unseal(v))
 					return nil
 				})
 			}
-			outbox.Each(acct, func(it outbox.Item) {
-				if it.IDNumber != 0 {
-					alive[fileOwner(string(name), it.IDEpoch, it.IDNumber)] = true
-				}
-			})
+			outbox.Each(acct, keep)
 			return nil
 		})
 	})

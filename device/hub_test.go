@@ -315,7 +315,10 @@ func (h *fakeHub) item(user, terminal string, a *protocol.Append, it *protocol.I
 	case protocol.ItemGroup:
 		log = protocol.GroupLog(it.To)
 	case protocol.ItemRevoke:
-		r, _ := protocol.DecodeRevoke(it.Body)
+		r, err := protocol.DecodeRevoke(it.Body)
+		if err != nil {
+			h.t.Error(err)
+		}
 		e := h.entry(r.Log, user, "", it.Body)
 		h.logs[r.Log][e.Seq-1].Kind = protocol.EntryRevoke
 		return protocol.Ack{Log: r.Log, Seq: e.Seq, Time: e.Time}

@@ -160,6 +160,7 @@ func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*s
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(d.ctx)
+	s.sweepInserted()
 	return s, nil
 }
 

@@ -51,6 +51,7 @@ func (d *Device) deleteConversation(ctx context.Context, _ protocol.Caller, r pr
 	if c == nil && at == 0 {
 		return protocol.Empty{}, nil // there is none
 	}
+	defer s.sweepInserted()
 	if c != nil && c.Cleared >= at { // what is left of it is of this board alone
 		return protocol.Empty{}, s.write(func(tx *bbolt.Tx) error { return s.mirror.Forget(tx, log, at) })
 	}
@@ -91,6 +92,7 @@ func (s *session) deleteMessages(ctx context.Context, ids []string) error {
 		}
 	}
 	if len(own) > 0 {
+		defer s.sweepInserted()
 		err := s.write(func(tx *bbolt.Tx) error {
 			for log, at := range own {
 				for _, p := range at {
@@ -151,15 +153,15 @@ func (s *session) revoke(ctx context.Context, log, msgID string) error {
 			return protocol.Errorf(protocol.CodeInvalidParameters, "msgId: the message %s is in another conversation", msgID)
 		}
 		err := s.withdraw(*p)
-		if err == nil || !errors.Is(err, outbox.ErrTaken) && !errors.Is(err, errSent) {
+		if !errors.Is(err, outbox.ErrTaken) {
 			return err
 		}
 	}
-	if !s.linkUp() {
-		return protocol.Errorf(protocol.CodeNetDisconnect, "no link to the hub, which has the message or may have it: try again when it is back")
-	}
 	if where, row, err := s.find(msgID); err == nil && where == log && row.Pos.Sub > 0 { // nobody else has it
 		return s.deleteMessages(ctx, []string{msgID})
+	}
+	if !s.linkUp() {
+		return protocol.Errorf(protocol.CodeNetDisconnect, "no link to the hub, which has the message or may have it: try again when it is back")
 	}
 	body, err := protocol.Marshal(protocol.Revoke{Log: log, MsgID: msgID})
 	if err != nil {
@@ -169,43 +171,31 @@ func (s *session) revoke(ctx context.Context, log, msgID string) error {
 	return err
 }
 
-// errSent says that a message which was to be withdrawn is not there any more.
-var errSent = errors.New("the message is not waiting any more")
-
-// withdraw takes a message that waits off the board. outbox.ErrTaken, errSent: it
-// is too late.
+// withdraw takes a message that waits off the board. outbox.ErrTaken: it is too late.
 func (s *session) withdraw(p pendingMessage) error {
 	res := make(chan error, 1)
 	s.d.db.Go(func(tx *bbolt.Tx) error {
 		if s.over() {
 			return errNotLoggedIn
 		}
-		gone, err := false, error(nil)
 		if p.cseq == 0 {
-			gone, err = s.uploads.withdraw(s, tx, p.waiting)
-		} else {
-			gone, err = s.box.Withdraw(tx, p.cseq)
+			return s.uploads.withdraw(s, tx, p.waiting)
 		}
-		if gone {
-			return protocol.Errorf(protocol.CodeInterrupt, "%v", errSent)
-		}
-		return err
+		return s.box.Withdraw(tx, p.cseq)
 	}, func(err error) {
 		s.box.Committed(err)
-		s.mirrored(err)
 		res <- err
 	})
-	err := <-res
-	var e *protocol.Error
-	if errors.As(err, &e) && e.Code == protocol.CodeInterrupt {
-		return errSent
-	}
-	if err != nil {
+	if err := <-res; err != nil {
 		return err
 	}
 	if p.cseq == 0 {
-		s.uploads.withdrawn(s, p.waiting)
+		s.uploads.withdrawn(p.waiting)
 	}
+	if p.owner != "" {
+		s.d.files.store.Unpin(p.owner)
+	}
+	s.wakeOutbox()
 	s.answerWithdrawn(p.msgID)
 	return nil
 }

@@ -179,41 +179,6 @@ func (s *session) sendOnline(ctx context.Context, r protocol.SendMessageRequest,
 // onlines counts the messages of a session that went to those who were online.
 type onlines = atomic.Uint64
 
-func (d *Device) insertGroupMessage(_ context.Context, _ protocol.Caller, r protocol.InsertGroupRequest) (res protocol.InsertResponse, err error) {
-	s, err := d.current()
-	if err != nil {
-		return res, err
-	}
-	if err := d.db.Room(); err != nil {
-		return res, err
-	}
-	now, _ := d.clock.now()
-	epoch, log := s.box.Epoch(), protocol.GroupLog(r.GroupID)
-	err = s.write(func(tx *bbolt.Tx) error {
-		made, err := getMade(s.account(tx).Bucket(madeName), r.MessageKey, now/1000)
-		switch {
-		case err != nil:
-			return err
-		case made.Sent != "" && made.Log == "local "+log: // put there before
-			res.MsgID = made.Sent
-			return nil
-		case made.Sent != "":
-			return protocol.Errorf(protocol.CodeInvalidParameters, "messageKey: the message %q has been sent", protocol.Clip(r.MessageKey))
-		}
-		number, err := s.account(tx).Bucket(madeName).NextSequence()
-		if err != nil {
-			return err
-		}
-		res.MsgID = protocol.MsgID(s.msgIDPrefix(epoch), firstLocal+number)
-		row := mirror.Row{Entry: protocol.Entry{Time: now, Kind: protocol.EntryMessage, From: r.Sender, MsgID: res.MsgID, Body: made.Body}}
-		if err := s.mirror.Insert(tx, log, row); err != nil {
-			return err
-		}
-		return s.noteSent(tx, r.MessageKey, res.MsgID, "local "+log)
-	})
-	return res, err
-}
-
 func (d *Device) getMessage(_ context.Context, _ protocol.Caller, r protocol.MessageRequest) (res protocol.MessageResponse, err error) {
 	s, err := d.current()
 	if err != nil {

@@ -146,23 +146,16 @@ func (d *Device) getQueue(_ context.Context, _ protocol.Caller, r protocol.Queue
 	}
 	res := protocol.QueueResponse{QueueStatus: s.queue(), List: make([]protocol.QueueItem, 0, len(items))}
 	for _, it := range items {
-		q := protocol.QueueItem{MsgID: s.itemID(it), Bytes: int64(len(it.Body)), QueuedAt: it.QueuedAt}
-		switch it.Kind {
-		case protocol.ItemC2C:
-			q.UserID = it.To
-		case protocol.ItemGroup:
-			q.GroupID = it.To
-		}
-		res.List = append(res.List, q)
+		p, _ := s.asPending(it) // marks, too
+		res.List = append(res.List, p.queued())
 	}
-	waiting, err := s.uploads.pending(s)
-	for _, p := range slices.Backward(waiting) {
+	for _, p := range slices.Backward(s.uploads.pending(s)) {
 		if len(res.List) == r.Count {
 			break
 		}
 		res.List = append(res.List, p.queued())
 	}
-	return res, err
+	return res, nil
 }
 
 // queue sums up what waits.

@@ -23,13 +23,15 @@ type pendingMessage struct {
 	waiting  uint64 // among those whose files are on their way
 	body     []byte
 	priority uint8
-	at       int64 // Unix seconds
+	at       int64  // Unix seconds
+	owner    string // of its files; "": it has none
 }
 
 // pending lists what waits, the newest first.
 func (s *session) pending() (out []pendingMessage, err error) {
-	if out, err = s.uploads.pending(s); err != nil || s.box.Status().Items == 0 {
-		return out, err
+	out = s.uploads.pending(s)
+	if s.box.Status().Items == 0 {
+		return out, nil
 	}
 	items, err := s.box.Newest(maxPendingShown)
 	for _, it := range items {
@@ -44,6 +46,9 @@ func (s *session) pending() (out []pendingMessage, err error) {
 func (s *session) asPending(it outbox.Item) (p pendingMessage, is bool) {
 	p = pendingMessage{
 		id: it.To, msgID: s.itemID(it), cseq: it.Cseq, body: it.Body, priority: it.Priority, at: it.QueuedAt,
+	}
+	if it.IDNumber != 0 {
+		p.owner = s.fileOwner(it.IDEpoch, it.IDNumber)
 	}
 	p.log, p.kind, is = s.logOf(it.Kind, it.To)
 	return p, is
@@ -88,15 +93,16 @@ func (s *session) findPending(msgID string) (*pendingMessage, error) {
 	return &all[i], nil
 }
 
-// queued is a message whose files are on their way as device.getQueue shows it.
+// queued is what waits as device.getQueue shows it.
 func (p pendingMessage) queued() protocol.QueueItem {
-	q := protocol.QueueItem{MsgID: p.msgID, Bytes: int64(len(p.body)), QueuedAt: p.at, Uploading: true}
-	if p.kind == protocol.LogGroup {
-		q.GroupID = p.id
-	} else {
+	q := protocol.QueueItem{MsgID: p.msgID, Bytes: int64(len(p.body)), QueuedAt: p.at, Uploading: p.cseq == 0}
+	switch p.kind {
+	case protocol.LogC2C:
 		q.UserID = p.id
+	case protocol.LogGroup:
+		q.GroupID = p.id
 	}
-	if m, err := protocol.DecodeMessage(p.body); err == nil {
+	if m, err := protocol.DecodeMessage(p.body); q.Uploading && err == nil {
 		for _, f := range m.Files {
 			q.Bytes += f.Size
 		}

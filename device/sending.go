@@ -45,7 +45,7 @@ func (s *session) post(ctx context.Context, it *outbox.Item, h hooks) (protocol.
 	if err := s.box.Encode(it); err != nil {
 		return protocol.SendResponse{}, err
 	}
-	id, ch, err := s.accept(it, h)
+	id, ch, err := s.accept(it, queue{put: func(tx *bbolt.Tx) error { return s.box.Put(tx, it) }, taken: s.wakeOutbox}, h)
 	if err != nil {
 		return protocol.SendResponse{}, err
 	}
@@ -85,9 +85,16 @@ func (s *session) await(ctx context.Context, id string, ch <-chan protocol.Ack) 
 	return res, nil
 }
 
+// queue is where an item that is accepted waits. put writes it down, within the
+// transaction; taken is called once it is on disk, on the committer's goroutine.
+type queue struct {
+	put   func(tx *bbolt.Tx) error
+	taken func()
+}
+
 // accept puts an item on disk and returns its id. The channel, nil while the link
 // is down, gets the hub's answer, or is closed where that could not be written down.
-func (s *session) accept(it *outbox.Item, h hooks) (id string, ch chan protocol.Ack, err error) {
+func (s *session) accept(it *outbox.Item, q queue, h hooks) (id string, ch chan protocol.Ack, err error) {
 	up := s.linkUp()
 	res := make(chan error, 1)
 	s.d.db.Go(func(tx *bbolt.Tx) error {
@@ -99,7 +106,7 @@ func (s *session) accept(it *outbox.Item, h hooks) (id string, ch chan protocol.
 				return err
 			}
 		}
-		if err := s.box.Put(tx, it); err != nil {
+		if err := q.put(tx); err != nil {
 			return err
 		}
 		if h.also != nil {
@@ -114,18 +121,21 @@ func (s *session) accept(it *outbox.Item, h hooks) (id string, ch chan protocol.
 			if up {
 				ch = s.expect(id)
 			}
+			q.taken()
 			s.showWaiting(*it)
 		}
 		res <- err
 	})
-	if err := <-res; err != nil {
-		return "", nil, err
-	}
+	err = <-res
+	return id, ch, err
+}
+
+// wakeOutbox has the connection look whether there is something to send.
+func (s *session) wakeOutbox() {
 	select {
 	case s.queued <- struct{}{}:
 	default:
 	}
-	return id, ch, nil
 }
 
 // expect makes the channel that gets the hub's answer to what bears an id.
@@ -201,8 +211,10 @@ func (c *connection) answered(a *protocol.Acks) error {
 		s.inbox.Committed(err)
 		s.mirrored(err)
 		s.d.journal.Committed(err)
-		if err == nil {
+		if err == nil { // here, as there may be no connection any more to go on with it
 			t.failed.log(s.log)
+			s.uploads.added(t.back...)
+			s.uploads.letGo(t.unneeded...)
 		}
 		for i, ch := range t.claimed {
 			switch {
@@ -226,12 +238,6 @@ func (c *connection) settled(fl *flight, t *settling, err error) error {
 	}
 	if c.flight == fl {
 		c.flight = nil
-	}
-	for _, w := range t.back {
-		c.s.uploads.added(w)
-	}
-	for _, owner := range t.unneeded {
-		c.s.d.files.store.Unpin(owner)
 	}
 	return errors.Join(c.pullHoles(t.holes), c.fill())
 }
@@ -279,7 +285,7 @@ func (t *settling) run(a *protocol.Acks, items []outbox.Item) error {
 func (t *settling) item(i int, it outbox.Item, r protocol.Ack) error {
 	s := t.s
 	id := s.itemID(it)
-	log, _, message := s.logOf(it.Kind, it.To)
+	_, _, message := s.logOf(it.Kind, it.To)
 	if it.IDNumber != 0 {
 		if r.Code == protocol.CodeSvrResNotFound {
 			w, again, err := s.uploads.back(s, t.tx, it)
@@ -290,8 +296,8 @@ func (t *settling) item(i int, it outbox.Item, r protocol.Ack) error {
 		}
 		t.unneeded = append(t.unneeded, s.fileOwner(it.IDEpoch, it.IDNumber))
 	}
-	if message && r.Code != 0 {
-		if err := t.refused(log, id, it, r); err != nil {
+	if message && r.Code != 0 && r.Code != protocol.CodeUserCanceled {
+		if err := s.insertFailed(t.tx, it, r.Code, r.Msg); err != nil {
 			return err
 		}
 	}
@@ -316,17 +322,10 @@ func (t *settling) item(i int, it outbox.Item, r protocol.Ack) error {
 	return err
 }
 
-// refused keeps a message that the hub did not take, as one that failed.
-func (t *settling) refused(log, id string, it outbox.Item, r protocol.Ack) error {
-	if r.Code == protocol.CodeUserCanceled {
-		return nil
-	}
-	return t.s.mirror.Insert(t.tx, log, mirror.Row{
-		Entry: protocol.Entry{
-			Time: it.QueuedAt * 1000, Kind: protocol.EntryMessage, From: t.s.user, Term: t.s.d.terminal, MsgID: id, Body: it.Body, Priority: it.Priority,
-		},
-		Status: protocol.StatusFailed, Code: r.Code, Msg: r.Msg,
-	})
+// insertFailed keeps a message that the hub did not take, as one that failed.
+func (s *session) insertFailed(tx *bbolt.Tx, it outbox.Item, code protocol.Code, msg string) error {
+	p, _ := s.asPending(it)
+	return s.mirror.Insert(tx, p.log, mirror.Row{Entry: p.entry(s), Status: protocol.StatusFailed, Code: code, Msg: msg})
 }
 
 // entries are what a batch's answers tell of: the items as they stand in the logs.
@@ -345,26 +344,11 @@ func (t *settling) entries(items []outbox.Item, results []protocol.Ack) map[stri
 		case protocol.ItemMark:
 			e.Kind = protocol.EntryMark
 		case protocol.ItemRevoke:
-			e.Kind, e.Body = protocol.EntryRevoke, t.revoked(it.Body)
+			e.Kind = protocol.EntryRevoke
 		}
 		out[r.Log] = append(out[r.Log], e)
 	}
 	return out
-}
-
-// revoked says of a message that was taken back what the board knows of it.
-func (t *settling) revoked(body []byte) []byte {
-	r, err := protocol.DecodeRevoke(body)
-	if err != nil {
-		return body
-	}
-	if _, row, ok := t.s.mirror.Find(t.tx, r.MsgID); ok {
-		r.Seq, r.Sender = row.Entry.Seq, row.Entry.From
-	}
-	if body, err = protocol.Marshal(r); err != nil {
-		return nil
-	}
-	return body
 }
 
 // failures are a batch's items that were refused, by code. They take a line of

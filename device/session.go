@@ -33,6 +33,8 @@ type session struct {
 	places  places
 	onlines onlines
 
+	inserting sync.Mutex // held while files of inserted messages are taken, or let go of
+
 	// Of the committer.
 	madeCleared int64 // Unix seconds: when made messages were looked through
 
@@ -40,7 +42,7 @@ type session struct {
 	cancel  context.CancelFunc
 	first   chan struct{} // closed at the first welcome
 	ended   chan struct{} // closed when run has returned
-	queued  chan struct{} // something was put into the outbox
+	queued  chan struct{} // something in the outbox may be sent
 	poke    chan struct{} // do not wait any longer for the next attempt
 	calls   chan *call
 	queries chan *query
@@ -71,7 +73,11 @@ func (s *session) run() {
 	defer close(s.ended)
 	var uploading sync.WaitGroup
 	uploading.Go(func() { s.uploads.run(s) })
-	defer uploading.Wait()
+	defer func() {
+		uploading.Wait()
+		s.d.db.Ping() // what the last answers let go of is known
+		s.uploads.unpin(s)
+	}()
 	defer s.cancel()
 	wait := s.d.cfg.ReconnectMin
 	for {

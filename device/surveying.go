@@ -124,12 +124,9 @@ func (c *connection) caughtUp() {
 	raise(c.s.d, protocol.OnSyncServerFinish, protocol.Empty{})
 }
 
-// endSurveys is called when the connection ends.
+// endSurveys tells programs that the catching up has broken off, if it has.
 func (c *connection) endSurveys() {
 	if c.surveys.syncing {
 		raise(c.s.d, protocol.OnSyncServerFailed, protocol.Empty{})
-	}
-	for _, q := range c.queries {
-		q.done(nil, errOffline)
 	}
 }

@@ -9,10 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fxamacker/cbor/v2"
-	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/device/outbox"
-	"github.com/herald-im/herald/device/store"
 	"github.com/herald-im/herald/protocol"
 	"go.etcd.io/bbolt"
 )
@@ -28,20 +25,8 @@ var waitingName = []byte("waiting")
 // waitingMessage is a message whose files go up before it takes its place in the
 // outbox.
 type waitingMessage struct {
-	Kind     protocol.ItemKind `cbor:"1,keyasint"`
-	To       string            `cbor:"2,keyasint"`
-	Body     cbor.RawMessage   `cbor:"3,keyasint"`
-	Priority uint8             `cbor:"4,keyasint,omitempty"`
-	QueuedAt int64             `cbor:"5,keyasint"`
-	IDEpoch  uint32            `cbor:"6,keyasint"`
-	IDNumber uint64            `cbor:"7,keyasint"`
-
+	outbox.Item
 	n uint64 // its key
-}
-
-// item is the message as it goes into the outbox.
-func (w waitingMessage) item() outbox.Item {
-	return outbox.Item{Kind: w.Kind, To: w.To, Body: w.Body, Priority: w.Priority, QueuedAt: w.QueuedAt, IDEpoch: w.IDEpoch, IDNumber: w.IDNumber}
 }
 
 // uploads are the messages of an account that wait for their files.
@@ -49,7 +34,8 @@ type uploads struct {
 	mu      sync.Mutex
 	list    []waitingMessage // on disk, in order
 	running map[uint64]context.CancelFunc
-	again   map[string]int // how often a message's files went up once more
+	again   map[string]int // how often files went up once more, by owner
+	owners  []string       // of files that are not needed any more
 	wake    chan struct{}
 }
 
@@ -61,14 +47,12 @@ func (u *uploads) open(s *session) error {
 			return err
 		}
 		return b.ForEach(func(k, v []byte) error {
-			v, ok := store.Unseal(v)
-			var w waitingMessage
-			if !ok || len(k) != 8 || protocol.Unmarshal(v, &w) != nil {
+			it := outbox.Unseal(v)
+			if it.Kind == protocol.ItemVoid || len(k) != 8 {
 				s.log.Error("a message that waited for its files is damaged and lost")
 				return nil
 			}
-			w.Body, w.n = slices.Clone(w.Body), binary.BigEndian.Uint64(k)
-			u.list = append(u.list, w)
+			u.list = append(u.list, waitingMessage{it, binary.BigEndian.Uint64(k)})
 			return nil
 		})
 	})
@@ -77,17 +61,16 @@ func (u *uploads) open(s *session) error {
 func waitingKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 // pending lists the messages, the newest first.
-func (u *uploads) pending(s *session) ([]pendingMessage, error) {
+func (u *uploads) pending(s *session) (out []pendingMessage) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	var out []pendingMessage
 	for _, w := range slices.Backward(u.list) {
-		if p, is := s.asPending(w.item()); is {
-			p.cseq, p.waiting = 0, w.n
+		if p, is := s.asPending(w.Item); is {
+			p.waiting = w.n
 			out = append(out, p)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // put writes a message down, within a transaction. It becomes known with added.
@@ -98,18 +81,41 @@ func (u *uploads) put(s *session, tx *bbolt.Tx, w *waitingMessage) error {
 		return err
 	}
 	w.n = n
-	v, err := protocol.Marshal(w)
+	v, err := outbox.Seal(w.Item)
 	if err != nil {
 		return err
 	}
-	return b.Put(waitingKey(n), store.Seal(v))
+	return b.Put(waitingKey(n), v)
 }
 
-func (u *uploads) added(w waitingMessage) {
+// added has the files of messages brought up, which were put.
+func (u *uploads) added(list ...waitingMessage) {
 	u.mu.Lock()
-	u.list = append(u.list, w)
+	u.list = append(u.list, list...)
 	u.mu.Unlock()
 	u.look()
+}
+
+// letGo has the files of owners let go of. It may be called on the committer's
+// goroutine.
+func (u *uploads) letGo(owners ...string) {
+	u.mu.Lock()
+	u.owners = append(u.owners, owners...) // bounded by the operations under way in the store
+	for _, owner := range owners {
+		delete(u.again, owner)
+	}
+	u.mu.Unlock()
+	u.look()
+}
+
+func (u *uploads) unpin(s *session) {
+	u.mu.Lock()
+	owners := u.owners
+	u.owners = nil
+	u.mu.Unlock()
+	for _, owner := range owners {
+		s.d.files.store.Unpin(owner)
+	}
 }
 
 func (u *uploads) look() {
@@ -130,47 +136,25 @@ func (u *uploads) send(ctx context.Context, s *session, it *outbox.Item, m proto
 	if err := s.d.db.Room(); err != nil {
 		return protocol.SendResponse{}, err
 	}
-	w := waitingMessage{
-		Kind: it.Kind, To: it.To, Body: it.Body, Priority: it.Priority, QueuedAt: s.d.clock.seconds(),
-		IDEpoch: s.box.Epoch(), IDNumber: protocol.FirstIDNumber + rand.Uint64N(protocol.FirstIDNumber), // 40 random bits, in an epoch of its own
-	}
+	it.QueuedAt, it.IDEpoch = s.d.clock.seconds(), s.box.Epoch()
+	it.IDNumber = protocol.FirstIDNumber + rand.Uint64N(protocol.FirstIDNumber) // 40 random bits, in an epoch of its own
 	// From here on the message is the owner of its files, and not what it was made as.
-	name := s.fileOwner(w.IDEpoch, w.IDNumber)
+	name := s.fileOwner(it.IDEpoch, it.IDNumber)
 	if err := s.d.files.keep(name, m.Files); err != nil {
 		return protocol.SendResponse{}, err
 	}
-	up := s.linkUp()
-	var id string
-	var ch chan protocol.Ack
-	res := make(chan error, 1)
-	s.d.db.Go(func(tx *bbolt.Tx) error {
-		switch {
-		case s.over():
-			return errNotLoggedIn
-		case u.count() >= maxWaiting:
-			return protocol.Errorf(protocol.CodeNetReqCountLimit, "%d messages wait for their files to go up", maxWaiting)
-		}
-		if err := h.check(tx); err != nil {
-			return err
-		}
-		if err := u.put(s, tx, &w); err != nil {
-			return err
-		}
-		*it = w.item()
-		return h.also(tx)
-	}, func(err error) {
-		s.mirrored(err)
-		if err == nil {
-			id = s.itemID(*it)
-			if up {
-				ch = s.expect(id)
+	var w waitingMessage
+	id, ch, err := s.accept(it, queue{
+		put: func(tx *bbolt.Tx) error {
+			if u.count() >= maxWaiting {
+				return protocol.Errorf(protocol.CodeNetReqCountLimit, "%d messages wait for their files to go up", maxWaiting)
 			}
-			u.added(w)
-			s.showWaiting(*it)
-		}
-		res <- err
-	})
-	if err := <-res; err != nil {
+			w.Item = *it
+			return u.put(s, tx, &w)
+		},
+		taken: func() { u.added(w) },
+	}, h)
+	if err != nil {
 		s.d.files.store.Unpin(name)
 		return protocol.SendResponse{}, err
 	}
@@ -184,38 +168,33 @@ func (u *uploads) count() int {
 	return len(u.list)
 }
 
-// withdraw takes a message off, within a transaction. gone: it is not there.
-func (u *uploads) withdraw(s *session, tx *bbolt.Tx, n uint64) (gone bool, err error) {
+// withdraw takes a message off, within a transaction. outbox.ErrTaken: it is not
+// there any more.
+func (u *uploads) withdraw(s *session, tx *bbolt.Tx, n uint64) error {
 	b := s.account(tx).Bucket(waitingName)
 	if b.Get(waitingKey(n)) == nil {
-		return true, nil
+		return outbox.ErrTaken
 	}
-	return false, b.Delete(waitingKey(n))
+	return b.Delete(waitingKey(n))
 }
 
 // withdrawn ends the upload of a message that was taken off.
-func (u *uploads) withdrawn(s *session, n uint64) {
+func (u *uploads) withdrawn(n uint64) {
 	u.mu.Lock()
 	if cancel := u.running[n]; cancel != nil {
 		cancel()
 	}
-	i := slices.IndexFunc(u.list, func(w waitingMessage) bool { return w.n == n })
-	var name string
-	if i >= 0 {
-		name = s.fileOwner(u.list[i].IDEpoch, u.list[i].IDNumber)
-	}
 	u.mu.Unlock()
 	u.gone(n)
-	if name != "" {
-		s.d.files.store.Unpin(name)
-	}
 }
 
-// run brings files up until the session is over. It waits for what it has begun.
+// run brings files up until the session is over, and lets go of those that are
+// there. It waits for what it has begun.
 func (u *uploads) run(s *session) {
 	var under sync.WaitGroup
 	defer under.Wait()
 	for {
+		u.unpin(s)
 		u.start(s, &under)
 		select {
 		case <-u.wake:
@@ -261,14 +240,12 @@ func (u *uploads) bring(ctx context.Context, s *session, w waitingMessage) {
 	}
 	var refused *protocol.Error
 	if errors.As(err, &refused) {
-		u.fail(s, w, refused)
-		return
-	}
-	if err == nil {
+		err = u.fail(s, w, refused)
+	} else if err == nil {
 		err = u.hand(s, w)
 	}
 	if err != nil {
-		s.log.Warn("a message whose files are at the hub cannot be queued yet; trying again", "err", err)
+		s.log.Warn("what became of a message's files could not be written down; trying again", "err", err)
 		select {
 		case <-time.After(s.d.timing.send):
 		case <-ctx.Done():
@@ -278,7 +255,7 @@ func (u *uploads) bring(ctx context.Context, s *session, w waitingMessage) {
 
 // hand puts a message into the outbox.
 func (u *uploads) hand(s *session, w waitingMessage) error {
-	it := w.item()
+	it := w.Item
 	res := make(chan error, 1)
 	s.d.db.Go(func(tx *bbolt.Tx) error {
 		b := s.account(tx).Bucket(waitingName)
@@ -293,35 +270,25 @@ func (u *uploads) hand(s *session, w waitingMessage) error {
 		s.box.Committed(err)
 		if err == nil {
 			u.gone(w.n)
+			s.wakeOutbox()
 		}
 		res <- err
 	})
-	err := <-res
-	if err == nil {
-		select {
-		case s.queued <- struct{}{}:
-		default:
-		}
-	}
-	return err
+	return <-res
 }
 
 // fail gives a message up whose files the hub does not take.
-func (u *uploads) fail(s *session, w waitingMessage, why *protocol.Error) {
-	it := w.item()
-	id := s.itemID(it)
-	log, _, _ := s.logOf(w.Kind, w.To)
-	waiter := s.claim(id)
+func (u *uploads) fail(s *session, w waitingMessage, why *protocol.Error) error {
+	id := s.itemID(w.Item)
+	var waiter chan protocol.Ack
 	res := make(chan error, 1)
 	s.d.db.Go(func(tx *bbolt.Tx) error {
 		b := s.account(tx).Bucket(waitingName)
-		if b.Get(waitingKey(w.n)) == nil {
+		if b.Get(waitingKey(w.n)) == nil { // it was taken back
 			return nil
 		}
-		row := mirror.Row{Status: protocol.StatusFailed, Code: why.Code, Msg: why.Msg, Entry: protocol.Entry{
-			Time: w.QueuedAt * 1000, Kind: protocol.EntryMessage, From: s.user, Term: s.d.terminal, MsgID: id, Body: w.Body, Priority: w.Priority,
-		}}
-		if err := s.mirror.Insert(tx, log, row); err != nil {
+		waiter = s.claim(id)
+		if err := s.insertFailed(tx, w.Item, why.Code, why.Msg); err != nil {
 			return err
 		}
 		if err := b.Delete(waitingKey(w.n)); err != nil || waiter != nil {
@@ -337,10 +304,11 @@ func (u *uploads) fail(s *session, w waitingMessage, why *protocol.Error) {
 		s.d.journal.Committed(err)
 		res <- err
 	})
-	err := <-res
-	if err != nil {
-		s.log.Error("a message failed, and that could not be written down; trying again", "err", err)
-		return
+	if err := <-res; err != nil {
+		if waiter != nil { // the event says it, once it is written down
+			close(waiter)
+		}
+		return err
 	}
 	u.gone(w.n)
 	s.d.files.store.Unpin(s.fileOwner(w.IDEpoch, w.IDNumber))
@@ -348,20 +316,21 @@ func (u *uploads) fail(s *session, w waitingMessage, why *protocol.Error) {
 	if waiter != nil {
 		waiter <- protocol.Ack{Code: why.Code, Msg: why.Msg}
 	}
+	return nil
 }
 
 // back has a message wait for its files once more: the hub has lost one of them.
 // false: it has done so too often.
 func (u *uploads) back(s *session, tx *bbolt.Tx, it outbox.Item) (w waitingMessage, ok bool, err error) {
-	id := s.itemID(it)
+	owner := s.fileOwner(it.IDEpoch, it.IDNumber)
 	u.mu.Lock()
-	u.again[id]++
-	tries := u.again[id]
+	u.again[owner]++
+	tries := u.again[owner]
 	u.mu.Unlock()
 	m, err := protocol.DecodeMessage(it.Body)
 	if err != nil || len(m.Files) == 0 || tries > maxReuploads || !s.d.files.has(m.Files) {
 		return w, false, nil
 	}
-	w = waitingMessage{Kind: it.Kind, To: it.To, Body: it.Body, Priority: it.Priority, QueuedAt: it.QueuedAt, IDEpoch: it.IDEpoch, IDNumber: it.Number()}
+	w.Item, w.Cseq = it, 0
 	return w, true, u.put(s, tx, &w)
 }

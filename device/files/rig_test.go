@@ -164,7 +164,7 @@ func newHub(t testing.TB) *hub {
 	disk := filestore.New(h.dir)
 	composer := handler.NewStoreComposer()
 	disk.UseIn(composer)
-	composer.UseLocker(patient{memorylocker.New()})
+	composer.UseLocker(unhurried{memorylocker.New()})
 	var err error
 	h.tus, err = handler.NewUnroutedHandler(handler.Config{
 		BasePath: "/files/", StoreComposer: composer, MaxSize: protocol.MaxFile, GracefulRequestCompletionTimeout: time.Second, Logger: expslog.New(expslog.NewTextHandler(io.Discard, nil)),
@@ -182,18 +182,19 @@ func newHub(t testing.TB) *hub {
 	return h
 }
 
-// patient locks without asking who has the lock to give it up, as a hub does: tusd
+// unhurried locks without asking who has the lock to give it up, as a hub does: tusd
 // does not guard what it would interrupt then.
-type patient struct{ handler.Locker }
+type unhurried struct{ handler.Locker }
 
-func (p patient) NewLock(id string) (handler.Lock, error) {
-	l, err := p.Locker.NewLock(id)
-	return patientLock{l}, err
+func (u unhurried) NewLock(id string) (handler.Lock, error) {
+	l, err := u.Locker.NewLock(id)
+	return unhurriedLock{l}, err
 }
 
-type patientLock struct{ handler.Lock }
+type unhurriedLock struct{ inner handler.Lock }
 
-func (l patientLock) Lock(ctx context.Context, _ func()) error { return l.Lock.Lock(ctx, func() {}) }
+func (l unhurriedLock) Lock(ctx context.Context, _ func()) error { return l.inner.Lock(ctx, func() {}) }
+func (l unhurriedLock) Unlock() error                            { return l.inner.Unlock() }
 
 // finish is what a hub does with a complete upload.
 func (h *hub) finish(id string) (handler.HTTPResponse, error) {

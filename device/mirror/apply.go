@@ -114,9 +114,17 @@ func (m *Mirror) tip(c *Conv, e *protocol.Entry) {
 	}
 }
 
+// revoke takes a message back. Of a revoke that this terminal has asked for itself
+// the id alone is known: the rest is looked up, if the message is here.
 func (m *Mirror) revoke(tx *bbolt.Tx, c *Conv, r protocol.Revoke, by string) error {
+	if no, p, ok := parseKey(m.ids(tx).Get([]byte(r.MsgID))); r.Seq == 0 && ok && no == c.No && p.Sub == 0 {
+		r.Seq = p.Seq
+	}
 	p := Pos{Seq: r.Seq}
 	row, held := m.Row(tx, c, p)
+	if held {
+		r.Sender = row.Entry.From
+	}
 	if held && row.Entry.RevokedBy == "" {
 		counted := m.unread(&row.Entry) && r.Seq > c.Floor() && r.Seq >= c.First
 		row.Entry.RevokedBy, row.Entry.Body = by, nil

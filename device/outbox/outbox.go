@@ -80,7 +80,7 @@ type Box struct {
 	mu       sync.Mutex
 	known    counts // committed
 	producer producer
-	taken    uint64 // the last item that Batch has given out, or an earlier Box: it may be at the hub
+	taken    uint64 // the last item that Batch has given out or is reading, or an earlier Box gave out: it may be at the hub
 	held     uint64 // an item that is being withdrawn: Batch stops before it. 0: none
 }
 
@@ -182,16 +182,34 @@ func weighOthers(accounts *bbolt.Bucket, name string) (o others) {
 }
 
 // Encode does the part of Put that needs no transaction.
-func (b *Box) Encode(it *Item) error {
+func (b *Box) Encode(it *Item) (err error) {
 	if it.IDEpoch == 0 {
 		it.IDEpoch = b.Epoch()
 	}
+	it.encoded, err = Seal(*it)
+	return err
+}
+
+// Seal makes of an item what lies in a store.
+func Seal(it Item) ([]byte, error) {
 	v, err := protocol.Marshal(record{it.Kind, it.To, it.Body, it.Priority, it.QueuedAt, it.IDEpoch, it.IDNumber, it.Withdrawn})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	it.encoded = store.Seal(v)
-	return nil
+	return store.Seal(v), nil
+}
+
+// Unseal reads what Seal has made. An item that is damaged is void: what comes
+// after it must not wait for ever.
+func Unseal(v []byte) Item {
+	var r record
+	v, ok := store.Unseal(v)
+	if !ok || protocol.Unmarshal(v, &r) != nil || r.Kind == protocol.ItemVoid {
+		return Item{IDEpoch: r.IDEpoch, Withdrawn: r.Withdrawn}
+	}
+	return Item{
+		Kind: r.Kind, To: r.To, Body: r.Body, Priority: r.Priority, QueuedAt: r.QueuedAt, IDEpoch: r.IDEpoch, IDNumber: r.IDNumber,
+	}
 }
 
 // Put accepts an item within a transaction and numbers it. The caller calls
@@ -263,16 +281,17 @@ func (b *Box) Remove(tx *bbolt.Tx, first uint64, n int) (removed []bool, err err
 	return removed, acct.Put(firstKey, store.Seal(key(b.counted.first)))
 }
 
-// ErrTaken says that an item cannot be withdrawn any more: it may be at the hub.
+// ErrTaken says that an item cannot be withdrawn any more: it is, or may be, at
+// the hub.
 var ErrTaken = protocol.Errorf(protocol.CodeInProgress, "the message is on its way")
 
 // Withdraw takes an item back within a transaction: it holds its place and asks
-// for nothing. ErrTaken: too late. gone: it is not there (any more).
-func (b *Box) Withdraw(tx *bbolt.Tx, cseq uint64) (gone bool, err error) {
+// for nothing. ErrTaken: it is too late.
+func (b *Box) Withdraw(tx *bbolt.Tx, cseq uint64) error {
 	items := b.account(tx).Bucket(itemsName)
 	old := items.Get(key(cseq))
 	if old == nil {
-		return true, nil
+		return ErrTaken
 	}
 	b.mu.Lock()
 	taken := cseq <= b.taken
@@ -281,15 +300,15 @@ func (b *Box) Withdraw(tx *bbolt.Tx, cseq uint64) (gone bool, err error) {
 	}
 	b.mu.Unlock()
 	if taken {
-		return false, ErrTaken
+		return ErrTaken
 	}
 	it := decode(cseq, old)
 	void := Item{Kind: protocol.ItemVoid, IDEpoch: it.IDEpoch, Withdrawn: true}
 	if err := b.Encode(&void); err != nil {
-		return false, err
+		return err
 	}
 	b.counted.bytes += int64(len(void.encoded)) - int64(len(old))
-	return false, items.Put(key(cseq), void.encoded)
+	return items.Put(key(cseq), void.encoded)
 }
 
 // Committed tells the result of the transaction in which Put or Remove ran. It
@@ -317,18 +336,24 @@ func (b *Box) Head(limit, maxBytes int) ([]Item, error) {
 func (b *Box) Batch(limit, maxBytes int) (Numbering, []Item, error) {
 	b.mu.Lock()
 	n, until := b.producer.of(b.known.first)
-	until = min(until, b.known.next) // the store shows what is written a moment before it is on disk
+	// The store shows what is written a moment before it is on disk.
+	until = min(until, b.known.next, b.known.first+uint64(limit))
 	if b.held != 0 {
 		until = min(until, b.held)
 	}
-	b.taken = max(b.taken, min(until, b.known.first+uint64(limit))-1)
+	before := b.taken
+	b.taken = max(before, until-1) // nobody may withdraw what is being read
 	b.mu.Unlock()
 	items, err := b.read(limit, maxBytes, until)
 	for i := range items {
+		before = max(before, items[i].Cseq)
 		if items[i].IDEpoch == 0 { // damaged: this is the likely one
 			items[i].IDEpoch = n.Epoch
 		}
 	}
+	b.mu.Lock()
+	b.taken = before
+	b.mu.Unlock()
 	return n, items, err
 }
 
@@ -371,17 +396,10 @@ func (b *Box) read(limit, maxBytes int, until uint64) (out []Item, err error) {
 	return out, nil
 }
 
-// decode reads an item. One that is damaged is void: what comes after it must
-// not wait for ever.
 func decode(cseq uint64, v []byte) Item {
-	var r record
-	v, ok := store.Unseal(v)
-	if !ok || protocol.Unmarshal(v, &r) != nil || r.Kind == protocol.ItemVoid {
-		return Item{Cseq: cseq, IDEpoch: r.IDEpoch, Withdrawn: r.Withdrawn}
-	}
-	return Item{
-		Cseq: cseq, Kind: r.Kind, To: r.To, Body: r.Body, Priority: r.Priority, QueuedAt: r.QueuedAt, IDEpoch: r.IDEpoch, IDNumber: r.IDNumber,
-	}
+	it := Unseal(v)
+	it.Cseq = cseq
+	return it
 }
 
 // Status sums up the outbox.

@@ -64,6 +64,9 @@ func (h *Hub) putFile(ctx context.Context, c Caller, req protocol.PutFileRequest
 		// as long as that does: else a member could keep what he is to have no more.
 		res.Done = true
 		own, err := c.tx.OwnsFile(ctx, c.App, c.User, req.Hash)
+		if err == nil {
+			err = c.tx.UseFile(ctx, c.App, req.Hash, c.now)
+		}
 		if err == nil && own {
 			err = c.tx.AddFileOwner(ctx, c.App, req.Hash, c.User, c.now)
 		}

@@ -368,6 +368,23 @@ func TestBlockEndsTransfers(t *testing.T) {
 	}
 }
 
+// Who is told that the file is there already means to send it.
+func TestDoneCountsAsUse(t *testing.T) {
+	c := &clock{at: time.Now()}
+	s := serve(t, sqlite(t), withFiles(filepath.Join(t.TempDir(), "files")), func(cfg *Config) { cfg.Now = c.now })
+	alice, f := s.online("alice", "t"), fileWith("picture", 1000)
+	alice.uploads(f)
+	alice.sends(f.to(t, "alice"), 0)
+	c.pass(48 * time.Hour)
+	if !alice.put(f, 0).Done {
+		t.Fatal("it is not there")
+	}
+	row, err := s.hub.store.File(t.Context(), s.app, f.hash)
+	if err != nil || row.Used.UnixMilli() != c.now().UnixMilli() {
+		t.Errorf("used at %v, and it is %v: %v", row.Used, c.now(), err)
+	}
+}
+
 func TestHubWithoutFiles(t *testing.T) {
 	r := newRig(t, sqlite(t))
 	x := r.online("alice", "t")

@@ -64,13 +64,13 @@ func (s *Server) sweepAll(ctx context.Context, n *swept) error {
 	if err != nil {
 		return err
 	}
-	remove := func(ctx context.Context, tx *store.Tx, f store.StoredFile) error {
-		return tx.DeleteFile(ctx, s.cfg.App, f)
-	}
 	if s.cfg.MaxAge > 0 {
+		aged := now.Add(-s.cfg.MaxAge)
 		err := s.each(ctx, n, &n.aged, func(ctx context.Context) ([]store.StoredFile, error) {
-			return v.AgedFiles(ctx, s.cfg.App, now.Add(-s.cfg.MaxAge), sweepRows)
-		}, remove)
+			return v.AgedFiles(ctx, s.cfg.App, aged, sweepRows)
+		}, func(ctx context.Context, tx *store.Tx, f store.StoredFile) error {
+			return tx.DeleteAgedFile(ctx, s.cfg.App, f, aged)
+		})
 		if err != nil {
 			return err
 		}
@@ -92,7 +92,9 @@ func (s *Server) sweepAll(ctx context.Context, n *swept) error {
 			}
 		}
 		return list, err
-	}, remove)
+	}, func(ctx context.Context, tx *store.Tx, f store.StoredFile) error {
+		return tx.DeleteFile(ctx, s.cfg.App, f)
+	})
 	if err != nil {
 		return err
 	}

@@ -91,18 +91,26 @@ func (v View) FileTotals(ctx context.Context, app protocol.AppID) (t FileTotals,
 	return t, nil
 }
 
+// Which files f of app $1 are due that nobody has used since $2: those who have
+// uploaded one lately, or asked for it, are to send it yet.
+const (
+	notWanted = ` AND NOT EXISTS (SELECT 1 FROM file_owners o WHERE o.app = $1 AND o.hash = f.hash AND o.added_ms >= $2)`
+	unused    = `f.app = $1 AND f.refs = 0 AND f.created_ms < $2 AND f.sent_ms < $2` + notWanted
+	aged      = `f.app = $1 AND f.sent_ms > 0 AND f.sent_ms < $2` + notWanted
+)
+
 // UnusedFiles lists files that no message names and that nobody has uploaded, or
 // asked for, since before; the oldest first.
 func (v View) UnusedFiles(ctx context.Context, app protocol.AppID, before time.Time, limit int) ([]StoredFile, error) {
-	return v.files(ctx, `SELECT `+fileColumns+` FROM files f WHERE f.app = $1 AND f.refs = 0 AND f.created_ms < $2 AND f.sent_ms < $2
-AND NOT EXISTS (SELECT 1 FROM file_owners o WHERE o.app = $1 AND o.hash = f.hash AND o.added_ms >= $2)
-ORDER BY f.created_ms, f.hash LIMIT $3`, int64(app), before.UnixMilli(), limit)
+	return v.files(ctx, `SELECT `+fileColumns+` FROM files f WHERE `+unused+` ORDER BY f.created_ms, f.hash LIMIT $3`,
+		int64(app), before.UnixMilli(), limit)
 }
 
-// AgedFiles lists files that no message has named since before; the oldest first.
+// AgedFiles lists files that no message has named since before, and that nobody has
+// uploaded, or asked for; the oldest first.
 func (v View) AgedFiles(ctx context.Context, app protocol.AppID, before time.Time, limit int) ([]StoredFile, error) {
-	return v.files(ctx, `SELECT `+fileColumns+` FROM files f WHERE f.app = $1 AND f.sent_ms > 0 AND f.sent_ms < $2
-ORDER BY f.sent_ms, f.hash LIMIT $3`, int64(app), before.UnixMilli(), limit)
+	return v.files(ctx, `SELECT `+fileColumns+` FROM files f WHERE `+aged+` ORDER BY f.sent_ms, f.hash LIMIT $3`,
+		int64(app), before.UnixMilli(), limit)
 }
 
 // LeastUsedFiles lists files, those first that were not used for longest.
@@ -132,7 +140,7 @@ func (t *Tx) PutFile(ctx context.Context, app protocol.AppID, hash string, size 
 	_, err := t.q.exec(ctx, `INSERT INTO files (app, hash, size, storage, created_ms, sent_ms, used_ms, refs)
 SELECT CAST($1 AS BIGINT), CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS BIGINT), CASE WHEN n.refs > 0 THEN CAST($5 AS BIGINT) ELSE 0 END, CAST($5 AS BIGINT), n.refs
 FROM (SELECT COUNT(*) AS refs FROM file_refs WHERE app = $1 AND hash = $2) AS n WHERE true
-ON CONFLICT (app, hash) DO UPDATE SET size = excluded.size, storage = excluded.storage`,
+ON CONFLICT (app, hash) DO UPDATE SET size = excluded.size, storage = excluded.storage, used_ms = excluded.used_ms`,
 		int64(app), hash, size, storage, now.UnixMilli())
 	if err != nil {
 		return fmt.Errorf("keep the file's row: %w", err)
@@ -196,12 +204,12 @@ ON CONFLICT (app, hash, user_id, group_id) DO UPDATE SET until_ms = excluded.unt
 	return nil
 }
 
-// UseFile notes that a file was fetched.
+// UseFile notes that a file was fetched, or asked for to be sent.
 func (t *Tx) UseFile(ctx context.Context, app protocol.AppID, hash string, now time.Time) error {
 	_, err := t.q.exec(ctx, `UPDATE files SET used_ms = $3 WHERE app = $1 AND hash = $2 AND used_ms < $4`,
 		int64(app), hash, now.UnixMilli(), now.Add(-fileDay).UnixMilli())
 	if err != nil {
-		return fmt.Errorf("note that the file was fetched: %w", err)
+		return fmt.Errorf("note that the file was used: %w", err)
 	}
 	return nil
 }
@@ -212,11 +220,14 @@ func (t *Tx) DeleteFile(ctx context.Context, app protocol.AppID, f StoredFile) e
 	return t.deleteFile(ctx, `DELETE FROM files WHERE app = $1 AND hash = $2 AND used_ms = $3`, int64(app), f.Hash, f.Used.UnixMilli())
 }
 
-// DeleteUnusedFile is DeleteFile for one that UnusedFiles has listed.
+// DeleteUnusedFile is DeleteFile for one that UnusedFiles has listed and still would.
 func (t *Tx) DeleteUnusedFile(ctx context.Context, app protocol.AppID, f StoredFile, before time.Time) error {
-	return t.deleteFile(ctx, `DELETE FROM files WHERE app = $1 AND hash = $2 AND refs = 0
-AND NOT EXISTS (SELECT 1 FROM file_owners o WHERE o.app = $1 AND o.hash = $2 AND o.added_ms >= $3)`,
-		int64(app), f.Hash, before.UnixMilli())
+	return t.deleteFile(ctx, `DELETE FROM files AS f WHERE `+unused+` AND f.hash = $3`, int64(app), before.UnixMilli(), f.Hash)
+}
+
+// DeleteAgedFile is DeleteFile for one that AgedFiles has listed and still would.
+func (t *Tx) DeleteAgedFile(ctx context.Context, app protocol.AppID, f StoredFile, before time.Time) error {
+	return t.deleteFile(ctx, `DELETE FROM files AS f WHERE `+aged+` AND f.hash = $3`, int64(app), before.UnixMilli(), f.Hash)
 }
 
 func (t *Tx) deleteFile(ctx context.Context, text string, args ...any) error {

@@ -215,3 +215,38 @@ func TestFilesThatAreDue(t *testing.T) {
 		}
 	})
 }
+
+// Who uploads a file that is there, or asks for it, means to send it: no sweep takes
+// it before his message comes.
+func TestUploadCountsAsUse(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		year := 365 * 24 * time.Hour
+		put := func(hash, user string, at time.Time) {
+			write(t, s, func(ctx context.Context, tx *Tx) error {
+				return errors.Join(tx.PutFile(ctx, app, hash, 100, "disk", at), tx.AddFileOwner(ctx, app, hash, user, at))
+			})
+		}
+		put(hashOf("1"), "owner", now)
+		write(t, s, func(ctx context.Context, tx *Tx) error { return tx.AddFileRef(ctx, app, hashOf("1"), 7, 1, now) })
+		put(hashOf("2"), "owner", now.Add(time.Hour))
+		before, list := now.Add(year), listed(t)
+		aged, err := s.AgedFiles(t.Context(), app, before, 10)
+		if got := list(aged, err); !slices.Equal(got, []string{"1"}) {
+			t.Fatalf("aged: %q", got)
+		}
+		put(hashOf("1"), "other", before)
+		if got := list(s.LeastUsedFiles(t.Context(), app, 10)); !slices.Equal(got, []string{"2", "1"}) {
+			t.Errorf("by use: %q", got)
+		}
+		if got := list(s.AgedFiles(t.Context(), app, before, 10)); len(got) > 0 {
+			t.Errorf("aged: %q", got)
+		}
+		err = s.Write(t.Context(), func(ctx context.Context, tx *Tx) error { return tx.DeleteAgedFile(ctx, app, aged[0], before) })
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("a file that was uploaded again is removed for its age: %v", err)
+		}
+		write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.DeleteAgedFile(ctx, app, aged[0], before.Add(time.Millisecond))
+		})
+	})
+}

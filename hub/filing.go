@@ -89,9 +89,6 @@ func (h *Hub) getFile(ctx context.Context, c Caller, req protocol.GetFileRequest
 		return res, errNoFiles
 	}
 	f, err := files.Readable(ctx, c.tx.View, c.App, c.User, req.Hash, c.now)
-	if err == nil && !h.files.Present(f) {
-		err = files.ErrGone
-	}
 	if err != nil {
 		if refusal := fileRefusal("hash", req.Hash, err); refusal != nil {
 			return res, refusal

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -192,4 +193,41 @@ func TestBucketComesLater(t *testing.T) {
 	r.restart()
 	r.get("door", old)
 	r.want("GET without the bucket", r.do("GET", r.downURL("door", f), nil, nil), 503)
+	r.put("door", f) // what the hub cannot reach is put where it can
+	r.get("door", f)
+	r.kept(old, f)
+}
+
+// What was lost from the bucket is put there again by whoever has it.
+func TestBytesMissingFromTheBucket(t *testing.T) {
+	s := newS3(t)
+	r := newRig(t, s.config)
+	f := newFile(1000, 1)
+	r.put("door", f)
+	lose := func() {
+		t.Helper()
+		if _, err := s.backend.DeleteObject("herald", keyOf(f)); err != nil {
+			t.Fatal(err)
+		}
+		r.want("GET", r.do("GET", r.downURL("door", f), nil, nil), 404)
+	}
+	lose()
+	r.put("door", f)
+	r.get("door", f)
+	r.want("HEAD", r.head(r.upURL("door", f)), 200)
+	lose()
+	r.put("indoor", f)
+	r.get("door", f)
+	// It comes back by itself: the bucket was not there for a while.
+	lose()
+	back := filepath.Join(t.TempDir(), "back")
+	overwrite(t, back, string(f.data))
+	if _, err := r.vault.put(t.Context(), f.hash, back, 1000); err != nil {
+		t.Fatal(err)
+	}
+	r.get("door", f)
+	r.want("HEAD", r.head(r.upURL("door", f)), 200)
+	if st := r.Stats(); st.Files != 1 || st.Bytes != 1000 {
+		t.Errorf("%+v", st)
+	}
 }

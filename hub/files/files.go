@@ -108,8 +108,8 @@ type Server struct {
 	uploads, downloads atomic.Uint64
 	bytesIn, bytesOut  atomic.Uint64
 
-	usedMu sync.Mutex
-	used   map[string]struct{} // hashes of files that were fetched
+	used    notes // files that were fetched; the sweep writes it
+	missing notes // whose bytes were not there when they were asked for
 
 	sweeping sync.Mutex // one sweep at a time; guards what follows
 	orphans  map[string]time.Time
@@ -138,7 +138,7 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: log.With("room", "files"), disk: &disk{dir}, hasher: make(chan struct{}, hashersAtOnce),
-		full: make(chan struct{}, 1), used: make(map[string]struct{}), orphans: make(map[string]time.Time),
+		full: make(chan struct{}, 1), orphans: make(map[string]time.Time),
 		complaints: rate.NewLimiter(1, 10),
 	}
 	s.vault = s.disk

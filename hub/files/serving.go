@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/herald-im/herald/hub/store"
@@ -93,7 +96,7 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request, g grant, x *tr
 	if r.Method == http.MethodGet {
 		s.downloads.Add(1)
 		if s.cfg.Now().Sub(f.Used) > 24*time.Hour {
-			s.note(f.Hash)
+			s.used.add(f.Hash)
 		}
 	}
 	http.ServeContent(&steady{w, s, x}, r, "", time.Time{}, content)
@@ -128,26 +131,45 @@ func Readable(ctx context.Context, v store.View, app protocol.AppID, user, hash 
 	return f, err
 }
 
-// maxNoted bounds the files whose use waits to be written.
+// maxNoted bounds the files of which something is noted in memory.
 const maxNoted = 10_000
 
-// note remembers that a file was fetched; the sweep writes it.
-func (s *Server) note(hash string) {
-	s.usedMu.Lock()
-	defer s.usedMu.Unlock()
-	if len(s.used) < maxNoted {
-		s.used[hash] = struct{}{}
+// notes are hashes of files.
+type notes struct {
+	mu  sync.Mutex
+	all map[string]struct{}
+}
+
+func (n *notes) add(hash string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.all == nil {
+		n.all = make(map[string]struct{})
+	}
+	if len(n.all) < maxNoted {
+		n.all[hash] = struct{}{}
 	}
 }
 
-func (s *Server) noted() []string {
-	s.usedMu.Lock()
-	defer s.usedMu.Unlock()
-	out := make([]string, 0, len(s.used))
-	for hash := range s.used {
-		out = append(out, hash)
-	}
-	clear(s.used)
+func (n *notes) has(hash string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, has := n.all[hash]
+	return has
+}
+
+func (n *notes) drop(hash string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.all, hash)
+}
+
+// take gives what is noted, and forgets it.
+func (n *notes) take() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out := slices.Collect(maps.Keys(n.all))
+	clear(n.all)
 	return out
 }
 

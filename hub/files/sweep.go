@@ -137,7 +137,7 @@ func (s *Server) sweepOwners(ctx context.Context, before time.Time) error {
 
 // keepUsed writes which files were fetched.
 func (s *Server) keepUsed(now time.Time) error {
-	for part := range slices.Chunk(s.noted(), sweepRows) {
+	for part := range slices.Chunk(s.used.take(), sweepRows) {
 		err := s.cfg.Write(func(ctx context.Context, tx *store.Tx) error {
 			for _, hash := range part {
 				if err := tx.UseFile(ctx, s.cfg.App, hash, now); err != nil {

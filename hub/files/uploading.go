@@ -232,6 +232,7 @@ func (s *Server) complete(g grant) error {
 		if storage, err = s.vault.put(ctx, g.hash, s.shelf.path(id), g.size); err != nil {
 			return err
 		}
+		s.missing.drop(g.hash)
 	}
 	if err := s.after("stored"); err != nil {
 		return err

@@ -171,9 +171,23 @@ func (s *Server) open(ctx context.Context, f store.StoredFile) (io.ReadSeekClose
 	if err != nil {
 		return nil, err
 	}
-	return v.open(ctx, f)
+	content, err := v.open(ctx, f)
+	switch {
+	case err == nil:
+		s.missing.drop(f.Hash)
+	case errors.Is(err, fs.ErrNotExist):
+		s.missing.add(f.Hash)
+	}
+	return content, err
 }
 
-// Present tells whether the bytes of a file are where its row says. What is not on
-// this machine's disk is believed: to ask takes too long.
-func (s *Server) Present(f store.StoredFile) bool { return f.Storage != onDisk || s.disk.has(f) }
+// Present tells whether the bytes of a file are where its row says; if not, they are
+// to be put anew. What is in a bucket is believed to be there until somebody asks for
+// it in vain: to ask takes too long.
+func (s *Server) Present(f store.StoredFile) bool {
+	if f.Storage == onDisk {
+		return s.disk.has(f)
+	}
+	_, err := s.vaultOf(f)
+	return err == nil && !s.missing.has(f.Hash)
+}

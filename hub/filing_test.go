@@ -1,12 +1,15 @@
 package hub
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -350,21 +353,51 @@ func TestFileThatIsGone(t *testing.T) {
 	bob.fetches(f)
 }
 
-// A block ends what is transferred, and the URLs.
-func TestBlockEndsTransfers(t *testing.T) {
-	s := serve(t, sqlite(t), withFiles(filepath.Join(t.TempDir(), "files")))
-	alice := s.online("alice", "t")
-	f := fileWith("picture", 1000)
-	alice.uploads(f)
-	url := alice.fetches(f)
-	err := s.hub.write(func(ctx context.Context, tx *store.Tx) error {
-		return tx.SetBlocked(ctx, s.app, "alice", true, time.Now())
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if status, _, _ := request(t, "GET", url, nil, nil); status != 403 {
-		t.Errorf("the URL of one who is blocked: %d", status)
+// What the operator orders ends what is transferred, and the URLs.
+func TestOrdersEndTransfers(t *testing.T) {
+	for what, order := range map[string]func(context.Context, *store.Tx, protocol.AppID) error{
+		"block": func(ctx context.Context, tx *store.Tx, app protocol.AppID) error {
+			return errors.Join(tx.SetBlocked(ctx, app, "alice", true, time.Now()),
+				tx.AddOrder(ctx, store.Order{App: app, Kind: store.OrderBlock, User: "alice"}, time.Now()))
+		},
+		"key": func(ctx context.Context, tx *store.Tx, app protocol.AppID) error {
+			return errors.Join(tx.RemoveKey(ctx, app, "k1", time.Now()),
+				tx.AddOrder(ctx, store.Order{App: app, Kind: store.OrderKey, Arg: "k1"}, time.Now()))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := serve(t, sqlite(t), withFiles(filepath.Join(t.TempDir(), "files")))
+			alice := s.online("alice", "t")
+			f, half := fileWith("picture", 1000), fileWith("half", 1000)
+			alice.uploads(f)
+			down, up := alice.fetches(f), here(t, alice.put(half, 0).URL)
+			if status, _, _ := request(t, "POST", up, map[string]string{"Upload-Length": "1000"}, nil); status != 201 {
+				t.Fatal(status)
+			}
+			conn, err := net.Dial("tcp", s.hub.HTTPAddr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(patience))
+			_, path, _ := strings.Cut(up, s.hub.HTTPAddr().String())
+			fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: hub\r\nTus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\n"+
+				"Upload-Offset: 0\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n", path)
+			r := bufio.NewReader(conn)
+			if line, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 100 ") {
+				t.Fatalf("%q %v", line, err)
+			}
+			if err := s.hub.write(func(ctx context.Context, tx *store.Tx) error { return order(ctx, tx, s.app) }); err != nil {
+				t.Fatal(err)
+			}
+			var late net.Error
+			if _, err := io.Copy(io.Discard, r); errors.As(err, &late) && late.Timeout() {
+				t.Error("the upload goes on")
+			}
+			if status, _, _ := request(t, "GET", down, nil, nil); status != 403 {
+				t.Errorf("the URL is still good: %d", status)
+			}
+		})
 	}
 }
 

@@ -117,7 +117,7 @@ type Server struct {
 
 	complaints *rate.Limiter
 
-	step func(string) error // nil but in tests: called after each step of completing an upload
+	step func(string) error // nil but in tests: called after each step of completing an upload, and before a transfer begins
 }
 
 // New opens the directory. Its errors say what to do about them.
@@ -176,14 +176,21 @@ func (s *Server) Stats() Stats {
 	}
 }
 
-// End breaks off what an account transfers.
-func (s *Server) End(user string) { s.busy.interrupt(user) }
+// End breaks off what an account transfers that was blocked just now.
+func (s *Server) End(user string) {
+	s.busy.interrupt(func(x *transfer) bool { return x.user == user })
+}
+
+// EndKey breaks off what goes on by URLs of a key that was removed just now.
+func (s *Server) EndKey(id string) {
+	s.busy.interrupt(func(x *transfer) bool { return x.key == id })
+}
 
 // Run sweeps until ctx ends, then breaks off all transfers and waits for them.
 func (s *Server) Run(ctx context.Context) {
 	defer s.vault.close()
 	defer s.busy.wait()
-	defer s.busy.interrupt("")
+	defer s.busy.close()
 	defer s.end()
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()

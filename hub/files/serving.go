@@ -24,21 +24,27 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "there is no such file", http.StatusNotFound)
 		return
 	}
-	switch err := s.verify(r.Context(), g, proof); {
-	case errors.Is(err, errSignature), errors.Is(err, errExpired), errors.Is(err, errBlocked):
-		http.Error(w, err.Error(), http.StatusForbidden)
-		return
-	case err != nil:
-		s.unable(w, r, "check a URL", err)
+	key, err := s.prove(r.Context(), g, proof)
+	if err == nil {
+		err = s.after("proved")
+	}
+	if err != nil {
+		s.deny(w, r, err)
 		return
 	}
-	x := s.busy.begin(g.user, w)
+	x := s.busy.begin(g.user, key, w)
 	if x == nil {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "too many transfers at a time", http.StatusServiceUnavailable)
 		return
 	}
 	defer s.busy.end(x)
+	// What the operator orders from here on meets the transfer; what he has ordered
+	// before is in the database.
+	if err := s.verify(r.Context(), g, proof); err != nil {
+		s.deny(w, r, err)
+		return
+	}
 	now := time.Now()
 	x.patience(now.Add(stallTime), now.Add(2*stallTime))
 	if g.verb == up {
@@ -46,6 +52,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		s.download(w, r, g, x)
 	}
+}
+
+// deny answers a request whose URL is not good.
+func (s *Server) deny(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errSignature) || errors.Is(err, errExpired) || errors.Is(err, errBlocked) {
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return
+	}
+	s.unable(w, r, "check a URL", err)
 }
 
 // unable answers that the hub cannot at present. Why is for the log.

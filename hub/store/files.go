@@ -217,7 +217,12 @@ func (t *Tx) UseFile(ctx context.Context, app protocol.AppID, hash string, now t
 // DeleteFile removes a file's row if it is still as it was read. ErrNotFound: it is
 // not, or gone.
 func (t *Tx) DeleteFile(ctx context.Context, app protocol.AppID, f StoredFile) error {
-	return t.deleteFile(ctx, `DELETE FROM files WHERE app = $1 AND hash = $2 AND used_ms = $3`, int64(app), f.Hash, f.Used.UnixMilli())
+	var sent int64
+	if !f.Sent.IsZero() {
+		sent = f.Sent.UnixMilli()
+	}
+	return t.deleteFile(ctx, `DELETE FROM files WHERE app = $1 AND hash = $2 AND used_ms = $3 AND sent_ms = $4`,
+		int64(app), f.Hash, f.Used.UnixMilli(), sent)
 }
 
 // DeleteUnusedFile is DeleteFile for one that UnusedFiles has listed and still would.

@@ -171,6 +171,21 @@ func TestFilesThatAreDue(t *testing.T) {
 		if !errors.Is(err, ErrNotFound) {
 			t.Errorf("a file that was fetched since is removed: %v", err)
 		}
+		// Fetched today, and named by a message a day after the last one.
+		write(t, s, func(ctx context.Context, tx *Tx) error {
+			return errors.Join(tx.PutFile(ctx, app, hashOf("4"), 100, "disk", now), tx.AddFileRef(ctx, app, hashOf("4"), 7, 4, now),
+				tx.UseFile(ctx, app, hashOf("4"), now.Add(2*day)))
+		})
+		four, _ := s.File(t.Context(), app, hashOf("4"))
+		write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.AddFileRef(ctx, app, hashOf("4"), 7, 5, now.Add(2*day))
+		})
+		err = s.Write(t.Context(), func(ctx context.Context, tx *Tx) error { return tx.DeleteFile(ctx, app, four) })
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("a file that was named since is removed: %v", err)
+		}
+		four, _ = s.File(t.Context(), app, hashOf("4"))
+		write(t, s, func(ctx context.Context, tx *Tx) error { return tx.DeleteFile(ctx, app, four) })
 		two, _ := s.File(t.Context(), app, hashOf("2"))
 		write(t, s, func(ctx context.Context, tx *Tx) error {
 			return tx.AddFileOwner(ctx, app, hashOf("2"), "other", now.Add(3*day))

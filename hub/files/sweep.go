@@ -55,8 +55,13 @@ func (s *Server) sweepAll(ctx context.Context, n *swept) error {
 	if err := s.sweepHalf(unused, n); err != nil {
 		return err
 	}
+	// What is granted no more keeps no file from here on.
+	err := s.cfg.Write(func(ctx context.Context, tx *store.Tx) error { return tx.EndFileGrants(ctx, s.cfg.App, now) })
+	if err != nil {
+		return err
+	}
 	v := s.cfg.Store.View
-	err := s.each(ctx, n, &n.unused, func(ctx context.Context) ([]store.StoredFile, error) {
+	err = s.each(ctx, n, &n.unused, func(ctx context.Context) ([]store.StoredFile, error) {
 		return v.UnusedFiles(ctx, s.cfg.App, unused, sweepRows)
 	}, func(ctx context.Context, tx *store.Tx, f store.StoredFile) error {
 		return tx.DeleteUnusedFile(ctx, s.cfg.App, f, unused)
@@ -95,10 +100,6 @@ func (s *Server) sweepAll(ctx context.Context, n *swept) error {
 	}, func(ctx context.Context, tx *store.Tx, f store.StoredFile) error {
 		return tx.DeleteFile(ctx, s.cfg.App, f)
 	})
-	if err != nil {
-		return err
-	}
-	err = s.cfg.Write(func(ctx context.Context, tx *store.Tx) error { return tx.EndFileGrants(ctx, s.cfg.App, now) })
 	if err != nil || now.Sub(s.checked) < rarely {
 		return err
 	}

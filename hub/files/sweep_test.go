@@ -76,6 +76,23 @@ func TestSweepByAge(t *testing.T) {
 	r.kept(named)
 }
 
+// What a message names that is kept nowhere is there as long as it was granted, also
+// where that is longer than UnusedFor.
+func TestSweepSparesWhatIsGranted(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.UnusedFor = time.Hour })
+	f := newFile(1000, 1)
+	r.put("door", f)
+	r.write(func(ctx context.Context, tx *store.Tx) error {
+		return tx.GrantFile(ctx, app, f.hash, "", "room", r.cfg.Now().Add(24*time.Hour))
+	})
+	r.pass(23 * time.Hour)
+	r.sweepNow()
+	r.kept(f)
+	r.pass(2 * time.Hour)
+	r.sweepNow()
+	r.kept()
+}
+
 func TestForEver(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxAge = -1 })
 	f := newFile(1000, 1)

@@ -92,22 +92,24 @@ func (v View) FileTotals(ctx context.Context, app protocol.AppID) (t FileTotals,
 }
 
 // Which files f of app $1 are due that nobody has used since $2: those who have
-// uploaded one lately, or asked for it, are to send it yet.
+// uploaded one lately, or asked for it, are to send it yet. What is granted is
+// wanted until EndFileGrants.
 const (
-	notWanted = ` AND NOT EXISTS (SELECT 1 FROM file_owners o WHERE o.app = $1 AND o.hash = f.hash AND o.added_ms >= $2)`
-	unused    = `f.app = $1 AND f.refs = 0 AND f.created_ms < $2 AND f.sent_ms < $2` + notWanted
-	aged      = `f.app = $1 AND f.sent_ms > 0 AND f.sent_ms < $2` + notWanted
+	notWanted = ` AND NOT EXISTS (SELECT 1 FROM file_owners o WHERE o.app = $1 AND o.hash = f.hash AND o.added_ms >= $2)
+AND NOT EXISTS (SELECT 1 FROM file_grants g WHERE g.app = $1 AND g.hash = f.hash)`
+	unused = `f.app = $1 AND f.refs = 0 AND f.created_ms < $2 AND f.sent_ms < $2` + notWanted
+	aged   = `f.app = $1 AND f.sent_ms > 0 AND f.sent_ms < $2` + notWanted
 )
 
-// UnusedFiles lists files that no message names and that nobody has uploaded, or
-// asked for, since before; the oldest first.
+// UnusedFiles lists files that no message names, that nobody has uploaded, or asked
+// for, since before, and that are granted to nobody; the oldest first.
 func (v View) UnusedFiles(ctx context.Context, app protocol.AppID, before time.Time, limit int) ([]StoredFile, error) {
 	return v.files(ctx, `SELECT `+fileColumns+` FROM files f WHERE `+unused+` ORDER BY f.created_ms, f.hash LIMIT $3`,
 		int64(app), before.UnixMilli(), limit)
 }
 
-// AgedFiles lists files that no message has named since before, and that nobody has
-// uploaded, or asked for; the oldest first.
+// AgedFiles lists files that no message has named since before, that nobody has
+// uploaded, or asked for, and that are granted to nobody; the oldest first.
 func (v View) AgedFiles(ctx context.Context, app protocol.AppID, before time.Time, limit int) ([]StoredFile, error) {
 	return v.files(ctx, `SELECT `+fileColumns+` FROM files f WHERE `+aged+` ORDER BY f.sent_ms, f.hash LIMIT $3`,
 		int64(app), before.UnixMilli(), limit)

@@ -265,3 +265,47 @@ func TestUploadCountsAsUse(t *testing.T) {
 		})
 	})
 }
+
+// A file that only a grant names is there as long as the grant promises it.
+func TestGrantKeepsTheFile(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		write(t, s, func(ctx context.Context, tx *Tx) error {
+			return errors.Join(tx.PutFile(ctx, app, hashOf("1"), 100, "disk", now), tx.PutFile(ctx, app, hashOf("2"), 100, "disk", now),
+				tx.AddFileRef(ctx, app, hashOf("2"), 7, 1, now))
+		})
+		before := now.Add(time.Hour)
+		unused, err := s.UnusedFiles(t.Context(), app, before, 10)
+		if got := listed(t)(unused, err); !slices.Equal(got, []string{"1"}) {
+			t.Fatalf("unused: %q", got)
+		}
+		aged, err := s.AgedFiles(t.Context(), app, before, 10)
+		if got := listed(t)(aged, err); !slices.Equal(got, []string{"2"}) {
+			t.Fatalf("aged: %q", got)
+		}
+		write(t, s, func(ctx context.Context, tx *Tx) error {
+			return errors.Join(tx.GrantFile(ctx, app, hashOf("1"), "", "g", before), tx.GrantFile(ctx, app, hashOf("2"), "", "g", before))
+		})
+		if got := listed(t)(s.UnusedFiles(t.Context(), app, before, 10)); len(got) > 0 {
+			t.Errorf("unused, and granted: %q", got)
+		}
+		if got := listed(t)(s.AgedFiles(t.Context(), app, before, 10)); len(got) > 0 {
+			t.Errorf("aged, and granted: %q", got)
+		}
+		remove := func(want error) {
+			t.Helper()
+			for what, f := range map[string]func(context.Context, *Tx) error{
+				"unused": func(ctx context.Context, tx *Tx) error { return tx.DeleteUnusedFile(ctx, app, unused[0], before) },
+				"aged":   func(ctx context.Context, tx *Tx) error { return tx.DeleteAgedFile(ctx, app, aged[0], before) },
+			} {
+				if err := s.Write(t.Context(), f); !errors.Is(err, want) {
+					t.Errorf("%s: %v, want %v", what, err, want)
+				}
+			}
+		}
+		remove(ErrNotFound)
+		write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.EndFileGrants(ctx, app, before.Add(time.Millisecond))
+		})
+		remove(nil)
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -229,5 +230,29 @@ func TestBytesMissingFromTheBucket(t *testing.T) {
 	r.want("HEAD", r.head(r.upURL("door", f)), 200)
 	if st := r.Stats(); st.Files != 1 || st.Bytes != 1000 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// Bytes that cannot be removed: the operator is told whether a sweep will.
+func TestBytesThatStay(t *testing.T) {
+	s := newS3(t)
+	r := newRig(t, s.config)
+	f := newFile(1000, 1)
+	for prefix, want := range map[string]string{
+		"s3:herald/": "a later sweep finds them", "s3:other/": "they stay until you remove them", "tape:": "they stay until you remove them",
+	} {
+		r.put("door", f)
+		storage := prefix + keyOf(f)
+		r.write(func(ctx context.Context, tx *store.Tx) error {
+			return tx.PutFile(ctx, app, f.hash, 1000, storage, r.cfg.Now())
+		})
+		s.away.Store(true)
+		r.pass(25 * time.Hour)
+		before := len(r.log.String())
+		_ = r.sweep(t.Context()) // it cannot look through the bucket
+		s.away.Store(false)
+		if got := r.log.String()[before:]; !strings.Contains(got, want) || !strings.Contains(got, storage) {
+			t.Errorf("%s: %s", storage, got)
+		}
 	}
 }

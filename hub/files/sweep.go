@@ -229,10 +229,21 @@ func (s *Server) remove(ctx context.Context, due []store.StoredFile, remove func
 			err = v.remove(ctx, f)
 		}
 		if err != nil {
-			s.complain("a file's bytes are not removed: the sweep finds them later", "hash", f.Hash, "storage", f.Storage, "err", err)
+			what := "a file's bytes are not removed: a later sweep finds them"
+			if !s.sweeps(f) {
+				what = "a file's bytes are not removed: no sweep looks there, so they stay until you remove them"
+			}
+			s.complain(what, "hash", f.Hash, "storage", f.Storage, "err", err)
 		}
 	}
 	return gone, nil
+}
+
+// sweeps tells whether sweepOrphans looks where a file is: not in a bucket of an
+// earlier configuration.
+func (s *Server) sweeps(f store.StoredFile) bool {
+	b, ok := s.vault.(*bucket)
+	return f.Storage == onDisk || ok && f.Storage == b.storage(f.Hash)
 }
 
 // sweepOrphans removes bytes that no row knows: of uploads that broke off just

@@ -226,10 +226,16 @@ func (s *Server) Room(size int64) error {
 	if err := s.free(size); err != nil {
 		return err
 	}
-	if s.bytes.Load()+half+size > s.cfg.MaxBytes {
-		s.wake() // it removes what was not used for longest
-	}
+	s.wakeIfOver() // by what has come of other uploads; by this one only once it is here
 	return nil
+}
+
+// wakeIfOver wakes the sweep if there is more than MaxBytes: it removes what was not
+// used for longest, and nothing otherwise.
+func (s *Server) wakeIfOver() {
+	if _, half := s.shelf.stats(); s.bytes.Load()+half > s.cfg.MaxBytes {
+		s.wake()
+	}
 }
 
 // free is errNoRoom if that many bytes would go into what the disk keeps free.

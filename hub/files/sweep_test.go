@@ -137,6 +137,26 @@ func TestSweepByBytes(t *testing.T) {
 	r.want("POST", r.post(r.upURLOf("door", hashOf(2), 3*size), 3*size), 201)
 }
 
+// Who asks for room wakes the sweep only where it has something to remove.
+func TestRoomWakesTheSweep(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxBytes = 150_000 })
+	r.put("door", newFile(100_000, 1))
+	r.stop() // nobody takes what is woken
+	for _, have := range []int64{0, 50_000} {
+		r.shelf.put("half", half{user: "door", size: 100_000, have: have})
+		if err := r.Room(100_000); err != nil || len(r.full) != 0 {
+			t.Errorf("with %d bytes of an upload: woken %d times: %v", have, len(r.full), err)
+		}
+	}
+	r.shelf.put("half", half{user: "door", size: 100_000, have: 50_001})
+	if err := r.Room(100_000); err == nil {
+		t.Error("there is room for both uploads")
+	}
+	if err := r.Room(99_999); err != nil || len(r.full) != 1 {
+		t.Errorf("woken %d times: %v", len(r.full), err)
+	}
+}
+
 // A file that somebody uploads at this moment is not removed under his hands.
 func TestSweepSparesWhatIsUploaded(t *testing.T) {
 	r := newRig(t)

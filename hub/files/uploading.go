@@ -258,9 +258,7 @@ func (s *Server) complete(g grant) error {
 	if err := s.shelf.drop(id); err != nil {
 		s.complain("what is left of an upload is not removed: the sweep will", "err", err)
 	}
-	if _, half := s.shelf.stats(); s.bytes.Load()+half > s.cfg.MaxBytes {
-		s.wake()
-	}
+	s.wakeIfOver()
 	s.log.Debug("file kept", "user", g.user, "size", g.size, "new", fresh)
 	return nil
 }

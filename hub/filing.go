@@ -17,9 +17,8 @@ import (
 // The files of messages: who may upload and fetch them (the rest is the room
 // files), and that a message names only what its sender may pass on.
 
-// onlineFilesFor is how long those whom a message reached that is kept nowhere may
-// fetch its files.
-const onlineFilesFor = 24 * time.Hour
+// liveFilesFor is how long those in a live room may fetch the files of a message.
+const liveFilesFor = 24 * time.Hour
 
 // openFiles opens the directory of files, if the hub has one and a web server.
 func (h *Hub) openFiles(log *slog.Logger) (err error) {
@@ -162,29 +161,15 @@ func (p *planner) refer(ctx context.Context, tx *store.Tx, b *plannedBatch) erro
 	return nil
 }
 
-// grant lets those have the files whom a message reaches that is kept nowhere: an
-// account, or where that is empty a group.
-func (p *planner) grant(ctx context.Context, tx *store.Tx, list []protocol.File, user, group string) error {
+// grant lets a room have the files of a message to it, which is kept nowhere.
+func (p *planner) grant(ctx context.Context, tx *store.Tx, list []protocol.File, room string) error {
 	for _, f := range list {
 		if !protocol.ValidHash(f.Hash) {
 			continue
 		}
-		if err := tx.GrantFile(ctx, p.hub.app, f.Hash, user, group, p.now.Add(onlineFilesFor)); err != nil {
-			return fmt.Errorf("the files of a message that is kept nowhere: %w", err)
+		if err := tx.GrantFile(ctx, p.hub.app, f.Hash, room, p.now.Add(liveFilesFor)); err != nil {
+			return fmt.Errorf("the files of a live message: %w", err)
 		}
 	}
 	return nil
-}
-
-// passOn judges the files of a message that is kept nowhere, and lets those have
-// them whom it reaches.
-func (c Caller) passOn(ctx context.Context, list []protocol.File, to protocol.SendOnlineRequest) error {
-	refusal, err := c.plan.files(ctx, c.tx, c.User, list)
-	switch {
-	case err != nil:
-		return err
-	case refusal != nil:
-		return refusal
-	}
-	return c.plan.grant(ctx, c.tx, list, to.UserID, to.GroupID)
 }

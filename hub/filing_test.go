@@ -252,40 +252,28 @@ func TestFileOfAGroup(t *testing.T) {
 	})
 }
 
-// Messages that are kept nowhere have files, too.
-func TestFileOfAnOnlineMessage(t *testing.T) {
+// Messages of a live room are kept nowhere, and have files; what is sent to those
+// who are online has none.
+func TestFileOfAMessageThatIsKeptNowhere(t *testing.T) {
 	databases.Each(t, func(t *testing.T, location string) {
 		s := serve(t, location, withFiles(filepath.Join(t.TempDir(), "files")))
 		alice, bob, carol := s.online("alice", "t"), s.online("bob", "t"), s.online("carol", "t")
-		f, g, l := fileWith("sound", 5000), fileWith("song", 5000), fileWith("live", 5000)
-		number := uint64(protocol.FirstIDNumber)
-		online := func(f sent, to protocol.SendOnlineRequest, want protocol.Code) {
-			t.Helper()
-			to.Message, to.IDEpoch, to.IDNumber = f.body(t), 1, number
-			number++
-			if code := alice.call("device.sendOnline", to, nil); code != want {
-				t.Fatalf("device.sendOnline: %d", code)
+		f := fileWith("live", 5000)
+		alice.uploads(f)
+		alice.mustCall("im.createGroup", create("room", "AVChatRoom"))
+		carol.mustCall("im.joinGroup", join("room"))
+		for _, to := range []protocol.SendOnlineRequest{{UserID: "bob"}, {GroupID: "room"}} {
+			to.Message, to.IDEpoch, to.IDNumber = f.body(t), 1, protocol.FirstIDNumber
+			if code := alice.call("device.sendOnline", to, nil); code != protocol.CodeInvalidParameters {
+				t.Errorf("device.sendOnline: %d", code)
 			}
 		}
-		online(f, protocol.SendOnlineRequest{UserID: "bob"}, protocol.CodeSvrResAccessDeny)
-		for _, f := range []sent{f, g, l} {
-			alice.uploads(f)
-		}
-		online(f, protocol.SendOnlineRequest{UserID: "bob"}, 0)
-		bob.fetches(f)
 		carol.get(f, protocol.CodeSvrResAccessDeny)
-		alice.mustCall("im.createGroup", create("m", "Meeting"))
-		alice.mustCall("im.createGroup", create("room", "AVChatRoom"))
-		bob.mustCall("im.joinGroup", join("m"))
-		carol.mustCall("im.joinGroup", join("room"))
-		online(g, protocol.SendOnlineRequest{GroupID: "m"}, 0)
-		bob.fetches(g)
-		carol.get(g, protocol.CodeSvrResAccessDeny)
-		bob.mustCall("im.quitGroup", named("m"))
-		bob.get(g, protocol.CodeSvrResAccessDeny)
-		alice.sends(l.toGroup(t, "room"), 0)
-		carol.fetches(l)
-		bob.get(l, protocol.CodeSvrResAccessDeny)
+		alice.sends(f.toGroup(t, "room"), 0)
+		carol.fetches(f)
+		bob.get(f, protocol.CodeSvrResAccessDeny)
+		carol.mustCall("im.quitGroup", named("room"))
+		carol.get(f, protocol.CodeSvrResAccessDeny)
 	})
 }
 

@@ -19,6 +19,9 @@ func (h *Hub) sendOnline(ctx context.Context, c Caller, req protocol.SendOnlineR
 	if refusal != nil {
 		return res, refusal
 	}
+	if len(named) > 0 { // nothing would say for how long, and to whom, its file is to be kept
+		return res, protocol.Errorf(protocol.CodeInvalidParameters, "message: one that is kept nowhere cannot have a file")
+	}
 	if req.IDEpoch == 0 || !validIDNumber(req.IDNumber) {
 		return res, protocol.Errorf(protocol.CodeInvalidParameters, "idEpoch, idNumber: they are not for a message that is not queued")
 	}
@@ -32,9 +35,6 @@ func (h *Hub) sendOnline(ctx context.Context, c Caller, req protocol.SendOnlineR
 			return res, err
 		}
 		if g.Type == protocol.GroupAVChatRoom {
-			if err := c.passOn(ctx, named, req); err != nil {
-				return res, err
-			}
 			c.res.out = append(c.res.out, &liveMessage{epoch: g.LiveEpoch, signal: m.signal})
 			return res, nil
 		}
@@ -46,9 +46,6 @@ func (h *Hub) sendOnline(ctx context.Context, c Caller, req protocol.SendOnlineR
 			return res, err
 		}
 		m.receivers = pair(c.User, req.UserID)
-	}
-	if err := c.passOn(ctx, named, req); err != nil {
-		return res, err
 	}
 	c.res.out = append(c.res.out, m)
 	return res, nil

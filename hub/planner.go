@@ -329,7 +329,7 @@ func (p *planner) group(ctx context.Context, tx *store.Tx, b *plannedBatch, i in
 		b.signals = append(b.signals, &liveMessage{epoch: r.LiveEpoch, signal: protocol.Signal{
 			Group: r.ID, From: s.user, Term: s.terminal, MsgID: b.msgID(p.hub.app, i), Time: now, Body: it.Body,
 		}})
-		return nil, p.grant(ctx, tx, it.files, "", r.ID)
+		return nil, p.grant(ctx, tx, it.files, r.ID)
 	}
 	name := protocol.GroupLog(r.ID)
 	l := p.logs[name]

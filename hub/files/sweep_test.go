@@ -83,7 +83,7 @@ func TestSweepSparesWhatIsGranted(t *testing.T) {
 	f := newFile(1000, 1)
 	r.put("door", f)
 	r.write(func(ctx context.Context, tx *store.Tx) error {
-		return tx.GrantFile(ctx, app, f.hash, "", "room", r.cfg.Now().Add(24*time.Hour))
+		return tx.GrantFile(ctx, app, f.hash, "room", r.cfg.Now().Add(24*time.Hour))
 	})
 	r.pass(23 * time.Hour)
 	r.sweepNow()

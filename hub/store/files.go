@@ -55,13 +55,14 @@ func (v View) OwnsFile(ctx context.Context, app protocol.AppID, user, hash strin
 }
 
 // MayReadFile tells whether an account may have a file, which may be gone: it has
-// uploaded it, or a message names it that the account reads now.
+// uploaded it, or a message names it that the account reads now, or it is granted to
+// a group that the account is a member of now.
 func (v View) MayReadFile(ctx context.Context, app protocol.AppID, user, hash string, now time.Time) (may bool, err error) {
 	err = v.q.row(ctx, `SELECT EXISTS (SELECT 1 FROM file_owners WHERE app = $1 AND hash = $2 AND user_id = $3)
 OR EXISTS (SELECT 1 FROM file_refs f JOIN readers r ON r.log_id = f.log_id
   WHERE f.app = $1 AND f.hash = $2 AND r.app = $1 AND r.user_id = $3 AND r.to_seq IS NULL AND f.seq > r.from_seq AND f.seq > r.cleared_seq)
-OR EXISTS (SELECT 1 FROM file_grants g WHERE g.app = $1 AND g.hash = $2 AND g.until_ms > $4 AND (g.user_id = $3
-  OR g.group_id <> '' AND EXISTS (SELECT 1 FROM members m WHERE m.app = $1 AND m.group_id = g.group_id AND m.user_id = $3)))`,
+OR EXISTS (SELECT 1 FROM file_grants g JOIN members m ON m.app = g.app AND m.group_id = g.group_id
+  WHERE g.app = $1 AND g.hash = $2 AND g.until_ms > $4 AND m.user_id = $3)`,
 		int64(app), hash, user, now.UnixMilli()).Scan(&may)
 	if err != nil {
 		return false, fmt.Errorf("read who may have the file: %w", err)
@@ -194,14 +195,13 @@ func (t *Tx) DropFileRefs(ctx context.Context, app protocol.AppID, id LogID, seq
 	return nil
 }
 
-// GrantFile lets an account, or where user is empty the members of a group, have a
-// file until then.
-func (t *Tx) GrantFile(ctx context.Context, app protocol.AppID, hash, user, group string, until time.Time) error {
-	_, err := t.q.exec(ctx, `INSERT INTO file_grants (app, hash, user_id, group_id, until_ms) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (app, hash, user_id, group_id) DO UPDATE SET until_ms = excluded.until_ms WHERE file_grants.until_ms < excluded.until_ms`,
-		int64(app), hash, user, group, until.UnixMilli())
+// GrantFile lets whoever is a member of a group have a file until then.
+func (t *Tx) GrantFile(ctx context.Context, app protocol.AppID, hash, group string, until time.Time) error {
+	_, err := t.q.exec(ctx, `INSERT INTO file_grants (app, hash, group_id, until_ms) VALUES ($1, $2, $3, $4)
+ON CONFLICT (app, hash, group_id) DO UPDATE SET until_ms = excluded.until_ms WHERE file_grants.until_ms < excluded.until_ms`,
+		int64(app), hash, group, until.UnixMilli())
 	if err != nil {
-		return fmt.Errorf("let the account have the file: %w", err)
+		return fmt.Errorf("let the group have the file: %w", err)
 	}
 	return nil
 }

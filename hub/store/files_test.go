@@ -36,7 +36,7 @@ func listed(t *testing.T) func([]StoredFile, error) []string {
 
 func TestWhoMayReadAFile(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
-		a, b, c := hashOf("a"), hashOf("b"), hashOf("c")
+		a, b := hashOf("a"), hashOf("b")
 		var id LogID
 		write(t, s, func(ctx context.Context, tx *Tx) error {
 			l, _, err := tx.EnsureLog(ctx, app, "group:g")
@@ -54,7 +54,6 @@ func TestWhoMayReadAFile(t *testing.T) {
 				func() error { return tx.AddFileRef(ctx, app, a, id, 3, now) }, // a thumbnail that is the picture itself
 				func() error { return tx.PutFile(ctx, app, b, 11, "disk", now) },
 				func() error { return tx.AddFileRef(ctx, app, b, id, 4, now) },
-				func() error { return tx.GrantFile(ctx, app, c, "friend", "", now.Add(time.Hour)) },
 			} {
 				if err := f(); err != nil {
 					return err
@@ -68,14 +67,11 @@ func TestWhoMayReadAFile(t *testing.T) {
 		}{
 			{"owner", a, true}, {"early", a, true}, {"late", a, false}, {"stranger", a, false},
 			{"owner", b, false}, {"early", b, true}, {"late", b, true},
-			{"friend", c, true}, {"early", c, false}, {"", c, false}, {"", a, false},
+			{"", a, false},
 		} {
 			if got := mayRead(t, s, x.user, x.hash, now); got != x.want {
 				t.Errorf("%s may read %s: %v", x.user, x.hash[:1], got)
 			}
-		}
-		if mayRead(t, s, "friend", c, now.Add(time.Hour)) {
-			t.Error("a grant has no end")
 		}
 		f, err := s.File(t.Context(), app, a)
 		if err != nil || f.Size != 10 || f.Storage != "disk" || !f.Sent.Equal(now) {
@@ -108,12 +104,19 @@ func TestGrantToAGroupIsForItsMembersNow(t *testing.T) {
 				err = tx.AddMember(ctx, app, Group{ID: "g"}, Member{User: "owner"}, now)
 			}
 			if err == nil {
-				err = tx.GrantFile(ctx, app, hashOf("a"), "", "g", now.Add(time.Hour))
+				err = tx.GrantFile(ctx, app, hashOf("a"), "g", now.Add(time.Hour))
 			}
 			return err
 		})
 		if !mayRead(t, s, "owner", hashOf("a"), now) || mayRead(t, s, "stranger", hashOf("a"), now) {
 			t.Error("it is not the members who may read")
+		}
+		if mayRead(t, s, "owner", hashOf("a"), now.Add(time.Hour)) {
+			t.Error("a grant has no end")
+		}
+		write(t, s, func(ctx context.Context, tx *Tx) error { return tx.RemoveMember(ctx, app, "g", "owner") })
+		if mayRead(t, s, "owner", hashOf("a"), now) {
+			t.Error("who has left may read")
 		}
 	})
 }
@@ -206,7 +209,7 @@ func TestFilesThatAreDue(t *testing.T) {
 		write(t, s, func(ctx context.Context, tx *Tx) error {
 			err := tx.DeleteFile(ctx, app, two)
 			if err == nil {
-				err = tx.GrantFile(ctx, app, hashOf("9"), "friend", "", now)
+				err = tx.GrantFile(ctx, app, hashOf("9"), "g", now)
 			}
 			if err == nil {
 				err = tx.EndFileGrants(ctx, app, now.Add(time.Hour))
@@ -283,7 +286,7 @@ func TestGrantKeepsTheFile(t *testing.T) {
 			t.Fatalf("aged: %q", got)
 		}
 		write(t, s, func(ctx context.Context, tx *Tx) error {
-			return errors.Join(tx.GrantFile(ctx, app, hashOf("1"), "", "g", before), tx.GrantFile(ctx, app, hashOf("2"), "", "g", before))
+			return errors.Join(tx.GrantFile(ctx, app, hashOf("1"), "g", before), tx.GrantFile(ctx, app, hashOf("2"), "g", before))
 		})
 		if got := listed(t)(s.UnusedFiles(t.Context(), app, before, 10)); len(got) > 0 {
 			t.Errorf("unused, and granted: %q", got)

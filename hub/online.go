@@ -101,12 +101,12 @@ func (m *onlineMessage) emit(e *emitter) {
 		return
 	}
 	for _, user := range m.receivers {
+		e.flushUser(user) // what was sent before is there before
 		if user == m.sender {
 			for _, t := range e.hub.table.others(user, m.terminal) {
 				e.hub.send(protocol.TopicToTerminal(e.hub.app, user, t), frame, 1)
 			}
 		} else if e.hub.table.online(user) {
-			e.flushUser(user) // what was sent before is there before
 			e.hub.send(protocol.TopicTo(e.hub.app, user), frame, 1)
 		}
 	}

@@ -126,3 +126,29 @@ func (r *rig) heads(user string) (names []string) {
 	}
 	return names
 }
+
+// What was stored before an online message is there before it, also at the sender's
+// other terminals.
+func TestOnlineMessageKeepsItsPlace(t *testing.T) {
+	r := newRig(t, sqlite(t))
+	r.online("alice", "a1")
+	a2, b := r.online("alice", "a2"), r.online("bob", "b")
+	stored := &run{log: "c2c:alice:bob", sender: "alice", terminal: "a1", readers: []string{"alice", "bob"}, entries: []*protocol.Entry{
+		{Seq: 1, Era: 1, Time: 1, Kind: protocol.EntryMessage, From: "alice", Term: "a1", MsgID: "m", Body: text("first")},
+	}}
+	second := &onlineMessage{sender: "alice", terminal: "a1", receivers: []string{"alice", "bob"}, signal: protocol.Signal{
+		From: "alice", Term: "a1", Peer: "bob", Time: 1, Online: true, MsgID: "n", Body: text("second"),
+	}}
+	in := make(chan *results, 1)
+	in <- &results{out: []emission{stored, second}}
+	close(in)
+	(&emitter{hub: r.Hub}).run(in)
+	for _, x := range []*term{a2, b} {
+		if f := x.next(); f.Push == nil {
+			t.Errorf("%s gets first %s", x.peer.ClientID, show(f))
+		}
+		if f := x.next(); f.Signal == nil {
+			t.Errorf("%s gets then %s", x.peer.ClientID, show(f))
+		}
+	}
+}

@@ -47,7 +47,7 @@ type Config struct {
 
 	MQTT string      // the address to listen on, HOST:PORT
 	TLS  *tls.Config // nil: plain TCP
-	HTTP string      // the address of /healthz and /metrics; empty: none
+	HTTP string      // the address of /healthz, /metrics and the files of messages; empty: none
 	Turn Turn        // STUN and TURN
 
 	Files files.Limits // no Dir, or no HTTP: there are none
@@ -285,7 +285,7 @@ func (h *Hub) App() protocol.AppID { return h.app }
 // MQTTAddr is where boards connect.
 func (h *Hub) MQTTAddr() net.Addr { return h.broker.Addrs()[0] }
 
-// HTTPAddr is where /healthz and /metrics are, or nil.
+// HTTPAddr is where /healthz, /metrics and the files of messages are, or nil.
 func (h *Hub) HTTPAddr() net.Addr {
 	if h.web == nil {
 		return nil

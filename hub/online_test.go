@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -150,5 +151,43 @@ func TestOnlineMessageKeepsItsPlace(t *testing.T) {
 		if f := x.next(); f.Signal == nil {
 			t.Errorf("%s gets then %s", x.peer.ClientID, show(f))
 		}
+	}
+}
+
+// Who is put out in the same transaction in which he has sent an online message
+// writes no more after it: what was asked of the group for the one does not hold for
+// the other.
+func TestOnlineMessageAndKickInOneTransaction(t *testing.T) {
+	r := newRig(t, sqlite(t))
+	owner, x := r.online("owner", "t"), r.online("x", "t")
+	owner.mustCall("im.createGroup", create("m", protocol.GroupMeeting))
+	x.mustCall("im.joinGroup", join("m"))
+	begun, release := make(chan struct{}), make(chan struct{})
+	held := make(chan error, 1)
+	go func() {
+		held <- r.act(func(context.Context, Caller) error { close(begun); <-release; return nil })
+	}()
+	<-begun
+	call := func(x *term, method string, req any) {
+		t.Helper()
+		body, err := protocol.Marshal(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.send(&protocol.Frame{Call: &protocol.Call{ID: callIDs.Add(1), Method: method, Body: body}})
+	}
+	call(x, "device.sendOnline", online("", "m", "here"))
+	call(owner, "im.kickGroupMember", protocol.KickRequest{GroupID: "m", MemberList: []string{"x"}})
+	x.batch(toGroup("m", "still here"))
+	if n := r.queue.length(); n != 3 {
+		t.Errorf("%d jobs have gathered", n)
+	}
+	close(release)
+	if err := <-held; err != nil {
+		t.Fatal(err)
+	}
+	owner.hearsOnline("x/t to m: here")
+	if a := x.acks(); a.Results[0].Code != protocol.CodeSvrGroupPermissionDeny {
+		t.Errorf("%+v", a.Results)
 	}
 }

@@ -222,17 +222,8 @@ func (p *planner) conversation(ctx context.Context, tx *store.Tx, b *plannedBatc
 	name := protocol.C2CLog(from, to)
 	l := p.logs[name]
 	id, known := p.ids.rows[name]
-	if l == nil && !known {
-		if there, err := p.account(ctx, tx, to); err != nil {
-			return nil, err
-		} else if !there {
-			return protocol.Errorf(protocol.CodeSvrMsgToAccountNotFound, "there is no account %s", to), nil
-		}
-	}
-	if refused, err := p.refusals.refuses(ctx, tx, p.hub.app, to, from); err != nil {
-		return nil, err
-	} else if refused {
-		return blacklisted(to, from), nil
+	if refusal, err := p.mayWriteTo(ctx, tx, from, to, l != nil || known); refusal != nil || err != nil {
+		return refusal, err
 	}
 	if l == nil {
 		users := pair(from, to)
@@ -246,6 +237,23 @@ func (p *planner) conversation(ctx context.Context, tx *store.Tx, b *plannedBatc
 	}
 	b.add(l, i, protocol.EntryMessage, b.job.items[i].Body)
 	return nil, nil
+}
+
+// mayWriteTo says why an account cannot write to another one: it is not there, unless
+// the caller knows that, or does not want it.
+func (p *planner) mayWriteTo(ctx context.Context, tx *store.Tx, from, to string, there bool) (*protocol.Error, error) {
+	if !there {
+		if there, err := p.account(ctx, tx, to); err != nil {
+			return nil, err
+		} else if !there {
+			return protocol.Errorf(protocol.CodeSvrMsgToAccountNotFound, "there is no account %s", to), nil
+		}
+	}
+	refused, err := p.refusals.refuses(ctx, tx, p.hub.app, to, from)
+	if err == nil && refused {
+		return blacklisted(to, from), nil
+	}
+	return nil, err
 }
 
 // pair lists the readers of a conversation; who talks to himself stands once.
@@ -304,24 +312,9 @@ func (p *planner) account(ctx context.Context, tx *store.Tx, user string) (bool,
 
 func (p *planner) group(ctx context.Context, tx *store.Tx, b *plannedBatch, i int) (*protocol.Error, error) {
 	s, it := b.job.s, &b.job.items[i]
-	r, err := p.room(ctx, tx, it.To)
-	if err != nil {
-		return nil, err
-	}
-	if r.missing || r.Dismissed {
-		return protocol.Errorf(protocol.CodeSvrGroupNotFound, "there is no group %s", it.To), nil
-	}
-	member, asked := r.senders[s.user]
-	if !asked {
-		_, err := tx.Member(ctx, p.hub.app, r.ID, s.user)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return nil, err
-		}
-		member = err == nil
-		r.senders[s.user] = member
-	}
-	if !member {
-		return protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s is not a member of the group %s", s.user, it.To), nil
+	r, refusal, err := p.joined(ctx, tx, s.user, it.To)
+	if refusal != nil || err != nil {
+		return refusal, err
 	}
 	if r.live() {
 		now := p.now.UnixMilli()
@@ -344,9 +337,34 @@ func (p *planner) group(ctx context.Context, tx *store.Tx, b *plannedBatch, i in
 	return nil, nil
 }
 
+// joined finds a group that an account writes to, or says why it cannot.
+func (p *planner) joined(ctx context.Context, tx *store.Tx, user, id string) (*room, *protocol.Error, error) {
+	r, err := p.room(ctx, tx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.missing || r.Dismissed {
+		return nil, protocol.Errorf(protocol.CodeSvrGroupNotFound, "there is no group %s", id), nil
+	}
+	member, asked := r.senders[user]
+	if !asked {
+		_, err := tx.Member(ctx, p.hub.app, r.ID, user)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, nil, err
+		}
+		member = err == nil
+		r.senders[user] = member
+	}
+	if !member {
+		return nil, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s is not a member of the group %s", user, id), nil
+	}
+	return r, nil, nil
+}
+
 // flush writes what was planned and adds what it gives out.
 func (p *planner) flush(ctx context.Context, tx *store.Tx, res *results) error {
 	if len(p.planned) == 0 {
+		clear(p.rooms) // what a call has asked for: the next one may change it
 		return nil
 	}
 	if err := p.write(ctx, tx); err != nil {

@@ -60,6 +60,19 @@ type openLog struct {
 	next  uint64
 }
 
+func newLog(id store.LogID, name string) *openLog {
+	l := &openLog{id: id, name: name}
+	switch kind, x, y := protocol.ParseLog(name); kind {
+	case protocol.LogGroup:
+		l.group = x
+	case protocol.LogC2C:
+		l.users = pair(x, y)
+	default:
+		l.users = []string{x}
+	}
+	return l
+}
+
 // plannedBatch is an append with its answers.
 type plannedBatch struct {
 	job     *appendJob
@@ -220,23 +233,15 @@ func (p *planner) item(ctx context.Context, tx *store.Tx, b *plannedBatch, i int
 func (p *planner) conversation(ctx context.Context, tx *store.Tx, b *plannedBatch, i int) (*protocol.Error, error) {
 	from, to := b.job.s.user, b.job.items[i].To
 	name := protocol.C2CLog(from, to)
-	l := p.logs[name]
-	id, known := p.ids.rows[name]
-	if refusal, err := p.mayWriteTo(ctx, tx, from, to, l != nil || known); refusal != nil || err != nil {
+	_, known := p.ids.rows[name]
+	if refusal, err := p.mayWriteTo(ctx, tx, from, to, known || p.logs[name] != nil); refusal != nil || err != nil {
 		return refusal, err
 	}
-	if l == nil {
-		users := pair(from, to)
-		if !known {
-			var err error
-			if id, err = p.ensure(ctx, tx, name, users); err != nil {
-				return nil, err
-			}
-		}
-		l = p.open(id, name, "", users)
+	l, err := p.openNamed(ctx, tx, name)
+	if err == nil {
+		b.add(l, i, protocol.EntryMessage, b.job.items[i].Body)
 	}
-	b.add(l, i, protocol.EntryMessage, b.job.items[i].Body)
-	return nil, nil
+	return nil, err
 }
 
 // mayWriteTo says why an account cannot write to another one: it is not there, unless
@@ -259,21 +264,29 @@ func (p *planner) mayWriteTo(ctx context.Context, tx *store.Tx, from, to string,
 // pair lists the readers of a conversation; who talks to himself stands once.
 func pair(a, b string) []string { return slices.Compact([]string{a, b}) }
 
-// ensure finds a log that no group has, or makes it for those who read it.
-func (p *planner) ensure(ctx context.Context, tx *store.Tx, name string, users []string) (store.LogID, error) {
+// openNamed opens a log by its name alone. One that is not there is made, for those
+// who read it; who reads a group's is its members' to say.
+func (p *planner) openNamed(ctx context.Context, tx *store.Tx, name string) (*openLog, error) {
+	if l := p.logs[name]; l != nil {
+		return l, nil
+	}
+	if id, known := p.ids.rows[name]; known {
+		return p.open(id, name), nil
+	}
 	row, made, err := tx.EnsureLog(ctx, p.hub.app, name)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	l := p.open(row.ID, name)
 	if made {
-		for _, u := range users {
+		for _, u := range l.users {
 			if err := tx.SetReader(ctx, p.hub.app, u, row.ID, 0, 0); err != nil {
-				return 0, err
+				return nil, err
 			}
 		}
 	}
 	p.remember(name, row.ID)
-	return row.ID, nil
+	return l, nil
 }
 
 // add plans the entry that an item writes.
@@ -289,8 +302,12 @@ func (p *planner) remember(name string, id store.LogID) {
 	p.newLogs[name] = id
 }
 
-func (p *planner) open(id store.LogID, name, group string, users []string) *openLog {
-	l := &openLog{id: id, name: name, group: group, users: users}
+// open opens a log that is there.
+func (p *planner) open(id store.LogID, name string) *openLog {
+	if l := p.logs[name]; l != nil {
+		return l
+	}
+	l := newLog(id, name)
 	p.logs[name] = l
 	p.order = append(p.order, l)
 	return l
@@ -324,17 +341,11 @@ func (p *planner) group(ctx context.Context, tx *store.Tx, b *plannedBatch, i in
 		}})
 		return nil, p.grant(ctx, tx, it.files, r.ID)
 	}
-	name := protocol.GroupLog(r.ID)
-	l := p.logs[name]
-	if l == nil {
-		row, _, err := tx.EnsureLog(ctx, p.hub.app, name)
-		if err != nil {
-			return nil, err
-		}
-		l = p.open(row.ID, name, r.ID, nil)
+	l, err := p.openNamed(ctx, tx, protocol.GroupLog(r.ID))
+	if err == nil {
+		b.add(l, i, protocol.EntryMessage, it.Body)
 	}
-	b.add(l, i, protocol.EntryMessage, it.Body)
-	return nil, nil
+	return nil, err
 }
 
 // joined finds a group that an account writes to, or says why it cannot.

@@ -141,10 +141,8 @@ func twice(list []protocol.File, i int) bool {
 	return false
 }
 
-// refer notes what files a batch's entries name that were written just now.
-func (p *planner) refer(ctx context.Context, tx *store.Tx, b *plannedBatch) error {
-	fresh := b.entries[b.named:b.written]
-	b.named = b.written
+// refer notes what files entries of a batch name that have just got their seqs.
+func (p *planner) refer(ctx context.Context, tx *store.Tx, b *plannedBatch, fresh []plannedEntry) error {
 	for _, pe := range fresh {
 		if pe.kind != protocol.EntryMessage {
 			continue

@@ -82,7 +82,6 @@ type plannedBatch struct {
 	first   uint64
 	entries []plannedEntry
 	written int // how many of them are
-	named   int // of how many of them it is noted what files they name
 	signals []emission
 
 	prefix      string // of the message ids of prefixEpoch
@@ -285,7 +284,10 @@ func (p *planner) openNamed(ctx context.Context, tx *store.Tx, name string) (*op
 			}
 		}
 	}
-	p.remember(name, row.ID)
+	if p.newLogs == nil {
+		p.newLogs = make(map[string]store.LogID)
+	}
+	p.newLogs[name] = row.ID
 	return l, nil
 }
 
@@ -293,13 +295,6 @@ func (p *planner) openNamed(ctx context.Context, tx *store.Tx, name string) (*op
 func (b *plannedBatch) add(l *openLog, i int, kind protocol.EntryKind, body []byte) {
 	l.count++
 	b.entries = append(b.entries, plannedEntry{log: l, index: i, kind: kind, body: body})
-}
-
-func (p *planner) remember(name string, id store.LogID) {
-	if p.newLogs == nil {
-		p.newLogs = make(map[string]store.LogID)
-	}
-	p.newLogs[name] = id
 }
 
 // open opens a log that is there.
@@ -410,18 +405,14 @@ func (p *planner) write(ctx context.Context, tx *store.Tx) error {
 	}
 	rows := make([]store.Row, 0, total)
 	for _, b := range p.planned {
+		fresh := b.entries[b.written:]
 		rows = p.enter(b, rows)
-	}
-	p.written += len(rows)
-	if err := tx.Insert(ctx, rows); err != nil {
-		return err
-	}
-	for _, b := range p.planned {
-		if err := p.refer(ctx, tx, b); err != nil {
+		if err := p.refer(ctx, tx, b, fresh); err != nil {
 			return err
 		}
 	}
-	return nil
+	p.written += len(rows)
+	return tx.Insert(ctx, rows)
 }
 
 // enter makes a batch's planned entries rows.

@@ -223,7 +223,7 @@ func TestBytesMissingFromTheBucket(t *testing.T) {
 	lose()
 	back := filepath.Join(t.TempDir(), "back")
 	overwrite(t, back, string(f.data))
-	if _, err := r.vault.put(t.Context(), f.hash, back, 1000); err != nil {
+	if _, err := r.vault.put(t.Context(), f.hash, back); err != nil {
 		t.Fatal(err)
 	}
 	r.get("door", f)

@@ -20,6 +20,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	tus "github.com/tus/tusd/v2/pkg/handler"
 	"golang.org/x/time/rate"
 
 	"github.com/herald-im/herald/hub/store"
@@ -64,19 +64,12 @@ type Limits struct {
 }
 
 func (l *Limits) fill() {
-	set(&l.MaxBytes, 10<<30)
-	set(&l.MinFree, 256<<20)
-	set(&l.MaxAge, 365*24*time.Hour)
-	set(&l.UnusedFor, 24*time.Hour)
-	set(&l.URLFor, 10*time.Minute)
-	set(&l.UploadFor, 24*time.Hour)
-}
-
-func set[T comparable](p *T, v T) {
-	var zero T
-	if *p == zero {
-		*p = v
-	}
+	l.MaxBytes = cmp.Or(l.MaxBytes, 10<<30)
+	l.MinFree = cmp.Or(l.MinFree, 256<<20)
+	l.MaxAge = cmp.Or(l.MaxAge, 365*24*time.Hour)
+	l.UnusedFor = cmp.Or(l.UnusedFor, 24*time.Hour)
+	l.URLFor = cmp.Or(l.URLFor, 10*time.Minute)
+	l.UploadFor = cmp.Or(l.UploadFor, 24*time.Hour)
 }
 
 const (
@@ -262,11 +255,6 @@ func (s *Server) after(step string) error {
 		return nil
 	}
 	return s.step(step)
-}
-
-// response is an answer of tusd's handler that is an error.
-func response(code string, sentence string, status int) tus.Error {
-	return tus.NewError(code, sentence, status)
 }
 
 // Disk tells of a directory of files how many uploads in it are not finished, what

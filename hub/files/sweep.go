@@ -267,7 +267,7 @@ func (s *Server) sweepOrphans(ctx context.Context, now time.Time, n *swept) erro
 				continue
 			}
 			read, cancel := s.cfg.Store.ReadContext(ctx)
-			rows, err := s.cfg.Store.FilesWithin(read, s.cfg.App, digits, digits+"g")
+			rows, err := s.cfg.Store.FilesWithin(read, s.cfg.App, digits, digits+"g") // after all hex digits
 			cancel()
 			if err != nil {
 				return err

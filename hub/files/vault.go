@@ -20,7 +20,7 @@ import (
 type vault interface {
 	// put keeps what is in the file at path under its hash, for good when it returns,
 	// and tells what the row's Storage is to be. The file at path may stay or go.
-	put(ctx context.Context, hash, path string, size int64) (storage string, err error)
+	put(ctx context.Context, hash, path string) (storage string, err error)
 	// open reads a file. fs.ErrNotExist: it is not there.
 	open(ctx context.Context, f store.StoredFile) (io.ReadSeekCloser, error)
 	// remove removes a file; that it is not there is no error.
@@ -45,7 +45,7 @@ func (d *disk) path(hash string) string { return filepath.Join(d.dir, hash[:2], 
 // breaks off before the row is written, the upload is found complete again. The
 // file that has both names is never written to: uploads remove a name before
 // they begin anew.
-func (d *disk) put(_ context.Context, hash, path string, _ int64) (string, error) {
+func (d *disk) put(_ context.Context, hash, path string) (string, error) {
 	if err := syncPath(path); err != nil {
 		return "", fmt.Errorf("write the file to disk: %w", err)
 	}

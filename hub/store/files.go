@@ -12,9 +12,8 @@ import (
 // StoredFile is a row of files: one that is there.
 type StoredFile struct {
 	Hash    string
-	Size    int64  // bytes
-	Storage string // where its bytes are, as whoever keeps them wrote it
-	Created time.Time
+	Size    int64     // bytes
+	Storage string    // where its bytes are, as whoever keeps them wrote it
 	Sent    time.Time // when a message named it last, to a day; the zero value: none did
 	Used    time.Time // when it was sent or fetched last, to a day
 }
@@ -23,12 +22,12 @@ type StoredFile struct {
 // is not written each time.
 const fileDay = 24 * time.Hour
 
-const fileColumns = `f.hash, f.size, f.storage, f.created_ms, f.sent_ms, f.used_ms`
+const fileColumns = `f.hash, f.size, f.storage, f.sent_ms, f.used_ms`
 
 func scanFile(row scanner) (f StoredFile, err error) {
-	var created, sent, used int64
-	err = row.Scan(&f.Hash, &f.Size, &f.Storage, &created, &sent, &used)
-	f.Created, f.Used = time.UnixMilli(created), time.UnixMilli(used)
+	var sent, used int64
+	err = row.Scan(&f.Hash, &f.Size, &f.Storage, &sent, &used)
+	f.Used = time.UnixMilli(used)
 	if sent != 0 {
 		f.Sent = time.UnixMilli(sent)
 	}
@@ -121,11 +120,8 @@ func (v View) LeastUsedFiles(ctx context.Context, app protocol.AppID, limit int)
 	return v.files(ctx, `SELECT `+fileColumns+` FROM files f WHERE f.app = $1 ORDER BY f.used_ms, f.hash LIMIT $2`, int64(app), limit)
 }
 
-// FilesWithin lists the files with low <= hash < high; a high of "" is the end.
+// FilesWithin lists the files with low <= hash < high.
 func (v View) FilesWithin(ctx context.Context, app protocol.AppID, low, high string) ([]StoredFile, error) {
-	if high == "" {
-		high = "g" // after all hex digits
-	}
 	return v.files(ctx, `SELECT `+fileColumns+` FROM files f WHERE f.app = $1 AND f.hash >= $2 AND f.hash < $3`, int64(app), low, high)
 }
 

@@ -149,7 +149,7 @@ func TestFilesThatAreDue(t *testing.T) {
 		if got := list(s.AgedFiles(t.Context(), app, now.Add(day), 10)); !slices.Equal(got, []string{"1"}) {
 			t.Errorf("aged: %q", got)
 		}
-		if got := list(s.FilesWithin(t.Context(), app, "2", "")); !slices.Equal(got, []string{"2", "3"}) {
+		if got := list(s.FilesWithin(t.Context(), app, "2", "3g")); !slices.Equal(got, []string{"2", "3"}) {
 			t.Errorf("within: %q", got)
 		}
 		total, err := s.FileTotals(t.Context(), app)

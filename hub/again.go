@@ -35,16 +35,7 @@ func (p *planner) stored(ctx context.Context, tx *store.Tx, r *run, first, last 
 	if err != nil {
 		return err
 	}
-	l := openLog{id: row.ID, name: r.log}
-	switch kind, x, y := protocol.ParseLog(r.log); kind {
-	case protocol.LogGroup:
-		l.group = x
-	case protocol.LogC2C:
-		l.users = pair(x, y)
-	default:
-		l.users = []string{x}
-	}
-	if r.readers, err = p.audience(ctx, tx, &l); err != nil {
+	if r.readers, err = p.audience(ctx, tx, newLog(row.ID, r.log)); err != nil {
 		return err
 	}
 	entries, err := tx.Entries(ctx, row.ID, first-1, last, protocol.MaxBatchItems, protocol.MaxBatchBytes)

@@ -17,9 +17,8 @@ import (
 // The files of messages: who may upload and fetch them (the rest is the room
 // files), and that a message names only what its sender may pass on.
 
-// onlineFilesFor is how long those whom a message reached that is kept nowhere may
-// fetch its files.
-const onlineFilesFor = 24 * time.Hour
+// liveFilesFor is how long those in a live room may fetch the files of a message.
+const liveFilesFor = 24 * time.Hour
 
 // openFiles opens the directory of files, if the hub has one and a web server.
 func (h *Hub) openFiles(log *slog.Logger) (err error) {
@@ -64,6 +63,9 @@ func (h *Hub) putFile(ctx context.Context, c Caller, req protocol.PutFileRequest
 		// as long as that does: else a member could keep what he is to have no more.
 		res.Done = true
 		own, err := c.tx.OwnsFile(ctx, c.App, c.User, req.Hash)
+		if err == nil {
+			err = c.tx.UseFile(ctx, c.App, req.Hash, c.now)
+		}
 		if err == nil && own {
 			err = c.tx.AddFileOwner(ctx, c.App, req.Hash, c.User, c.now)
 		}
@@ -86,9 +88,6 @@ func (h *Hub) getFile(ctx context.Context, c Caller, req protocol.GetFileRequest
 		return res, errNoFiles
 	}
 	f, err := files.Readable(ctx, c.tx.View, c.App, c.User, req.Hash, c.now)
-	if err == nil && !h.files.Present(f) {
-		err = files.ErrGone
-	}
 	if err != nil {
 		if refusal := fileRefusal("hash", req.Hash, err); refusal != nil {
 			return res, refusal
@@ -142,10 +141,8 @@ func twice(list []protocol.File, i int) bool {
 	return false
 }
 
-// refer notes what files a batch's entries name that were written just now.
-func (p *planner) refer(ctx context.Context, tx *store.Tx, b *plannedBatch) error {
-	fresh := b.entries[b.named:b.written]
-	b.named = b.written
+// refer notes what files entries of a batch name that have just got their seqs.
+func (p *planner) refer(ctx context.Context, tx *store.Tx, b *plannedBatch, fresh []plannedEntry) error {
 	for _, pe := range fresh {
 		if pe.kind != protocol.EntryMessage {
 			continue
@@ -162,29 +159,15 @@ func (p *planner) refer(ctx context.Context, tx *store.Tx, b *plannedBatch) erro
 	return nil
 }
 
-// grant lets those have the files whom a message reaches that is kept nowhere: an
-// account, or where that is empty a group.
-func (p *planner) grant(ctx context.Context, tx *store.Tx, list []protocol.File, user, group string) error {
+// grant lets a room have the files of a message to it, which is kept nowhere.
+func (p *planner) grant(ctx context.Context, tx *store.Tx, list []protocol.File, room string) error {
 	for _, f := range list {
 		if !protocol.ValidHash(f.Hash) {
 			continue
 		}
-		if err := tx.GrantFile(ctx, p.hub.app, f.Hash, user, group, p.now.Add(onlineFilesFor)); err != nil {
-			return fmt.Errorf("the files of a message that is kept nowhere: %w", err)
+		if err := tx.GrantFile(ctx, p.hub.app, f.Hash, room, p.now.Add(liveFilesFor)); err != nil {
+			return fmt.Errorf("the files of a live message: %w", err)
 		}
 	}
 	return nil
-}
-
-// passOn judges the files of a message that is kept nowhere, and lets those have
-// them whom it reaches.
-func (c Caller) passOn(ctx context.Context, list []protocol.File, to protocol.SendOnlineRequest) error {
-	refusal, err := c.plan.files(ctx, c.tx, c.User, list)
-	switch {
-	case err != nil:
-		return err
-	case refusal != nil:
-		return refusal
-	}
-	return c.plan.grant(ctx, c.tx, list, to.UserID, to.GroupID)
 }

@@ -1,12 +1,15 @@
 package hub
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -249,40 +252,28 @@ func TestFileOfAGroup(t *testing.T) {
 	})
 }
 
-// Messages that are kept nowhere have files, too.
-func TestFileOfAnOnlineMessage(t *testing.T) {
+// Messages of a live room are kept nowhere, and have files; what is sent to those
+// who are online has none.
+func TestFileOfAMessageThatIsKeptNowhere(t *testing.T) {
 	databases.Each(t, func(t *testing.T, location string) {
 		s := serve(t, location, withFiles(filepath.Join(t.TempDir(), "files")))
 		alice, bob, carol := s.online("alice", "t"), s.online("bob", "t"), s.online("carol", "t")
-		f, g, l := fileWith("sound", 5000), fileWith("song", 5000), fileWith("live", 5000)
-		number := uint64(protocol.FirstIDNumber)
-		online := func(f sent, to protocol.SendOnlineRequest, want protocol.Code) {
-			t.Helper()
-			to.Message, to.IDEpoch, to.IDNumber = f.body(t), 1, number
-			number++
-			if code := alice.call("device.sendOnline", to, nil); code != want {
-				t.Fatalf("device.sendOnline: %d", code)
+		f := fileWith("live", 5000)
+		alice.uploads(f)
+		alice.mustCall("im.createGroup", create("room", "AVChatRoom"))
+		carol.mustCall("im.joinGroup", join("room"))
+		for _, to := range []protocol.SendOnlineRequest{{UserID: "bob"}, {GroupID: "room"}} {
+			to.Message, to.IDEpoch, to.IDNumber = f.body(t), 1, protocol.FirstIDNumber
+			if code := alice.call("device.sendOnline", to, nil); code != protocol.CodeInvalidParameters {
+				t.Errorf("device.sendOnline: %d", code)
 			}
 		}
-		online(f, protocol.SendOnlineRequest{UserID: "bob"}, protocol.CodeSvrResAccessDeny)
-		for _, f := range []sent{f, g, l} {
-			alice.uploads(f)
-		}
-		online(f, protocol.SendOnlineRequest{UserID: "bob"}, 0)
-		bob.fetches(f)
 		carol.get(f, protocol.CodeSvrResAccessDeny)
-		alice.mustCall("im.createGroup", create("m", "Meeting"))
-		alice.mustCall("im.createGroup", create("room", "AVChatRoom"))
-		bob.mustCall("im.joinGroup", join("m"))
-		carol.mustCall("im.joinGroup", join("room"))
-		online(g, protocol.SendOnlineRequest{GroupID: "m"}, 0)
-		bob.fetches(g)
-		carol.get(g, protocol.CodeSvrResAccessDeny)
-		bob.mustCall("im.quitGroup", named("m"))
-		bob.get(g, protocol.CodeSvrResAccessDeny)
-		alice.sends(l.toGroup(t, "room"), 0)
-		carol.fetches(l)
-		bob.get(l, protocol.CodeSvrResAccessDeny)
+		alice.sends(f.toGroup(t, "room"), 0)
+		carol.fetches(f)
+		bob.get(f, protocol.CodeSvrResAccessDeny)
+		carol.mustCall("im.quitGroup", named("room"))
+		carol.get(f, protocol.CodeSvrResAccessDeny)
 	})
 }
 
@@ -350,21 +341,68 @@ func TestFileThatIsGone(t *testing.T) {
 	bob.fetches(f)
 }
 
-// A block ends what is transferred, and the URLs.
-func TestBlockEndsTransfers(t *testing.T) {
-	s := serve(t, sqlite(t), withFiles(filepath.Join(t.TempDir(), "files")))
-	alice := s.online("alice", "t")
-	f := fileWith("picture", 1000)
-	alice.uploads(f)
-	url := alice.fetches(f)
-	err := s.hub.write(func(ctx context.Context, tx *store.Tx) error {
-		return tx.SetBlocked(ctx, s.app, "alice", true, time.Now())
-	})
-	if err != nil {
-		t.Fatal(err)
+// What the operator orders ends what is transferred, and the URLs.
+func TestOrdersEndTransfers(t *testing.T) {
+	for what, order := range map[string]func(context.Context, *store.Tx, protocol.AppID) error{
+		"block": func(ctx context.Context, tx *store.Tx, app protocol.AppID) error {
+			return errors.Join(tx.SetBlocked(ctx, app, "alice", true, time.Now()),
+				tx.AddOrder(ctx, store.Order{App: app, Kind: store.OrderBlock, User: "alice"}, time.Now()))
+		},
+		"key": func(ctx context.Context, tx *store.Tx, app protocol.AppID) error {
+			return errors.Join(tx.RemoveKey(ctx, app, "k1", time.Now()),
+				tx.AddOrder(ctx, store.Order{App: app, Kind: store.OrderKey, Arg: "k1"}, time.Now()))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := serve(t, sqlite(t), withFiles(filepath.Join(t.TempDir(), "files")))
+			alice := s.online("alice", "t")
+			f, half := fileWith("picture", 1000), fileWith("half", 1000)
+			alice.uploads(f)
+			down, up := alice.fetches(f), here(t, alice.put(half, 0).URL)
+			if status, _, _ := request(t, "POST", up, map[string]string{"Upload-Length": "1000"}, nil); status != 201 {
+				t.Fatal(status)
+			}
+			conn, err := net.Dial("tcp", s.hub.HTTPAddr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(patience))
+			_, path, _ := strings.Cut(up, s.hub.HTTPAddr().String())
+			fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: hub\r\nTus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\n"+
+				"Upload-Offset: 0\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n", path)
+			r := bufio.NewReader(conn)
+			if line, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 100 ") {
+				t.Fatalf("%q %v", line, err)
+			}
+			if err := s.hub.write(func(ctx context.Context, tx *store.Tx) error { return order(ctx, tx, s.app) }); err != nil {
+				t.Fatal(err)
+			}
+			var late net.Error
+			if _, err := io.Copy(io.Discard, r); errors.As(err, &late) && late.Timeout() {
+				t.Error("the upload goes on")
+			}
+			if status, _, _ := request(t, "GET", down, nil, nil); status != 403 {
+				t.Errorf("the URL is still good: %d", status)
+			}
+		})
 	}
-	if status, _, _ := request(t, "GET", url, nil, nil); status != 403 {
-		t.Errorf("the URL of one who is blocked: %d", status)
+}
+
+// Who is told that the file is there already means to send it.
+func TestDoneCountsAsUse(t *testing.T) {
+	c := &clock{at: time.Now()}
+	s := serve(t, sqlite(t), withFiles(filepath.Join(t.TempDir(), "files")), func(cfg *Config) { cfg.Now = c.now })
+	alice, f := s.online("alice", "t"), fileWith("picture", 1000)
+	alice.uploads(f)
+	alice.sends(f.to(t, "alice"), 0)
+	c.pass(48 * time.Hour)
+	if !alice.put(f, 0).Done {
+		t.Fatal("it is not there")
+	}
+	row, err := s.hub.store.File(t.Context(), s.app, f.hash)
+	if err != nil || row.Used.UnixMilli() != c.now().UnixMilli() {
+		t.Errorf("used at %v, and it is %v: %v", row.Used, c.now(), err)
 	}
 }
 

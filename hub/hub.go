@@ -15,6 +15,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -47,7 +48,7 @@ type Config struct {
 
 	MQTT string      // the address to listen on, HOST:PORT
 	TLS  *tls.Config // nil: plain TCP
-	HTTP string      // the address of /healthz and /metrics; empty: none
+	HTTP string      // the address of /healthz, /metrics and the files of messages; empty: none
 	Turn Turn        // STUN and TURN
 
 	Files files.Limits // no Dir, or no HTTP: there are none
@@ -76,32 +77,25 @@ type Config struct {
 }
 
 func (c *Config) fill() {
-	set(&c.TerminalsPerPlatform, 1)
-	set(&c.SigMaxExpire, 10*365*24*time.Hour)
-	set(&c.ClockTolerance, 10*time.Minute)
-	set(&c.LockAfterFailures, 10)
-	set(&c.MessageBytes, protocol.MaxTextBytes)
-	set(&c.WorkMembers, 200)
-	set(&c.PublicMembers, 2000)
-	set(&c.MeetingMembers, 6000)
-	set(&c.GroupsPerUser, 1000)
-	set(&c.GroupNameBytes, protocol.MaxGroupName)
-	set(&c.PullEntries, 256)
-	set(&c.SyncEntries, 100_000)
-	set(&c.RevokeWindow, 2*time.Minute)
+	c.TerminalsPerPlatform = cmp.Or(c.TerminalsPerPlatform, 1)
+	c.SigMaxExpire = cmp.Or(c.SigMaxExpire, 10*365*24*time.Hour)
+	c.ClockTolerance = cmp.Or(c.ClockTolerance, 10*time.Minute)
+	c.LockAfterFailures = cmp.Or(c.LockAfterFailures, 10)
+	c.MessageBytes = cmp.Or(c.MessageBytes, protocol.MaxTextBytes)
+	c.WorkMembers = cmp.Or(c.WorkMembers, 200)
+	c.PublicMembers = cmp.Or(c.PublicMembers, 2000)
+	c.MeetingMembers = cmp.Or(c.MeetingMembers, 6000)
+	c.GroupsPerUser = cmp.Or(c.GroupsPerUser, 1000)
+	c.GroupNameBytes = cmp.Or(c.GroupNameBytes, protocol.MaxGroupName)
+	c.PullEntries = cmp.Or(c.PullEntries, 256)
+	c.SyncEntries = cmp.Or(c.SyncEntries, 100_000)
+	c.RevokeWindow = cmp.Or(c.RevokeWindow, 2*time.Minute)
 	c.Turn.fill()
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.pause == nil {
 		c.pause = pause
-	}
-}
-
-func set[T comparable](p *T, v T) {
-	var zero T
-	if *p == zero {
-		*p = v
 	}
 }
 
@@ -285,7 +279,7 @@ func (h *Hub) App() protocol.AppID { return h.app }
 // MQTTAddr is where boards connect.
 func (h *Hub) MQTTAddr() net.Addr { return h.broker.Addrs()[0] }
 
-// HTTPAddr is where /healthz and /metrics are, or nil.
+// HTTPAddr is where /healthz, /metrics and the files of messages are, or nil.
 func (h *Hub) HTTPAddr() net.Addr {
 	if h.web == nil {
 		return nil

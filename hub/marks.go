@@ -92,27 +92,14 @@ func (p *planner) markRead(ctx context.Context, tx *store.Tx, b *plannedBatch, i
 	if kind != protocol.LogC2C || x == y { // with oneself nobody else reads
 		return p.tellSelf(ctx, tx, b, i, mark)
 	}
-	l := p.logs[r.Log]
-	if l == nil {
-		l = p.open(r.ID, r.Log, "", pair(x, y))
-	}
-	return b.addMark(l, i, mark)
+	return b.addMark(p.open(r.ID, r.Log), i, mark)
 }
 
 // tellSelf plans an entry in the log of the sender's account.
 func (p *planner) tellSelf(ctx context.Context, tx *store.Tx, b *plannedBatch, i int, m protocol.Mark) error {
-	user := b.job.s.user
-	name, users := protocol.UserLog(user), []string{user}
-	l := p.logs[name]
-	if l == nil {
-		id, known := p.ids.rows[name]
-		if !known {
-			var err error
-			if id, err = p.ensure(ctx, tx, name, users); err != nil {
-				return err
-			}
-		}
-		l = p.open(id, name, "", users)
+	l, err := p.openNamed(ctx, tx, protocol.UserLog(b.job.s.user))
+	if err != nil {
+		return err
 	}
 	return b.addMark(l, i, m)
 }

@@ -2,9 +2,7 @@ package hub
 
 import (
 	"context"
-	"errors"
 
-	"github.com/herald-im/herald/hub/store"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -19,6 +17,9 @@ func (h *Hub) sendOnline(ctx context.Context, c Caller, req protocol.SendOnlineR
 	if refusal != nil {
 		return res, refusal
 	}
+	if len(named) > 0 { // nothing would say for how long, and to whom, its file is to be kept
+		return res, protocol.Errorf(protocol.CodeInvalidParameters, "message: one that is kept nowhere cannot have a file")
+	}
 	if req.IDEpoch == 0 || !validIDNumber(req.IDNumber) {
 		return res, protocol.Errorf(protocol.CodeInvalidParameters, "idEpoch, idNumber: they are not for a message that is not queued")
 	}
@@ -26,67 +27,32 @@ func (h *Hub) sendOnline(ctx context.Context, c Caller, req protocol.SendOnlineR
 		Group: req.GroupID, From: c.User, Term: c.Terminal, Time: c.now.UnixMilli(), Body: req.Message, Online: true, Peer: req.UserID,
 		MsgID: protocol.MsgID(protocol.MsgIDPrefix(c.App, c.User, c.Terminal, req.IDEpoch), req.IDNumber),
 	}}
-	if req.GroupID != "" {
-		g, err := c.joined(ctx, req.GroupID)
-		if err != nil {
+	if req.GroupID == "" {
+		refusal, err := c.plan.mayWriteTo(ctx, c.tx, c.User, req.UserID, false)
+		switch {
+		case err != nil:
 			return res, err
-		}
-		if g.Type == protocol.GroupAVChatRoom {
-			if err := c.passOn(ctx, named, req); err != nil {
-				return res, err
-			}
-			c.res.out = append(c.res.out, &liveMessage{epoch: g.LiveEpoch, signal: m.signal})
-			return res, nil
-		}
-		if m.receivers, err = c.plan.readers(ctx, c.tx, &g); err != nil {
-			return res, err
-		}
-	} else {
-		if err := c.mayWriteTo(ctx, req.UserID); err != nil {
-			return res, err
+		case refusal != nil:
+			return res, refusal
 		}
 		m.receivers = pair(c.User, req.UserID)
+		c.res.out = append(c.res.out, m)
+		return res, nil
 	}
-	if err := c.passOn(ctx, named, req); err != nil {
+	r, refusal, err := c.plan.joined(ctx, c.tx, c.User, req.GroupID)
+	switch {
+	case err != nil:
 		return res, err
+	case refusal != nil:
+		return res, refusal
+	case r.live():
+		c.res.out = append(c.res.out, &liveMessage{epoch: r.LiveEpoch, signal: m.signal})
+		return res, nil
 	}
-	c.res.out = append(c.res.out, m)
-	return res, nil
-}
-
-// joined finds a group that the caller is a member of.
-func (c Caller) joined(ctx context.Context, id string) (store.Group, error) {
-	g, err := c.tx.Group(ctx, c.App, id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && g.Dismissed {
-		return g, protocol.Errorf(protocol.CodeSvrGroupNotFound, "there is no group %s", id)
+	if m.receivers, err = c.plan.readers(ctx, c.tx, &r.Group); err == nil {
+		c.res.out = append(c.res.out, m)
 	}
-	if err != nil {
-		return g, err
-	}
-	if _, is, err := c.member(ctx, g); err != nil || !is {
-		if err == nil {
-			err = protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s is not a member of the group %s", c.User, id)
-		}
-		return g, err
-	}
-	return g, nil
-}
-
-// mayWriteTo refuses an account that is not there, or that does not want what the
-// caller sends.
-func (c Caller) mayWriteTo(ctx context.Context, user string) error {
-	_, err := c.tx.User(ctx, c.App, user)
-	if errors.Is(err, store.ErrNotFound) {
-		return protocol.Errorf(protocol.CodeSvrMsgToAccountNotFound, "there is no account %s", user)
-	}
-	if err != nil {
-		return err
-	}
-	refused, err := c.plan.refusals.refuses(ctx, c.tx, c.App, user, c.User)
-	if err == nil && refused {
-		return blacklisted(user, c.User)
-	}
-	return err
+	return res, err
 }
 
 // onlineMessage is a message for those who are online: of the receivers all
@@ -104,12 +70,12 @@ func (m *onlineMessage) emit(e *emitter) {
 		return
 	}
 	for _, user := range m.receivers {
+		e.flushUser(user) // what was sent before is there before
 		if user == m.sender {
 			for _, t := range e.hub.table.others(user, m.terminal) {
 				e.hub.send(protocol.TopicToTerminal(e.hub.app, user, t), frame, 1)
 			}
 		} else if e.hub.table.online(user) {
-			e.flushUser(user) // what was sent before is there before
 			e.hub.send(protocol.TopicTo(e.hub.app, user), frame, 1)
 		}
 	}

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -125,4 +126,68 @@ func (r *rig) heads(user string) (names []string) {
 		names = append(names, x.Log)
 	}
 	return names
+}
+
+// What was stored before an online message is there before it, also at the sender's
+// other terminals.
+func TestOnlineMessageKeepsItsPlace(t *testing.T) {
+	r := newRig(t, sqlite(t))
+	r.online("alice", "a1")
+	a2, b := r.online("alice", "a2"), r.online("bob", "b")
+	stored := &run{log: "c2c:alice:bob", sender: "alice", terminal: "a1", readers: []string{"alice", "bob"}, entries: []*protocol.Entry{
+		{Seq: 1, Era: 1, Time: 1, Kind: protocol.EntryMessage, From: "alice", Term: "a1", MsgID: "m", Body: text("first")},
+	}}
+	second := &onlineMessage{sender: "alice", terminal: "a1", receivers: []string{"alice", "bob"}, signal: protocol.Signal{
+		From: "alice", Term: "a1", Peer: "bob", Time: 1, Online: true, MsgID: "n", Body: text("second"),
+	}}
+	in := make(chan *results, 1)
+	in <- &results{out: []emission{stored, second}}
+	close(in)
+	(&emitter{hub: r.Hub}).run(in)
+	for _, x := range []*term{a2, b} {
+		if f := x.next(); f.Push == nil {
+			t.Errorf("%s gets first %s", x.peer.ClientID, show(f))
+		}
+		if f := x.next(); f.Signal == nil {
+			t.Errorf("%s gets then %s", x.peer.ClientID, show(f))
+		}
+	}
+}
+
+// Who is put out in the same transaction in which he has sent an online message
+// writes no more after it: what was asked of the group for the one does not hold for
+// the other.
+func TestOnlineMessageAndKickInOneTransaction(t *testing.T) {
+	r := newRig(t, sqlite(t))
+	owner, x := r.online("owner", "t"), r.online("x", "t")
+	owner.mustCall("im.createGroup", create("m", protocol.GroupMeeting))
+	x.mustCall("im.joinGroup", join("m"))
+	begun, release := make(chan struct{}), make(chan struct{})
+	held := make(chan error, 1)
+	go func() {
+		held <- r.act(func(context.Context, Caller) error { close(begun); <-release; return nil })
+	}()
+	<-begun
+	call := func(x *term, method string, req any) {
+		t.Helper()
+		body, err := protocol.Marshal(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.send(&protocol.Frame{Call: &protocol.Call{ID: callIDs.Add(1), Method: method, Body: body}})
+	}
+	call(x, "device.sendOnline", online("", "m", "here"))
+	call(owner, "im.kickGroupMember", protocol.KickRequest{GroupID: "m", MemberList: []string{"x"}})
+	x.batch(toGroup("m", "still here"))
+	if n := r.queue.length(); n != 3 {
+		t.Errorf("%d jobs have gathered", n)
+	}
+	close(release)
+	if err := <-held; err != nil {
+		t.Fatal(err)
+	}
+	owner.hearsOnline("x/t to m: here")
+	if a := x.acks(); a.Results[0].Code != protocol.CodeSvrGroupPermissionDeny {
+		t.Errorf("%+v", a.Results)
+	}
 }

@@ -61,6 +61,9 @@ func (h *Hub) carryOut(o store.Order) {
 	case store.OrderKey:
 		h.dismiss(protocol.Bye{Code: protocol.CodeSvrAccountInvalidUserSig, Msg: "the key that made the UserSig is no longer in force: get a new UserSig"},
 			h.table.end("", func(l *login) bool { return l.keyID == o.Arg || l.keyID == "" }))
+		if h.files != nil {
+			h.files.EndKey(o.Arg)
+		}
 	default:
 		h.log.Warn("unknown order: a newer herald-hub gave it", "kind", o.Kind)
 	}

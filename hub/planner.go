@@ -60,6 +60,19 @@ type openLog struct {
 	next  uint64
 }
 
+func newLog(id store.LogID, name string) *openLog {
+	l := &openLog{id: id, name: name}
+	switch kind, x, y := protocol.ParseLog(name); kind {
+	case protocol.LogGroup:
+		l.group = x
+	case protocol.LogC2C:
+		l.users = pair(x, y)
+	default:
+		l.users = []string{x}
+	}
+	return l
+}
+
 // plannedBatch is an append with its answers.
 type plannedBatch struct {
 	job     *appendJob
@@ -69,7 +82,6 @@ type plannedBatch struct {
 	first   uint64
 	entries []plannedEntry
 	written int // how many of them are
-	named   int // of how many of them it is noted what files they name
 	signals []emission
 
 	prefix      string // of the message ids of prefixEpoch
@@ -220,52 +232,63 @@ func (p *planner) item(ctx context.Context, tx *store.Tx, b *plannedBatch, i int
 func (p *planner) conversation(ctx context.Context, tx *store.Tx, b *plannedBatch, i int) (*protocol.Error, error) {
 	from, to := b.job.s.user, b.job.items[i].To
 	name := protocol.C2CLog(from, to)
-	l := p.logs[name]
-	id, known := p.ids.rows[name]
-	if l == nil && !known {
+	_, known := p.ids.rows[name]
+	if refusal, err := p.mayWriteTo(ctx, tx, from, to, known || p.logs[name] != nil); refusal != nil || err != nil {
+		return refusal, err
+	}
+	l, err := p.openNamed(ctx, tx, name)
+	if err == nil {
+		b.add(l, i, protocol.EntryMessage, b.job.items[i].Body)
+	}
+	return nil, err
+}
+
+// mayWriteTo says why an account cannot write to another one: it is not there, unless
+// the caller knows that, or does not want it.
+func (p *planner) mayWriteTo(ctx context.Context, tx *store.Tx, from, to string, there bool) (*protocol.Error, error) {
+	if !there {
 		if there, err := p.account(ctx, tx, to); err != nil {
 			return nil, err
 		} else if !there {
 			return protocol.Errorf(protocol.CodeSvrMsgToAccountNotFound, "there is no account %s", to), nil
 		}
 	}
-	if refused, err := p.refusals.refuses(ctx, tx, p.hub.app, to, from); err != nil {
-		return nil, err
-	} else if refused {
+	refused, err := p.refusals.refuses(ctx, tx, p.hub.app, to, from)
+	if err == nil && refused {
 		return blacklisted(to, from), nil
 	}
-	if l == nil {
-		users := pair(from, to)
-		if !known {
-			var err error
-			if id, err = p.ensure(ctx, tx, name, users); err != nil {
-				return nil, err
-			}
-		}
-		l = p.open(id, name, "", users)
-	}
-	b.add(l, i, protocol.EntryMessage, b.job.items[i].Body)
-	return nil, nil
+	return nil, err
 }
 
 // pair lists the readers of a conversation; who talks to himself stands once.
 func pair(a, b string) []string { return slices.Compact([]string{a, b}) }
 
-// ensure finds a log that no group has, or makes it for those who read it.
-func (p *planner) ensure(ctx context.Context, tx *store.Tx, name string, users []string) (store.LogID, error) {
+// openNamed opens a log by its name alone. One that is not there is made, for those
+// who read it; who reads a group's is its members' to say.
+func (p *planner) openNamed(ctx context.Context, tx *store.Tx, name string) (*openLog, error) {
+	if l := p.logs[name]; l != nil {
+		return l, nil
+	}
+	if id, known := p.ids.rows[name]; known {
+		return p.open(id, name), nil
+	}
 	row, made, err := tx.EnsureLog(ctx, p.hub.app, name)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	l := p.open(row.ID, name)
 	if made {
-		for _, u := range users {
+		for _, u := range l.users {
 			if err := tx.SetReader(ctx, p.hub.app, u, row.ID, 0, 0); err != nil {
-				return 0, err
+				return nil, err
 			}
 		}
 	}
-	p.remember(name, row.ID)
-	return row.ID, nil
+	if p.newLogs == nil {
+		p.newLogs = make(map[string]store.LogID)
+	}
+	p.newLogs[name] = row.ID
+	return l, nil
 }
 
 // add plans the entry that an item writes.
@@ -274,15 +297,12 @@ func (b *plannedBatch) add(l *openLog, i int, kind protocol.EntryKind, body []by
 	b.entries = append(b.entries, plannedEntry{log: l, index: i, kind: kind, body: body})
 }
 
-func (p *planner) remember(name string, id store.LogID) {
-	if p.newLogs == nil {
-		p.newLogs = make(map[string]store.LogID)
+// open opens a log that is there.
+func (p *planner) open(id store.LogID, name string) *openLog {
+	if l := p.logs[name]; l != nil {
+		return l
 	}
-	p.newLogs[name] = id
-}
-
-func (p *planner) open(id store.LogID, name, group string, users []string) *openLog {
-	l := &openLog{id: id, name: name, group: group, users: users}
+	l := newLog(id, name)
 	p.logs[name] = l
 	p.order = append(p.order, l)
 	return l
@@ -304,24 +324,9 @@ func (p *planner) account(ctx context.Context, tx *store.Tx, user string) (bool,
 
 func (p *planner) group(ctx context.Context, tx *store.Tx, b *plannedBatch, i int) (*protocol.Error, error) {
 	s, it := b.job.s, &b.job.items[i]
-	r, err := p.room(ctx, tx, it.To)
-	if err != nil {
-		return nil, err
-	}
-	if r.missing || r.Dismissed {
-		return protocol.Errorf(protocol.CodeSvrGroupNotFound, "there is no group %s", it.To), nil
-	}
-	member, asked := r.senders[s.user]
-	if !asked {
-		_, err := tx.Member(ctx, p.hub.app, r.ID, s.user)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return nil, err
-		}
-		member = err == nil
-		r.senders[s.user] = member
-	}
-	if !member {
-		return protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s is not a member of the group %s", s.user, it.To), nil
+	r, refusal, err := p.joined(ctx, tx, s.user, it.To)
+	if refusal != nil || err != nil {
+		return refusal, err
 	}
 	if r.live() {
 		now := p.now.UnixMilli()
@@ -329,24 +334,43 @@ func (p *planner) group(ctx context.Context, tx *store.Tx, b *plannedBatch, i in
 		b.signals = append(b.signals, &liveMessage{epoch: r.LiveEpoch, signal: protocol.Signal{
 			Group: r.ID, From: s.user, Term: s.terminal, MsgID: b.msgID(p.hub.app, i), Time: now, Body: it.Body,
 		}})
-		return nil, p.grant(ctx, tx, it.files, "", r.ID)
+		return nil, p.grant(ctx, tx, it.files, r.ID)
 	}
-	name := protocol.GroupLog(r.ID)
-	l := p.logs[name]
-	if l == nil {
-		row, _, err := tx.EnsureLog(ctx, p.hub.app, name)
-		if err != nil {
-			return nil, err
+	l, err := p.openNamed(ctx, tx, protocol.GroupLog(r.ID))
+	if err == nil {
+		b.add(l, i, protocol.EntryMessage, it.Body)
+	}
+	return nil, err
+}
+
+// joined finds a group that an account writes to, or says why it cannot.
+func (p *planner) joined(ctx context.Context, tx *store.Tx, user, id string) (*room, *protocol.Error, error) {
+	r, err := p.room(ctx, tx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.missing || r.Dismissed {
+		return nil, protocol.Errorf(protocol.CodeSvrGroupNotFound, "there is no group %s", id), nil
+	}
+	member, asked := r.senders[user]
+	if !asked {
+		_, err := tx.Member(ctx, p.hub.app, r.ID, user)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, nil, err
 		}
-		l = p.open(row.ID, name, r.ID, nil)
+		member = err == nil
+		r.senders[user] = member
 	}
-	b.add(l, i, protocol.EntryMessage, it.Body)
-	return nil, nil
+	if !member {
+		return nil, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s is not a member of the group %s", user, id), nil
+	}
+	return r, nil, nil
 }
 
 // flush writes what was planned and adds what it gives out.
 func (p *planner) flush(ctx context.Context, tx *store.Tx, res *results) error {
 	if len(p.planned) == 0 {
+		clear(p.rooms) // what a call has asked for: the next one may change it
 		return nil
 	}
 	if err := p.write(ctx, tx); err != nil {
@@ -381,18 +405,14 @@ func (p *planner) write(ctx context.Context, tx *store.Tx) error {
 	}
 	rows := make([]store.Row, 0, total)
 	for _, b := range p.planned {
+		fresh := b.entries[b.written:]
 		rows = p.enter(b, rows)
-	}
-	p.written += len(rows)
-	if err := tx.Insert(ctx, rows); err != nil {
-		return err
-	}
-	for _, b := range p.planned {
-		if err := p.refer(ctx, tx, b); err != nil {
+		if err := p.refer(ctx, tx, b, fresh); err != nil {
 			return err
 		}
 	}
-	return nil
+	p.written += len(rows)
+	return tx.Insert(ctx, rows)
 }
 
 // enter makes a batch's planned entries rows.

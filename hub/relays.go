@@ -35,11 +35,11 @@ type Turn struct {
 }
 
 func (t *Turn) fill() {
-	set(&t.MinPort, 49152)
-	set(&t.MaxPort, 65535)
-	set(&t.Allocations, 1000)
-	set(&t.PerUser, 12)
-	set(&t.CredentialsFor, 6*time.Hour)
+	t.MinPort = cmp.Or(t.MinPort, 49152)
+	t.MaxPort = cmp.Or(t.MaxPort, 65535)
+	t.Allocations = cmp.Or(t.Allocations, 1000)
+	t.PerUser = cmp.Or(t.PerUser, 12)
+	t.CredentialsFor = cmp.Or(t.CredentialsFor, 6*time.Hour)
 }
 
 // openRelay opens the TURN server's addresses.

@@ -17,12 +17,10 @@ func (p *planner) revoke(ctx context.Context, tx *store.Tx, b *plannedBatch, i i
 	if err != nil {
 		return protocol.AsError(err), nil
 	}
-	kind, x, y := protocol.ParseLog(in.Log)
+	kind, x, _ := protocol.ParseLog(in.Log)
 	group, admin := "", false
-	var users []string
 	switch kind {
 	case protocol.LogC2C:
-		users = pair(x, y)
 	case protocol.LogGroup:
 		group = x
 		var refusal *protocol.Error
@@ -33,8 +31,7 @@ func (p *planner) revoke(ctx context.Context, tx *store.Tx, b *plannedBatch, i i
 		return protocol.Errorf(protocol.CodeInvalidParameters, "the message is in no conversation"), nil
 	}
 	// A message that the same transaction brings has no place in the log yet.
-	l := p.logs[in.Log]
-	if l != nil && l.count > 0 {
+	if l := p.logs[in.Log]; l != nil && l.count > 0 {
 		if err := p.write(ctx, tx); err != nil {
 			return nil, err
 		}
@@ -75,10 +72,7 @@ func (p *planner) revoke(ctx context.Context, tx *store.Tx, b *plannedBatch, i i
 	if err != nil {
 		return nil, err
 	}
-	if l == nil {
-		l = p.open(r.ID, in.Log, group, users)
-	}
-	b.add(l, i, protocol.EntryRevoke, body)
+	b.add(p.open(r.ID, in.Log), i, protocol.EntryRevoke, body)
 	return nil, nil
 }
 

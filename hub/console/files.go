@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,13 +121,23 @@ func filesConfig(c configs.Hub) (files.Limits, error) {
 	if f.S3Bucket == "" {
 		return l, nil
 	}
-	secret, err := os.ReadFile(f.S3SecretFile)
-	if err == nil && len(secret) > maxSecret {
-		err = fmt.Errorf("%s is too large for a secret", f.S3SecretFile)
-	}
+	secret, err := readSecret(f.S3SecretFile)
 	if err != nil {
 		return l, fmt.Errorf("read the secret of S3 (files.s3_secret_file): %w", err)
 	}
 	l.S3 = files.S3{Endpoint: f.S3Endpoint, Bucket: f.S3Bucket, Region: f.S3Region, AccessKey: f.S3AccessKey, SecretKey: string(bytes.TrimSpace(secret))}
 	return l, nil
+}
+
+func readSecret(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // it was only read
+	secret, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err == nil && len(secret) > maxSecret {
+		err = fmt.Errorf("%s is too large for a secret", path)
+	}
+	return secret, err
 }

@@ -1,11 +1,13 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,4 +90,38 @@ func TestFilesConfig(t *testing.T) {
 	if err := cfg.Validate(); err != nil {
 		t.Error(err)
 	}
+}
+
+// What is not a file with a secret is not read to its end, which it may not have.
+func TestSecretIsReadWithinBounds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	for size, want := range map[int]bool{maxSecret: true, maxSecret + 1: false} {
+		if err := os.WriteFile(path, bytes.Repeat([]byte("x"), size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readSecret(path); (err == nil) != want || want && len(got) != size {
+			t.Errorf("%d bytes: %d, %v", size, len(got), err)
+		}
+	}
+	endless := filepath.Join(t.TempDir(), "endless")
+	if err := syscall.Mkfifo(endless, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w, err := os.OpenFile(endless, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(make([]byte, maxSecret+1)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := readSecret(endless)
+		done <- err
+	}()
+	late := time.AfterFunc(20*time.Second, func() { w.Close() })
+	if err := <-done; err == nil || !late.Stop() {
+		t.Errorf("it is read to its end: %v", err)
+	}
+	w.Close()
 }

@@ -62,7 +62,7 @@ certificate.`,
 		},
 	})
 	cmd.Flags().StringVar(&mqtt, "mqtt", "", "address for the boards, HOST:PORT, wins over the file")
-	cmd.Flags().StringVar(&http, "http", "", "address for /healthz and /metrics, HOST:PORT, wins over the file")
+	cmd.Flags().StringVar(&http, "http", "", "address for /healthz, /metrics and the files of messages, HOST:PORT, wins over the file")
 	return cmd
 }
 

@@ -80,7 +80,7 @@ func (b *bucket) at(f store.StoredFile) (name, key string, err error) {
 	return name, key, nil
 }
 
-func (b *bucket) put(ctx context.Context, hash, path string, _ int64) (string, error) {
+func (b *bucket) put(ctx context.Context, hash, path string) (string, error) {
 	_, err := b.core.FPutObject(ctx, b.name, b.key(hash), path, minio.PutObjectOptions{
 		ContentType:      "application/octet-stream",
 		DisableMultipart: true, // what breaks off leaves no parts that nobody finds and somebody pays for

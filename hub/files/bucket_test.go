@@ -7,7 +7,9 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -192,4 +194,65 @@ func TestBucketComesLater(t *testing.T) {
 	r.restart()
 	r.get("door", old)
 	r.want("GET without the bucket", r.do("GET", r.downURL("door", f), nil, nil), 503)
+	r.put("door", f) // what the hub cannot reach is put where it can
+	r.get("door", f)
+	r.kept(old, f)
+}
+
+// What was lost from the bucket is put there again by whoever has it.
+func TestBytesMissingFromTheBucket(t *testing.T) {
+	s := newS3(t)
+	r := newRig(t, s.config)
+	f := newFile(1000, 1)
+	r.put("door", f)
+	lose := func() {
+		t.Helper()
+		if _, err := s.backend.DeleteObject("herald", keyOf(f)); err != nil {
+			t.Fatal(err)
+		}
+		r.want("GET", r.do("GET", r.downURL("door", f), nil, nil), 404)
+	}
+	lose()
+	r.put("door", f)
+	r.get("door", f)
+	r.want("HEAD", r.head(r.upURL("door", f)), 200)
+	lose()
+	r.put("indoor", f)
+	r.get("door", f)
+	// It comes back by itself: the bucket was not there for a while.
+	lose()
+	back := filepath.Join(t.TempDir(), "back")
+	overwrite(t, back, string(f.data))
+	if _, err := r.vault.put(t.Context(), f.hash, back); err != nil {
+		t.Fatal(err)
+	}
+	r.get("door", f)
+	r.want("HEAD", r.head(r.upURL("door", f)), 200)
+	if st := r.Stats(); st.Files != 1 || st.Bytes != 1000 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// Bytes that cannot be removed: the operator is told whether a sweep will.
+func TestBytesThatStay(t *testing.T) {
+	s := newS3(t)
+	r := newRig(t, s.config)
+	f := newFile(1000, 1)
+	for prefix, want := range map[string]string{
+		"s3:herald/": "a later sweep finds them", "s3:other/": "they stay until you remove them", "tape:": "they stay until you remove them",
+	} {
+		r.put("door", f)
+		storage := prefix + keyOf(f)
+		r.write(func(ctx context.Context, tx *store.Tx) error {
+			return tx.PutFile(ctx, app, f.hash, 1000, storage, r.cfg.Now())
+		})
+		s.away.Store(true)
+		r.pass(25 * time.Hour)
+		before := len(r.log.String())
+		_ = r.sweep(t.Context()) // it cannot look through the bucket
+		s.away.Store(false)
+		if got := r.log.String()[before:]; !strings.Contains(got, want) || !strings.Contains(got, storage) {
+			t.Errorf("%s: %s", storage, got)
+		}
+	}
 }

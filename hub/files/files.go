@@ -20,6 +20,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	tus "github.com/tus/tusd/v2/pkg/handler"
 	"golang.org/x/time/rate"
 
 	"github.com/herald-im/herald/hub/store"
@@ -64,19 +64,12 @@ type Limits struct {
 }
 
 func (l *Limits) fill() {
-	set(&l.MaxBytes, 10<<30)
-	set(&l.MinFree, 256<<20)
-	set(&l.MaxAge, 365*24*time.Hour)
-	set(&l.UnusedFor, 24*time.Hour)
-	set(&l.URLFor, 10*time.Minute)
-	set(&l.UploadFor, 24*time.Hour)
-}
-
-func set[T comparable](p *T, v T) {
-	var zero T
-	if *p == zero {
-		*p = v
-	}
+	l.MaxBytes = cmp.Or(l.MaxBytes, 10<<30)
+	l.MinFree = cmp.Or(l.MinFree, 256<<20)
+	l.MaxAge = cmp.Or(l.MaxAge, 365*24*time.Hour)
+	l.UnusedFor = cmp.Or(l.UnusedFor, 24*time.Hour)
+	l.URLFor = cmp.Or(l.URLFor, 10*time.Minute)
+	l.UploadFor = cmp.Or(l.UploadFor, 24*time.Hour)
 }
 
 const (
@@ -108,8 +101,8 @@ type Server struct {
 	uploads, downloads atomic.Uint64
 	bytesIn, bytesOut  atomic.Uint64
 
-	usedMu sync.Mutex
-	used   map[string]struct{} // hashes of files that were fetched
+	used    notes // files that were fetched; the sweep writes it
+	missing notes // whose bytes were not there when they were asked for
 
 	sweeping sync.Mutex // one sweep at a time; guards what follows
 	orphans  map[string]time.Time
@@ -117,7 +110,7 @@ type Server struct {
 
 	complaints *rate.Limiter
 
-	step func(string) error // nil but in tests: called after each step of completing an upload
+	step func(string) error // nil but in tests: called after each step of completing an upload, and before a transfer begins
 }
 
 // New opens the directory. Its errors say what to do about them.
@@ -138,7 +131,7 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: log.With("room", "files"), disk: &disk{dir}, hasher: make(chan struct{}, hashersAtOnce),
-		full: make(chan struct{}, 1), used: make(map[string]struct{}), orphans: make(map[string]time.Time),
+		full: make(chan struct{}, 1), orphans: make(map[string]time.Time),
 		complaints: rate.NewLimiter(1, 10),
 	}
 	s.vault = s.disk
@@ -176,14 +169,21 @@ func (s *Server) Stats() Stats {
 	}
 }
 
-// End breaks off what an account transfers.
-func (s *Server) End(user string) { s.busy.interrupt(user) }
+// End breaks off what an account transfers that was blocked just now.
+func (s *Server) End(user string) {
+	s.busy.interrupt(func(x *transfer) bool { return x.user == user })
+}
+
+// EndKey breaks off what goes on by URLs of a key that was removed just now.
+func (s *Server) EndKey(id string) {
+	s.busy.interrupt(func(x *transfer) bool { return x.key == id })
+}
 
 // Run sweeps until ctx ends, then breaks off all transfers and waits for them.
 func (s *Server) Run(ctx context.Context) {
 	defer s.vault.close()
 	defer s.busy.wait()
-	defer s.busy.interrupt("")
+	defer s.busy.close()
 	defer s.end()
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -219,10 +219,16 @@ func (s *Server) Room(size int64) error {
 	if err := s.free(size); err != nil {
 		return err
 	}
-	if s.bytes.Load()+half+size > s.cfg.MaxBytes {
-		s.wake() // it removes what was not used for longest
-	}
+	s.wakeIfOver() // by what has come of other uploads; by this one only once it is here
 	return nil
+}
+
+// wakeIfOver wakes the sweep if there is more than MaxBytes: it removes what was not
+// used for longest, and nothing otherwise.
+func (s *Server) wakeIfOver() {
+	if _, half := s.shelf.stats(); s.bytes.Load()+half > s.cfg.MaxBytes {
+		s.wake()
+	}
 }
 
 // free is errNoRoom if that many bytes would go into what the disk keeps free.
@@ -249,11 +255,6 @@ func (s *Server) after(step string) error {
 		return nil
 	}
 	return s.step(step)
-}
-
-// response is an answer of tusd's handler that is an error.
-func response(code string, sentence string, status int) tus.Error {
-	return tus.NewError(code, sentence, status)
 }
 
 // Disk tells of a directory of files how many uploads in it are not finished, what

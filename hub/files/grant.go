@@ -109,10 +109,15 @@ func (g grant) id(app protocol.AppID) string {
 // errNoKey says that the app has no key in force: nobody gets anything.
 var errNoKey = errors.New("the app has no key in force")
 
-// secrets derives what URLs are signed with from the app's keys in force, the
-// newest last. So a URL outlives the hub that gave it, and ends with the key, as a
-// UserSig does.
-func secrets(ctx context.Context, v store.View, app protocol.AppID) (out [][]byte, err error) {
+// signer is what URLs are signed with.
+type signer struct {
+	key    string // id of the app's key that it is derived from
+	secret []byte
+}
+
+// signers derives them from the app's keys in force, the newest last. So a URL
+// outlives the hub that gave it, and ends with the key, as a UserSig does.
+func signers(ctx context.Context, v store.View, app protocol.AppID) (out []signer, err error) {
 	keys, err := v.Keys(ctx, app)
 	if err != nil {
 		return nil, err
@@ -125,7 +130,7 @@ func secrets(ctx context.Context, v store.View, app protocol.AppID) (out [][]byt
 		if err != nil {
 			return nil, fmt.Errorf("derive a secret: %w", err)
 		}
-		out = append(out, secret)
+		out = append(out, signer{k.ID, secret})
 	}
 	return out, nil
 }
@@ -148,7 +153,7 @@ func (s *Server) Download(ctx context.Context, v store.View, at, user, hash stri
 
 // url signs a grant. at is the hub's own base URL, for where none is configured.
 func (s *Server) url(ctx context.Context, v store.View, at string, g grant, d time.Duration) (URL, error) {
-	all, err := secrets(ctx, v, s.cfg.App)
+	all, err := signers(ctx, v, s.cfg.App)
 	switch {
 	case err != nil:
 		return URL{}, err
@@ -159,7 +164,7 @@ func (s *Server) url(ctx context.Context, v store.View, at string, g grant, d ti
 	if s.cfg.PublicURL != "" {
 		at = s.cfg.PublicURL
 	}
-	return URL{at + g.target(g.sign(all[len(all)-1], s.cfg.App)), g.expires}, nil
+	return URL{at + g.target(g.sign(all[len(all)-1].secret, s.cfg.App)), g.expires}, nil
 }
 
 // Why a request is refused.
@@ -169,26 +174,35 @@ var (
 	errBlocked   = errors.New("the account is blocked")
 )
 
-// verify checks a URL: its signature, its time, and that the account is not
-// blocked. It asks the database each time: neither a key that was removed nor an
-// account that was blocked shall be good for a moment longer.
-func (s *Server) verify(ctx context.Context, g grant, proof []byte) error {
+// prove checks a URL's signature and time, and gives the id of the key that it is
+// signed with. It asks the database each time: a key that was removed shall not be
+// good for a moment longer.
+func (s *Server) prove(ctx context.Context, g grant, proof []byte) (key string, err error) {
 	ctx, cancel := s.cfg.Store.ReadContext(ctx)
 	defer cancel()
-	all, err := secrets(ctx, s.cfg.Store.View, s.cfg.App)
+	all, err := signers(ctx, s.cfg.Store.View, s.cfg.App)
 	if err != nil {
+		return "", err
+	}
+	err = errSignature
+	for _, k := range all {
+		if hmac.Equal(g.sign(k.secret, s.cfg.App), proof) {
+			key, err = k.key, nil
+		}
+	}
+	if err == nil && s.cfg.Now().Unix() >= g.expires {
+		err = errExpired
+	}
+	return key, err
+}
+
+// verify is prove, and that the account is not blocked.
+func (s *Server) verify(ctx context.Context, g grant, proof []byte) error {
+	if _, err := s.prove(ctx, g, proof); err != nil {
 		return err
 	}
-	good := false
-	for _, secret := range all {
-		good = hmac.Equal(g.sign(secret, s.cfg.App), proof) || good
-	}
-	switch {
-	case !good:
-		return errSignature
-	case s.cfg.Now().Unix() >= g.expires:
-		return errExpired
-	}
+	ctx, cancel := s.cfg.Store.ReadContext(ctx)
+	defer cancel()
 	u, err := s.cfg.Store.User(ctx, s.cfg.App, g.user)
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && u.Blocked:

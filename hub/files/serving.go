@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/herald-im/herald/hub/store"
@@ -21,21 +24,27 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "there is no such file", http.StatusNotFound)
 		return
 	}
-	switch err := s.verify(r.Context(), g, proof); {
-	case errors.Is(err, errSignature), errors.Is(err, errExpired), errors.Is(err, errBlocked):
-		http.Error(w, err.Error(), http.StatusForbidden)
-		return
-	case err != nil:
-		s.unable(w, r, "check a URL", err)
+	key, err := s.prove(r.Context(), g, proof)
+	if err == nil {
+		err = s.after("proved")
+	}
+	if err != nil {
+		s.deny(w, r, err)
 		return
 	}
-	x := s.busy.begin(g.user, w)
+	x := s.busy.begin(g.user, key, w)
 	if x == nil {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "too many transfers at a time", http.StatusServiceUnavailable)
 		return
 	}
 	defer s.busy.end(x)
+	// What the operator orders from here on meets the transfer; what he has ordered
+	// before is in the database.
+	if err := s.verify(r.Context(), g, proof); err != nil {
+		s.deny(w, r, err)
+		return
+	}
 	now := time.Now()
 	x.patience(now.Add(stallTime), now.Add(2*stallTime))
 	if g.verb == up {
@@ -43,6 +52,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		s.download(w, r, g, x)
 	}
+}
+
+// deny answers a request whose URL is not good.
+func (s *Server) deny(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errSignature) || errors.Is(err, errExpired) || errors.Is(err, errBlocked) {
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return
+	}
+	s.unable(w, r, "check a URL", err)
 }
 
 // unable answers that the hub cannot at present. Why is for the log.
@@ -93,7 +111,7 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request, g grant, x *tr
 	if r.Method == http.MethodGet {
 		s.downloads.Add(1)
 		if s.cfg.Now().Sub(f.Used) > 24*time.Hour {
-			s.note(f.Hash)
+			s.used.add(f.Hash)
 		}
 	}
 	http.ServeContent(&steady{w, s, x}, r, "", time.Time{}, content)
@@ -128,26 +146,45 @@ func Readable(ctx context.Context, v store.View, app protocol.AppID, user, hash 
 	return f, err
 }
 
-// maxNoted bounds the files whose use waits to be written.
+// maxNoted bounds the files of which something is noted in memory.
 const maxNoted = 10_000
 
-// note remembers that a file was fetched; the sweep writes it.
-func (s *Server) note(hash string) {
-	s.usedMu.Lock()
-	defer s.usedMu.Unlock()
-	if len(s.used) < maxNoted {
-		s.used[hash] = struct{}{}
+// notes are hashes of files.
+type notes struct {
+	mu  sync.Mutex
+	all map[string]struct{}
+}
+
+func (n *notes) add(hash string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.all == nil {
+		n.all = make(map[string]struct{})
+	}
+	if len(n.all) < maxNoted {
+		n.all[hash] = struct{}{}
 	}
 }
 
-func (s *Server) noted() []string {
-	s.usedMu.Lock()
-	defer s.usedMu.Unlock()
-	out := make([]string, 0, len(s.used))
-	for hash := range s.used {
-		out = append(out, hash)
-	}
-	clear(s.used)
+func (n *notes) has(hash string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, has := n.all[hash]
+	return has
+}
+
+func (n *notes) drop(hash string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.all, hash)
+}
+
+// take gives what is noted, and forgets it.
+func (n *notes) take() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out := slices.Collect(maps.Keys(n.all))
+	clear(n.all)
 	return out
 }
 

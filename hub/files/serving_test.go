@@ -223,8 +223,17 @@ func TestKickedMemberIsRefused(t *testing.T) {
 	r.want("nobody", r.do("GET", r.downURL("nobody", f), nil, nil), 403)
 }
 
-// A block breaks off what is under way.
+// A block, and the end of a key, break off what is under way.
 func TestEndBreaksOff(t *testing.T) {
+	t.Run("user", func(t *testing.T) {
+		endBreaksOff(t, func(r *rig) { r.End("indoor") }, func(r *rig) { r.End("door") })
+	})
+	t.Run("key", func(t *testing.T) {
+		endBreaksOff(t, func(r *rig) { r.EndKey("k2") }, func(r *rig) { r.EndKey("k1") })
+	})
+}
+
+func endBreaksOff(t *testing.T, other, own func(*rig)) {
 	r := newRig(t)
 	f := newFile(1_000_000, 38)
 	target := r.upURL("door", f)
@@ -235,14 +244,45 @@ func TestEndBreaksOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.arrived("door", f, 1000)
-	r.End("indoor")
+	other(r)
 	if _, err := conn.Write(f.data[1000:2000]); err != nil {
 		t.Fatal(err)
 	}
 	r.arrived("door", f, 2000)
-	r.End("door")
+	own(r)
 	r.idle()
 	r.want("HEAD", r.head(target), 200)
+}
+
+// An order that comes while a URL is looked at finds no transfer yet: the request is
+// refused by what the order has left in the database.
+func TestOrderWhileAURLIsLookedAt(t *testing.T) {
+	for what, order := range map[string]func(*rig){
+		"block": func(r *rig) {
+			r.write(func(ctx context.Context, tx *store.Tx) error {
+				return tx.SetBlocked(ctx, app, "door", true, r.cfg.Now())
+			})
+			r.End("door")
+		},
+		"key": func(r *rig) {
+			r.write(func(ctx context.Context, tx *store.Tx) error { return tx.RemoveKey(ctx, app, "k1", r.cfg.Now()) })
+			r.EndKey("k1")
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			r := newRig(t)
+			f := newFile(1000, 39)
+			r.put("door", f)
+			target := r.downURL("door", f)
+			r.step = func(at string) error {
+				if at == "proved" {
+					order(r)
+				}
+				return nil
+			}
+			r.want("GET", r.do("GET", target, nil, nil), 403)
+		})
+	}
 }
 
 // An account has no more than its share of transfers, and a stop ends all.
@@ -281,7 +321,7 @@ func TestSlowReaderHasItsTime(t *testing.T) {
 	var deadlines []time.Time
 	w := &fakeWriter{deadline: func(at time.Time) { mu.Lock(); deadlines = append(deadlines, at); mu.Unlock() }}
 	s := &Server{}
-	x := s.busy.begin("door", w)
+	x := s.busy.begin("door", "k1", w)
 	defer s.busy.end(x)
 	data := make([]byte, 5*pieceBytes/2)
 	f, err := os.CreateTemp(t.TempDir(), "")

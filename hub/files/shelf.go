@@ -175,7 +175,7 @@ func (sh *shelf) NewUpload(ctx context.Context, info tus.FileInfo) (tus.Upload, 
 		return sh.GetUpload(ctx, info.ID)
 	}
 	if sh.full(h.user) {
-		return nil, response("ERR_TOO_MANY", "the account has too many unfinished uploads: finish some", http.StatusTooManyRequests)
+		return nil, tus.NewError("ERR_TOO_MANY", "the account has too many unfinished uploads: finish some", http.StatusTooManyRequests)
 	}
 	if err := sh.s.Room(h.size); err != nil {
 		return nil, sh.s.failure("begin an upload", err)

@@ -55,8 +55,13 @@ func (s *Server) sweepAll(ctx context.Context, n *swept) error {
 	if err := s.sweepHalf(unused, n); err != nil {
 		return err
 	}
+	// What is granted no more keeps no file from here on.
+	err := s.cfg.Write(func(ctx context.Context, tx *store.Tx) error { return tx.EndFileGrants(ctx, s.cfg.App, now) })
+	if err != nil {
+		return err
+	}
 	v := s.cfg.Store.View
-	err := s.each(ctx, n, &n.unused, func(ctx context.Context) ([]store.StoredFile, error) {
+	err = s.each(ctx, n, &n.unused, func(ctx context.Context) ([]store.StoredFile, error) {
 		return v.UnusedFiles(ctx, s.cfg.App, unused, sweepRows)
 	}, func(ctx context.Context, tx *store.Tx, f store.StoredFile) error {
 		return tx.DeleteUnusedFile(ctx, s.cfg.App, f, unused)
@@ -64,13 +69,13 @@ func (s *Server) sweepAll(ctx context.Context, n *swept) error {
 	if err != nil {
 		return err
 	}
-	remove := func(ctx context.Context, tx *store.Tx, f store.StoredFile) error {
-		return tx.DeleteFile(ctx, s.cfg.App, f)
-	}
 	if s.cfg.MaxAge > 0 {
+		aged := now.Add(-s.cfg.MaxAge)
 		err := s.each(ctx, n, &n.aged, func(ctx context.Context) ([]store.StoredFile, error) {
-			return v.AgedFiles(ctx, s.cfg.App, now.Add(-s.cfg.MaxAge), sweepRows)
-		}, remove)
+			return v.AgedFiles(ctx, s.cfg.App, aged, sweepRows)
+		}, func(ctx context.Context, tx *store.Tx, f store.StoredFile) error {
+			return tx.DeleteAgedFile(ctx, s.cfg.App, f, aged)
+		})
 		if err != nil {
 			return err
 		}
@@ -92,11 +97,9 @@ func (s *Server) sweepAll(ctx context.Context, n *swept) error {
 			}
 		}
 		return list, err
-	}, remove)
-	if err != nil {
-		return err
-	}
-	err = s.cfg.Write(func(ctx context.Context, tx *store.Tx) error { return tx.EndFileGrants(ctx, s.cfg.App, now) })
+	}, func(ctx context.Context, tx *store.Tx, f store.StoredFile) error {
+		return tx.DeleteFile(ctx, s.cfg.App, f)
+	})
 	if err != nil || now.Sub(s.checked) < rarely {
 		return err
 	}
@@ -135,7 +138,7 @@ func (s *Server) sweepOwners(ctx context.Context, before time.Time) error {
 
 // keepUsed writes which files were fetched.
 func (s *Server) keepUsed(now time.Time) error {
-	for part := range slices.Chunk(s.noted(), sweepRows) {
+	for part := range slices.Chunk(s.used.take(), sweepRows) {
 		err := s.cfg.Write(func(ctx context.Context, tx *store.Tx) error {
 			for _, hash := range part {
 				if err := tx.UseFile(ctx, s.cfg.App, hash, now); err != nil {
@@ -226,10 +229,21 @@ func (s *Server) remove(ctx context.Context, due []store.StoredFile, remove func
 			err = v.remove(ctx, f)
 		}
 		if err != nil {
-			s.complain("a file's bytes are not removed: the sweep finds them later", "hash", f.Hash, "storage", f.Storage, "err", err)
+			what := "a file's bytes are not removed: a later sweep finds them"
+			if !s.sweeps(f) {
+				what = "a file's bytes are not removed: no sweep looks there, so they stay until you remove them"
+			}
+			s.complain(what, "hash", f.Hash, "storage", f.Storage, "err", err)
 		}
 	}
 	return gone, nil
+}
+
+// sweeps tells whether sweepOrphans looks where a file is: not in a bucket of an
+// earlier configuration.
+func (s *Server) sweeps(f store.StoredFile) bool {
+	b, ok := s.vault.(*bucket)
+	return f.Storage == onDisk || ok && f.Storage == b.storage(f.Hash)
 }
 
 // sweepOrphans removes bytes that no row knows: of uploads that broke off just
@@ -253,7 +267,7 @@ func (s *Server) sweepOrphans(ctx context.Context, now time.Time, n *swept) erro
 				continue
 			}
 			read, cancel := s.cfg.Store.ReadContext(ctx)
-			rows, err := s.cfg.Store.FilesWithin(read, s.cfg.App, digits, digits+"g")
+			rows, err := s.cfg.Store.FilesWithin(read, s.cfg.App, digits, digits+"g") // after all hex digits
 			cancel()
 			if err != nil {
 				return err

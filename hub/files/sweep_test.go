@@ -76,6 +76,23 @@ func TestSweepByAge(t *testing.T) {
 	r.kept(named)
 }
 
+// What a message names that is kept nowhere is there as long as it was granted, also
+// where that is longer than UnusedFor.
+func TestSweepSparesWhatIsGranted(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.UnusedFor = time.Hour })
+	f := newFile(1000, 1)
+	r.put("door", f)
+	r.write(func(ctx context.Context, tx *store.Tx) error {
+		return tx.GrantFile(ctx, app, f.hash, "room", r.cfg.Now().Add(24*time.Hour))
+	})
+	r.pass(23 * time.Hour)
+	r.sweepNow()
+	r.kept(f)
+	r.pass(2 * time.Hour)
+	r.sweepNow()
+	r.kept()
+}
+
 func TestForEver(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxAge = -1 })
 	f := newFile(1000, 1)
@@ -118,6 +135,26 @@ func TestSweepByBytes(t *testing.T) {
 	}
 	r.want("POST", r.post(r.upURLOf("door", hashOf(1), 4*size), 4*size), 507)
 	r.want("POST", r.post(r.upURLOf("door", hashOf(2), 3*size), 3*size), 201)
+}
+
+// Who asks for room wakes the sweep only where it has something to remove.
+func TestRoomWakesTheSweep(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxBytes = 150_000 })
+	r.put("door", newFile(100_000, 1))
+	r.stop() // nobody takes what is woken
+	for _, have := range []int64{0, 50_000} {
+		r.shelf.put("half", half{user: "door", size: 100_000, have: have})
+		if err := r.Room(100_000); err != nil || len(r.full) != 0 {
+			t.Errorf("with %d bytes of an upload: woken %d times: %v", have, len(r.full), err)
+		}
+	}
+	r.shelf.put("half", half{user: "door", size: 100_000, have: 50_001})
+	if err := r.Room(100_000); err == nil {
+		t.Error("there is room for both uploads")
+	}
+	if err := r.Room(99_999); err != nil || len(r.full) != 1 {
+		t.Errorf("woken %d times: %v", len(r.full), err)
+	}
 }
 
 // A file that somebody uploads at this moment is not removed under his hands.

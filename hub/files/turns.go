@@ -82,6 +82,7 @@ type transfers struct {
 // transfer is one of them.
 type transfer struct {
 	user string
+	key  string // that its URL is signed with, by its id
 	mu   sync.Mutex
 	rc   *http.ResponseController
 	cut  bool // it is to end
@@ -89,7 +90,7 @@ type transfer struct {
 
 // begin is nil if there are too many, all in all or of that account, or if the
 // server ends.
-func (t *transfers) begin(user string, w http.ResponseWriter) *transfer {
+func (t *transfers) begin(user, key string, w http.ResponseWriter) *transfer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed || len(t.all) >= maxTransfers || t.users[user] >= maxPerUser {
@@ -98,7 +99,7 @@ func (t *transfers) begin(user string, w http.ResponseWriter) *transfer {
 	if t.all == nil {
 		t.all, t.users = make(map[*transfer]struct{}), make(map[string]int)
 	}
-	x := &transfer{user: user, rc: http.NewResponseController(w)}
+	x := &transfer{user: user, key: key, rc: http.NewResponseController(w)}
 	t.all[x] = struct{}{}
 	t.users[user]++
 	t.gone.Add(1)
@@ -118,17 +119,23 @@ func (t *transfers) end(x *transfer) {
 	t.gone.Done()
 }
 
-// interrupt breaks off the transfers of an account; user "" means all, and that no
-// more may begin.
-func (t *transfers) interrupt(user string) {
+// interrupt breaks off the transfers that match.
+func (t *transfers) interrupt(match func(*transfer) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.closed = t.closed || user == ""
 	for x := range t.all {
-		if user == "" || x.user == user {
+		if match(x) {
 			x.interrupt()
 		}
 	}
+}
+
+// close breaks off all, and no more may begin.
+func (t *transfers) close() {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	t.interrupt(func(*transfer) bool { return true })
 }
 
 // wait returns when none is left.

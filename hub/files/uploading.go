@@ -45,7 +45,7 @@ func (s *Server) newTus() (map[string]http.Handler, error) {
 		PreUploadCreateCallback: func(e tus.HookEvent) (res tus.HTTPResponse, changes tus.FileInfoChanges, err error) {
 			g := e.Context.Value(grantKey{}).(grant)
 			if e.Upload.Size != g.size {
-				return res, changes, response("ERR_SIZE", fmt.Sprintf("Upload-Length: the file was said to have %d bytes", g.size), http.StatusBadRequest)
+				return res, changes, tus.NewError("ERR_SIZE", fmt.Sprintf("Upload-Length: the file was said to have %d bytes", g.size), http.StatusBadRequest)
 			}
 			changes.ID, changes.MetaData = g.id(s.cfg.App), tus.MetaData{"user": g.user, "hash": g.hash}
 			return res, changes, nil
@@ -71,21 +71,21 @@ func (s *Server) newTus() (map[string]http.Handler, error) {
 
 // failure is the answer to an upload that cannot go on for a reason of the hub's.
 // What the cause is, with its paths, is for the log alone.
-func (s *Server) failure(doing string, err error) error {
+func (s *Server) failure(doing string, err error) tus.Error {
 	var done tus.Error
 	switch {
 	case errors.As(err, &done):
 		return done
 	case errors.Is(err, errMismatch):
-		return response("ERR_CHECKSUM", errMismatch.Error(), statusMismatch)
+		return tus.NewError("ERR_CHECKSUM", errMismatch.Error(), statusMismatch)
 	case errors.Is(err, errCut):
-		return response("ERR_INTERRUPTED", errCut.Error(), http.StatusServiceUnavailable)
+		return tus.NewError("ERR_INTERRUPTED", errCut.Error(), http.StatusServiceUnavailable)
 	case full(err):
 		s.complain("an upload is refused for lack of room", "doing", doing, "err", err)
-		return later(response("ERR_NO_ROOM", errNoRoom.Error(), http.StatusInsufficientStorage))
+		return later(tus.NewError("ERR_NO_ROOM", errNoRoom.Error(), http.StatusInsufficientStorage))
 	}
 	s.complain("an upload cannot go on", "doing", doing, "err", err)
-	return later(response("ERR_HUB", "the hub cannot do this at present", http.StatusServiceUnavailable))
+	return later(tus.NewError("ERR_HUB", "the hub cannot do this at present", http.StatusServiceUnavailable))
 }
 
 func later(e tus.Error) tus.Error {
@@ -187,11 +187,7 @@ func answerKept(w http.ResponseWriter, r *http.Request, g grant) {
 }
 
 // refuse answers with an error of tusd's kind.
-func refuse(w http.ResponseWriter, r *http.Request, err error) {
-	var e tus.Error
-	if !errors.As(err, &e) {
-		e = tus.NewError("ERR_HUB", "the hub cannot do this at present", http.StatusInternalServerError)
-	}
+func refuse(w http.ResponseWriter, r *http.Request, e tus.Error) {
 	for k, v := range e.HTTPResponse.Header {
 		w.Header().Set(k, v)
 	}
@@ -229,9 +225,10 @@ func (s *Server) complete(g grant) error {
 	}
 	storage, fresh := f.Storage, err != nil
 	if fresh || !s.Present(f) {
-		if storage, err = s.vault.put(ctx, g.hash, s.shelf.path(id), g.size); err != nil {
+		if storage, err = s.vault.put(ctx, g.hash, s.shelf.path(id)); err != nil {
 			return err
 		}
+		s.missing.drop(g.hash)
 	}
 	if err := s.after("stored"); err != nil {
 		return err
@@ -257,9 +254,7 @@ func (s *Server) complete(g grant) error {
 	if err := s.shelf.drop(id); err != nil {
 		s.complain("what is left of an upload is not removed: the sweep will", "err", err)
 	}
-	if _, half := s.shelf.stats(); s.bytes.Load()+half > s.cfg.MaxBytes {
-		s.wake()
-	}
+	s.wakeIfOver()
 	s.log.Debug("file kept", "user", g.user, "size", g.size, "new", fresh)
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 type vault interface {
 	// put keeps what is in the file at path under its hash, for good when it returns,
 	// and tells what the row's Storage is to be. The file at path may stay or go.
-	put(ctx context.Context, hash, path string, size int64) (storage string, err error)
+	put(ctx context.Context, hash, path string) (storage string, err error)
 	// open reads a file. fs.ErrNotExist: it is not there.
 	open(ctx context.Context, f store.StoredFile) (io.ReadSeekCloser, error)
 	// remove removes a file; that it is not there is no error.
@@ -45,7 +45,7 @@ func (d *disk) path(hash string) string { return filepath.Join(d.dir, hash[:2], 
 // breaks off before the row is written, the upload is found complete again. The
 // file that has both names is never written to: uploads remove a name before
 // they begin anew.
-func (d *disk) put(_ context.Context, hash, path string, _ int64) (string, error) {
+func (d *disk) put(_ context.Context, hash, path string) (string, error) {
 	if err := syncPath(path); err != nil {
 		return "", fmt.Errorf("write the file to disk: %w", err)
 	}
@@ -171,9 +171,23 @@ func (s *Server) open(ctx context.Context, f store.StoredFile) (io.ReadSeekClose
 	if err != nil {
 		return nil, err
 	}
-	return v.open(ctx, f)
+	content, err := v.open(ctx, f)
+	switch {
+	case err == nil:
+		s.missing.drop(f.Hash)
+	case errors.Is(err, fs.ErrNotExist):
+		s.missing.add(f.Hash)
+	}
+	return content, err
 }
 
-// Present tells whether the bytes of a file are where its row says. What is not on
-// this machine's disk is believed: to ask takes too long.
-func (s *Server) Present(f store.StoredFile) bool { return f.Storage != onDisk || s.disk.has(f) }
+// Present tells whether the bytes of a file are where its row says; if not, they are
+// to be put anew. What is in a bucket is believed to be there until somebody asks for
+// it in vain: to ask takes too long.
+func (s *Server) Present(f store.StoredFile) bool {
+	if f.Storage == onDisk {
+		return s.disk.has(f)
+	}
+	_, err := s.vaultOf(f)
+	return err == nil && !s.missing.has(f.Hash)
+}

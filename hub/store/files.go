@@ -12,9 +12,8 @@ import (
 // StoredFile is a row of files: one that is there.
 type StoredFile struct {
 	Hash    string
-	Size    int64  // bytes
-	Storage string // where its bytes are, as whoever keeps them wrote it
-	Created time.Time
+	Size    int64     // bytes
+	Storage string    // where its bytes are, as whoever keeps them wrote it
 	Sent    time.Time // when a message named it last, to a day; the zero value: none did
 	Used    time.Time // when it was sent or fetched last, to a day
 }
@@ -23,12 +22,12 @@ type StoredFile struct {
 // is not written each time.
 const fileDay = 24 * time.Hour
 
-const fileColumns = `f.hash, f.size, f.storage, f.created_ms, f.sent_ms, f.used_ms`
+const fileColumns = `f.hash, f.size, f.storage, f.sent_ms, f.used_ms`
 
 func scanFile(row scanner) (f StoredFile, err error) {
-	var created, sent, used int64
-	err = row.Scan(&f.Hash, &f.Size, &f.Storage, &created, &sent, &used)
-	f.Created, f.Used = time.UnixMilli(created), time.UnixMilli(used)
+	var sent, used int64
+	err = row.Scan(&f.Hash, &f.Size, &f.Storage, &sent, &used)
+	f.Used = time.UnixMilli(used)
 	if sent != 0 {
 		f.Sent = time.UnixMilli(sent)
 	}
@@ -55,13 +54,14 @@ func (v View) OwnsFile(ctx context.Context, app protocol.AppID, user, hash strin
 }
 
 // MayReadFile tells whether an account may have a file, which may be gone: it has
-// uploaded it, or a message names it that the account reads now.
+// uploaded it, or a message names it that the account reads now, or it is granted to
+// a group that the account is a member of now.
 func (v View) MayReadFile(ctx context.Context, app protocol.AppID, user, hash string, now time.Time) (may bool, err error) {
 	err = v.q.row(ctx, `SELECT EXISTS (SELECT 1 FROM file_owners WHERE app = $1 AND hash = $2 AND user_id = $3)
 OR EXISTS (SELECT 1 FROM file_refs f JOIN readers r ON r.log_id = f.log_id
   WHERE f.app = $1 AND f.hash = $2 AND r.app = $1 AND r.user_id = $3 AND r.to_seq IS NULL AND f.seq > r.from_seq AND f.seq > r.cleared_seq)
-OR EXISTS (SELECT 1 FROM file_grants g WHERE g.app = $1 AND g.hash = $2 AND g.until_ms > $4 AND (g.user_id = $3
-  OR g.group_id <> '' AND EXISTS (SELECT 1 FROM members m WHERE m.app = $1 AND m.group_id = g.group_id AND m.user_id = $3)))`,
+OR EXISTS (SELECT 1 FROM file_grants g JOIN members m ON m.app = g.app AND m.group_id = g.group_id
+  WHERE g.app = $1 AND g.hash = $2 AND g.until_ms > $4 AND m.user_id = $3)`,
 		int64(app), hash, user, now.UnixMilli()).Scan(&may)
 	if err != nil {
 		return false, fmt.Errorf("read who may have the file: %w", err)
@@ -91,18 +91,28 @@ func (v View) FileTotals(ctx context.Context, app protocol.AppID) (t FileTotals,
 	return t, nil
 }
 
-// UnusedFiles lists files that no message names and that nobody has uploaded, or
-// asked for, since before; the oldest first.
+// Which files f of app $1 are due that nobody has used since $2: those who have
+// uploaded one lately, or asked for it, are to send it yet. What is granted is
+// wanted until EndFileGrants.
+const (
+	notWanted = ` AND NOT EXISTS (SELECT 1 FROM file_owners o WHERE o.app = $1 AND o.hash = f.hash AND o.added_ms >= $2)
+AND NOT EXISTS (SELECT 1 FROM file_grants g WHERE g.app = $1 AND g.hash = f.hash)`
+	unused = `f.app = $1 AND f.refs = 0 AND f.created_ms < $2 AND f.sent_ms < $2` + notWanted
+	aged   = `f.app = $1 AND f.sent_ms > 0 AND f.sent_ms < $2` + notWanted
+)
+
+// UnusedFiles lists files that no message names, that nobody has uploaded, or asked
+// for, since before, and that are granted to nobody; the oldest first.
 func (v View) UnusedFiles(ctx context.Context, app protocol.AppID, before time.Time, limit int) ([]StoredFile, error) {
-	return v.files(ctx, `SELECT `+fileColumns+` FROM files f WHERE f.app = $1 AND f.refs = 0 AND f.created_ms < $2 AND f.sent_ms < $2
-AND NOT EXISTS (SELECT 1 FROM file_owners o WHERE o.app = $1 AND o.hash = f.hash AND o.added_ms >= $2)
-ORDER BY f.created_ms, f.hash LIMIT $3`, int64(app), before.UnixMilli(), limit)
+	return v.files(ctx, `SELECT `+fileColumns+` FROM files f WHERE `+unused+` ORDER BY f.created_ms, f.hash LIMIT $3`,
+		int64(app), before.UnixMilli(), limit)
 }
 
-// AgedFiles lists files that no message has named since before; the oldest first.
+// AgedFiles lists files that no message has named since before, that nobody has
+// uploaded, or asked for, and that are granted to nobody; the oldest first.
 func (v View) AgedFiles(ctx context.Context, app protocol.AppID, before time.Time, limit int) ([]StoredFile, error) {
-	return v.files(ctx, `SELECT `+fileColumns+` FROM files f WHERE f.app = $1 AND f.sent_ms > 0 AND f.sent_ms < $2
-ORDER BY f.sent_ms, f.hash LIMIT $3`, int64(app), before.UnixMilli(), limit)
+	return v.files(ctx, `SELECT `+fileColumns+` FROM files f WHERE `+aged+` ORDER BY f.sent_ms, f.hash LIMIT $3`,
+		int64(app), before.UnixMilli(), limit)
 }
 
 // LeastUsedFiles lists files, those first that were not used for longest.
@@ -110,11 +120,8 @@ func (v View) LeastUsedFiles(ctx context.Context, app protocol.AppID, limit int)
 	return v.files(ctx, `SELECT `+fileColumns+` FROM files f WHERE f.app = $1 ORDER BY f.used_ms, f.hash LIMIT $2`, int64(app), limit)
 }
 
-// FilesWithin lists the files with low <= hash < high; a high of "" is the end.
+// FilesWithin lists the files with low <= hash < high.
 func (v View) FilesWithin(ctx context.Context, app protocol.AppID, low, high string) ([]StoredFile, error) {
-	if high == "" {
-		high = "g" // after all hex digits
-	}
 	return v.files(ctx, `SELECT `+fileColumns+` FROM files f WHERE f.app = $1 AND f.hash >= $2 AND f.hash < $3`, int64(app), low, high)
 }
 
@@ -132,7 +139,7 @@ func (t *Tx) PutFile(ctx context.Context, app protocol.AppID, hash string, size 
 	_, err := t.q.exec(ctx, `INSERT INTO files (app, hash, size, storage, created_ms, sent_ms, used_ms, refs)
 SELECT CAST($1 AS BIGINT), CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS BIGINT), CASE WHEN n.refs > 0 THEN CAST($5 AS BIGINT) ELSE 0 END, CAST($5 AS BIGINT), n.refs
 FROM (SELECT COUNT(*) AS refs FROM file_refs WHERE app = $1 AND hash = $2) AS n WHERE true
-ON CONFLICT (app, hash) DO UPDATE SET size = excluded.size, storage = excluded.storage`,
+ON CONFLICT (app, hash) DO UPDATE SET size = excluded.size, storage = excluded.storage, used_ms = excluded.used_ms`,
 		int64(app), hash, size, storage, now.UnixMilli())
 	if err != nil {
 		return fmt.Errorf("keep the file's row: %w", err)
@@ -184,24 +191,23 @@ func (t *Tx) DropFileRefs(ctx context.Context, app protocol.AppID, id LogID, seq
 	return nil
 }
 
-// GrantFile lets an account, or where user is empty the members of a group, have a
-// file until then.
-func (t *Tx) GrantFile(ctx context.Context, app protocol.AppID, hash, user, group string, until time.Time) error {
-	_, err := t.q.exec(ctx, `INSERT INTO file_grants (app, hash, user_id, group_id, until_ms) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (app, hash, user_id, group_id) DO UPDATE SET until_ms = excluded.until_ms WHERE file_grants.until_ms < excluded.until_ms`,
-		int64(app), hash, user, group, until.UnixMilli())
+// GrantFile lets whoever is a member of a group have a file until then.
+func (t *Tx) GrantFile(ctx context.Context, app protocol.AppID, hash, group string, until time.Time) error {
+	_, err := t.q.exec(ctx, `INSERT INTO file_grants (app, hash, group_id, until_ms) VALUES ($1, $2, $3, $4)
+ON CONFLICT (app, hash, group_id) DO UPDATE SET until_ms = excluded.until_ms WHERE file_grants.until_ms < excluded.until_ms`,
+		int64(app), hash, group, until.UnixMilli())
 	if err != nil {
-		return fmt.Errorf("let the account have the file: %w", err)
+		return fmt.Errorf("let the group have the file: %w", err)
 	}
 	return nil
 }
 
-// UseFile notes that a file was fetched.
+// UseFile notes that a file was fetched, or asked for to be sent.
 func (t *Tx) UseFile(ctx context.Context, app protocol.AppID, hash string, now time.Time) error {
 	_, err := t.q.exec(ctx, `UPDATE files SET used_ms = $3 WHERE app = $1 AND hash = $2 AND used_ms < $4`,
 		int64(app), hash, now.UnixMilli(), now.Add(-fileDay).UnixMilli())
 	if err != nil {
-		return fmt.Errorf("note that the file was fetched: %w", err)
+		return fmt.Errorf("note that the file was used: %w", err)
 	}
 	return nil
 }
@@ -209,14 +215,22 @@ func (t *Tx) UseFile(ctx context.Context, app protocol.AppID, hash string, now t
 // DeleteFile removes a file's row if it is still as it was read. ErrNotFound: it is
 // not, or gone.
 func (t *Tx) DeleteFile(ctx context.Context, app protocol.AppID, f StoredFile) error {
-	return t.deleteFile(ctx, `DELETE FROM files WHERE app = $1 AND hash = $2 AND used_ms = $3`, int64(app), f.Hash, f.Used.UnixMilli())
+	var sent int64
+	if !f.Sent.IsZero() {
+		sent = f.Sent.UnixMilli()
+	}
+	return t.deleteFile(ctx, `DELETE FROM files WHERE app = $1 AND hash = $2 AND used_ms = $3 AND sent_ms = $4`,
+		int64(app), f.Hash, f.Used.UnixMilli(), sent)
 }
 
-// DeleteUnusedFile is DeleteFile for one that UnusedFiles has listed.
+// DeleteUnusedFile is DeleteFile for one that UnusedFiles has listed and still would.
 func (t *Tx) DeleteUnusedFile(ctx context.Context, app protocol.AppID, f StoredFile, before time.Time) error {
-	return t.deleteFile(ctx, `DELETE FROM files WHERE app = $1 AND hash = $2 AND refs = 0
-AND NOT EXISTS (SELECT 1 FROM file_owners o WHERE o.app = $1 AND o.hash = $2 AND o.added_ms >= $3)`,
-		int64(app), f.Hash, before.UnixMilli())
+	return t.deleteFile(ctx, `DELETE FROM files AS f WHERE `+unused+` AND f.hash = $3`, int64(app), before.UnixMilli(), f.Hash)
+}
+
+// DeleteAgedFile is DeleteFile for one that AgedFiles has listed and still would.
+func (t *Tx) DeleteAgedFile(ctx context.Context, app protocol.AppID, f StoredFile, before time.Time) error {
+	return t.deleteFile(ctx, `DELETE FROM files AS f WHERE `+aged+` AND f.hash = $3`, int64(app), before.UnixMilli(), f.Hash)
 }
 
 func (t *Tx) deleteFile(ctx context.Context, text string, args ...any) error {

@@ -36,7 +36,7 @@ func listed(t *testing.T) func([]StoredFile, error) []string {
 
 func TestWhoMayReadAFile(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
-		a, b, c := hashOf("a"), hashOf("b"), hashOf("c")
+		a, b := hashOf("a"), hashOf("b")
 		var id LogID
 		write(t, s, func(ctx context.Context, tx *Tx) error {
 			l, _, err := tx.EnsureLog(ctx, app, "group:g")
@@ -54,7 +54,6 @@ func TestWhoMayReadAFile(t *testing.T) {
 				func() error { return tx.AddFileRef(ctx, app, a, id, 3, now) }, // a thumbnail that is the picture itself
 				func() error { return tx.PutFile(ctx, app, b, 11, "disk", now) },
 				func() error { return tx.AddFileRef(ctx, app, b, id, 4, now) },
-				func() error { return tx.GrantFile(ctx, app, c, "friend", "", now.Add(time.Hour)) },
 			} {
 				if err := f(); err != nil {
 					return err
@@ -68,14 +67,11 @@ func TestWhoMayReadAFile(t *testing.T) {
 		}{
 			{"owner", a, true}, {"early", a, true}, {"late", a, false}, {"stranger", a, false},
 			{"owner", b, false}, {"early", b, true}, {"late", b, true},
-			{"friend", c, true}, {"early", c, false}, {"", c, false}, {"", a, false},
+			{"", a, false},
 		} {
 			if got := mayRead(t, s, x.user, x.hash, now); got != x.want {
 				t.Errorf("%s may read %s: %v", x.user, x.hash[:1], got)
 			}
-		}
-		if mayRead(t, s, "friend", c, now.Add(time.Hour)) {
-			t.Error("a grant has no end")
 		}
 		f, err := s.File(t.Context(), app, a)
 		if err != nil || f.Size != 10 || f.Storage != "disk" || !f.Sent.Equal(now) {
@@ -108,12 +104,19 @@ func TestGrantToAGroupIsForItsMembersNow(t *testing.T) {
 				err = tx.AddMember(ctx, app, Group{ID: "g"}, Member{User: "owner"}, now)
 			}
 			if err == nil {
-				err = tx.GrantFile(ctx, app, hashOf("a"), "", "g", now.Add(time.Hour))
+				err = tx.GrantFile(ctx, app, hashOf("a"), "g", now.Add(time.Hour))
 			}
 			return err
 		})
 		if !mayRead(t, s, "owner", hashOf("a"), now) || mayRead(t, s, "stranger", hashOf("a"), now) {
 			t.Error("it is not the members who may read")
+		}
+		if mayRead(t, s, "owner", hashOf("a"), now.Add(time.Hour)) {
+			t.Error("a grant has no end")
+		}
+		write(t, s, func(ctx context.Context, tx *Tx) error { return tx.RemoveMember(ctx, app, "g", "owner") })
+		if mayRead(t, s, "owner", hashOf("a"), now) {
+			t.Error("who has left may read")
 		}
 	})
 }
@@ -146,7 +149,7 @@ func TestFilesThatAreDue(t *testing.T) {
 		if got := list(s.AgedFiles(t.Context(), app, now.Add(day), 10)); !slices.Equal(got, []string{"1"}) {
 			t.Errorf("aged: %q", got)
 		}
-		if got := list(s.FilesWithin(t.Context(), app, "2", "")); !slices.Equal(got, []string{"2", "3"}) {
+		if got := list(s.FilesWithin(t.Context(), app, "2", "3g")); !slices.Equal(got, []string{"2", "3"}) {
 			t.Errorf("within: %q", got)
 		}
 		total, err := s.FileTotals(t.Context(), app)
@@ -171,6 +174,21 @@ func TestFilesThatAreDue(t *testing.T) {
 		if !errors.Is(err, ErrNotFound) {
 			t.Errorf("a file that was fetched since is removed: %v", err)
 		}
+		// Fetched today, and named by a message a day after the last one.
+		write(t, s, func(ctx context.Context, tx *Tx) error {
+			return errors.Join(tx.PutFile(ctx, app, hashOf("4"), 100, "disk", now), tx.AddFileRef(ctx, app, hashOf("4"), 7, 4, now),
+				tx.UseFile(ctx, app, hashOf("4"), now.Add(2*day)))
+		})
+		four, _ := s.File(t.Context(), app, hashOf("4"))
+		write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.AddFileRef(ctx, app, hashOf("4"), 7, 5, now.Add(2*day))
+		})
+		err = s.Write(t.Context(), func(ctx context.Context, tx *Tx) error { return tx.DeleteFile(ctx, app, four) })
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("a file that was named since is removed: %v", err)
+		}
+		four, _ = s.File(t.Context(), app, hashOf("4"))
+		write(t, s, func(ctx context.Context, tx *Tx) error { return tx.DeleteFile(ctx, app, four) })
 		two, _ := s.File(t.Context(), app, hashOf("2"))
 		write(t, s, func(ctx context.Context, tx *Tx) error {
 			return tx.AddFileOwner(ctx, app, hashOf("2"), "other", now.Add(3*day))
@@ -191,7 +209,7 @@ func TestFilesThatAreDue(t *testing.T) {
 		write(t, s, func(ctx context.Context, tx *Tx) error {
 			err := tx.DeleteFile(ctx, app, two)
 			if err == nil {
-				err = tx.GrantFile(ctx, app, hashOf("9"), "friend", "", now)
+				err = tx.GrantFile(ctx, app, hashOf("9"), "g", now)
 			}
 			if err == nil {
 				err = tx.EndFileGrants(ctx, app, now.Add(time.Hour))
@@ -213,5 +231,84 @@ func TestFilesThatAreDue(t *testing.T) {
 		if owns, _ := s.OwnsFile(t.Context(), app, "owner", hashOf("1")); !owns {
 			t.Error("the owner of what is there is forgotten")
 		}
+	})
+}
+
+// Who uploads a file that is there, or asks for it, means to send it: no sweep takes
+// it before his message comes.
+func TestUploadCountsAsUse(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		year := 365 * 24 * time.Hour
+		put := func(hash, user string, at time.Time) {
+			write(t, s, func(ctx context.Context, tx *Tx) error {
+				return errors.Join(tx.PutFile(ctx, app, hash, 100, "disk", at), tx.AddFileOwner(ctx, app, hash, user, at))
+			})
+		}
+		put(hashOf("1"), "owner", now)
+		write(t, s, func(ctx context.Context, tx *Tx) error { return tx.AddFileRef(ctx, app, hashOf("1"), 7, 1, now) })
+		put(hashOf("2"), "owner", now.Add(time.Hour))
+		before, list := now.Add(year), listed(t)
+		aged, err := s.AgedFiles(t.Context(), app, before, 10)
+		if got := list(aged, err); !slices.Equal(got, []string{"1"}) {
+			t.Fatalf("aged: %q", got)
+		}
+		put(hashOf("1"), "other", before)
+		if got := list(s.LeastUsedFiles(t.Context(), app, 10)); !slices.Equal(got, []string{"2", "1"}) {
+			t.Errorf("by use: %q", got)
+		}
+		if got := list(s.AgedFiles(t.Context(), app, before, 10)); len(got) > 0 {
+			t.Errorf("aged: %q", got)
+		}
+		err = s.Write(t.Context(), func(ctx context.Context, tx *Tx) error { return tx.DeleteAgedFile(ctx, app, aged[0], before) })
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("a file that was uploaded again is removed for its age: %v", err)
+		}
+		write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.DeleteAgedFile(ctx, app, aged[0], before.Add(time.Millisecond))
+		})
+	})
+}
+
+// A file that only a grant names is there as long as the grant promises it.
+func TestGrantKeepsTheFile(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		write(t, s, func(ctx context.Context, tx *Tx) error {
+			return errors.Join(tx.PutFile(ctx, app, hashOf("1"), 100, "disk", now), tx.PutFile(ctx, app, hashOf("2"), 100, "disk", now),
+				tx.AddFileRef(ctx, app, hashOf("2"), 7, 1, now))
+		})
+		before := now.Add(time.Hour)
+		unused, err := s.UnusedFiles(t.Context(), app, before, 10)
+		if got := listed(t)(unused, err); !slices.Equal(got, []string{"1"}) {
+			t.Fatalf("unused: %q", got)
+		}
+		aged, err := s.AgedFiles(t.Context(), app, before, 10)
+		if got := listed(t)(aged, err); !slices.Equal(got, []string{"2"}) {
+			t.Fatalf("aged: %q", got)
+		}
+		write(t, s, func(ctx context.Context, tx *Tx) error {
+			return errors.Join(tx.GrantFile(ctx, app, hashOf("1"), "g", before), tx.GrantFile(ctx, app, hashOf("2"), "g", before))
+		})
+		if got := listed(t)(s.UnusedFiles(t.Context(), app, before, 10)); len(got) > 0 {
+			t.Errorf("unused, and granted: %q", got)
+		}
+		if got := listed(t)(s.AgedFiles(t.Context(), app, before, 10)); len(got) > 0 {
+			t.Errorf("aged, and granted: %q", got)
+		}
+		remove := func(want error) {
+			t.Helper()
+			for what, f := range map[string]func(context.Context, *Tx) error{
+				"unused": func(ctx context.Context, tx *Tx) error { return tx.DeleteUnusedFile(ctx, app, unused[0], before) },
+				"aged":   func(ctx context.Context, tx *Tx) error { return tx.DeleteAgedFile(ctx, app, aged[0], before) },
+			} {
+				if err := s.Write(t.Context(), f); !errors.Is(err, want) {
+					t.Errorf("%s: %v, want %v", what, err, want)
+				}
+			}
+		}
+		remove(ErrNotFound)
+		write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.EndFileGrants(ctx, app, before.Add(time.Millisecond))
+		})
+		remove(nil)
 	})
 }

@@ -113,6 +113,9 @@ func TestNoteOfWaiting(t *testing.T) {
 	if m := res.MessageList[0]; m.MsgID != id || m.LocalCustomInt != 7 || m.Status != protocol.StatusSending {
 		t.Errorf("%+v", m)
 	}
+	if one, err := b.getMessage(t.Context(), protocol.Caller{}, protocol.MessageRequest{MsgID: id}); err != nil || one.Message.LocalCustomInt != 7 {
+		t.Errorf("%+v %v", one.Message, err)
+	}
 }
 
 // TestAnsweredWhileRead: a message that the hub answers while a page is made is in it

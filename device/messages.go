@@ -194,22 +194,21 @@ func (s *session) message(msgID string) (info protocol.MessageInfo, err error) {
 	if err != nil {
 		return info, err
 	}
+	var p *pendingMessage
 	if log == "" {
-		p, err := s.findPending(msgID)
-		switch {
-		case err != nil:
+		if p, err = s.findPending(msgID); err != nil {
 			return info, protocol.Errorf(protocol.CodeDatabaseFailure, "%v", err)
-		case p == nil:
+		}
+		if p == nil {
 			return info, protocol.Errorf(protocol.CodeInvalidParameters, "msgId: this board knows no message %s: read the history that it is in first", msgID)
 		}
-		return s.renderPending(nil, *p), nil
-	}
-	kind, a, b := protocol.ParseLog(log)
-	id := a
-	if kind == protocol.LogC2C {
-		id = protocol.Peer(a, b, s.user)
 	}
 	err = s.d.db.View(func(tx *bbolt.Tx) error {
+		if p != nil {
+			info = s.renderPending(tx, *p)
+			return nil
+		}
+		kind, id := mirror.Identify(log, s.user)
 		info = s.render(tx, kind, id, s.mirror.Conv(log), row)
 		return nil
 	})

@@ -156,8 +156,7 @@ type GetFileResponse struct {
 var (
 	SendOnline = Declare[SendOnlineRequest, Empty](Info{
 		Name: "device.sendOnline", Doc: "sends a message to those who are online", Source: "Herald", Scope: Write, Route: Inner,
-		Codes: hubCodes(CodeSvrMsgToAccountNotFound, CodeSvrMsgInPeerBlacklist, CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny, CodeSvrBodySizeLimit, CodeInvalidMsgElem, CodeInvalidIdentifier, CodeGroupInvalidID,
-			CodeSvrResNotFound, CodeSvrResAccessDeny, CodeSvrResInvalidParameters),
+		Codes: hubCodes(CodeSvrMsgToAccountNotFound, CodeSvrMsgInPeerBlacklist, CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny, CodeSvrBodySizeLimit, CodeInvalidMsgElem, CodeInvalidIdentifier, CodeGroupInvalidID),
 	})
 	PutFile = Declare[PutFileRequest, PutFileResponse](Info{
 		Name: "device.putFile", Doc: "begins the upload of a file, or goes on with it", Source: "Herald", Scope: Write, Route: Inner,

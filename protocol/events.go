@@ -17,8 +17,12 @@ type EventInfo struct {
 	// the journal: they tell of a moment, and a board's flash is not worn for
 	// a bad network.
 	Transient bool
+	// FromHub events are told by the hub, in an EntryEvent.
+	FromHub bool
 
 	Data reflect.Type
+
+	fromCBOR func([]byte) (Occurrence, error)
 }
 
 // Type is the document's name of the event: Name without its module, and without
@@ -30,7 +34,7 @@ func (e *EventInfo) Type() string {
 }
 
 // Categories are the names that "listen" accepts in this version.
-var Categories = []string{"sdk", "simple", "advanced", "device", "signaling", "calling", "conversation"}
+var Categories = []string{"sdk", "simple", "advanced", "device", "signaling", "calling", "conversation", "group", "friend"}
 
 // Event is a declared event with the type of its data.
 type Event[T any] struct{ info *EventInfo }
@@ -46,8 +50,16 @@ func DeclareEvent[T any](i EventInfo) Event[T] {
 		panic("protocol: bad declaration of " + i.Name)
 	}
 	i.Data = reflect.TypeFor[T]()
+	e := Event[T]{&i}
+	i.fromCBOR = func(b []byte) (Occurrence, error) {
+		var data T
+		if err := Unmarshal(b, &data); err != nil {
+			return Occurrence{}, invalid("the data of %s is not valid: %v", i.Name, err)
+		}
+		return e.New(data)
+	}
 	eventRegistry = append(eventRegistry, &i)
-	return Event[T]{&i}
+	return e
 }
 
 // Events returns every declared event, by name.

@@ -52,6 +52,9 @@ type Frame struct {
 	Bye     *Bye     `cbor:"14,keyasint,omitempty"` // either way; the will
 	Survey  *Survey  `cbor:"15,keyasint,omitempty"` // terminal → hub
 	States  *States  `cbor:"16,keyasint,omitempty"` // hub → terminal
+
+	// People, beside a push, a range, a signal or states, are those whom it is about.
+	People []Person `cbor:"17,keyasint,omitempty"`
 }
 
 // Hello opens a session. It is the first frame of a connection and the answer
@@ -156,6 +159,9 @@ type Item struct {
 	// one does whose files go up first. From FirstIDNumber on, so that it is no
 	// item's number.
 	IDNumber uint64 `cbor:"6,keyasint,omitempty"`
+	// Waited says that the item was accepted while there was no link: it is not held
+	// to what a group takes in a second, as long as such items are few.
+	Waited bool `cbor:"7,keyasint,omitempty"`
 }
 
 // FirstIDNumber is the least Item.IDNumber.
@@ -204,6 +210,9 @@ const (
 	// read a conversation is in its log, where both see it; all else is in the log of
 	// the account alone.
 	EntryMark EntryKind = 5
+	// EntryEvent is something that programs are told; body: HubEvent. Only the hub
+	// writes it.
+	EntryEvent EntryKind = 6
 )
 
 // Entry is one entry of a log. A terminal that does not know its Kind moves
@@ -312,6 +321,8 @@ type State struct {
 	// Gone says that the account may not read the log (any more): there is no more
 	// to know of it.
 	Gone bool `cbor:"11,keyasint,omitempty"`
+	// RecvOpt of a group is what the account wants to have of it.
+	RecvOpt RecvOpt `cbor:"12,keyasint,omitempty"`
 }
 
 const (
@@ -392,6 +403,8 @@ type Signal struct {
 	// the account itself, or of Group.
 	Online bool   `cbor:"10,keyasint,omitempty"`
 	Peer   string `cbor:"11,keyasint,omitempty"`
+	// Kind says what Body is of a live room, as it does in an entry. 0: a message.
+	Kind EntryKind `cbor:"12,keyasint,omitempty"`
 }
 
 // Bye ends a session. From the hub it says why; from the terminal (and as its

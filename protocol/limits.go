@@ -16,6 +16,9 @@ func (f *Frame) check() error {
 			kinds++
 		}
 	}
+	if err := atMost("frame", len(f.People), "people", MaxPeople); err != nil {
+		return err
+	}
 	switch {
 	case kinds != 1:
 		return errors.New("not exactly one kind in it")

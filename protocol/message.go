@@ -268,18 +268,30 @@ type TipKind uint8
 
 const (
 	TipCreated   TipKind = 1
-	TipJoined    TipKind = 2
+	TipJoined    TipKind = 2 // by themselves, or let in by From
 	TipQuit      TipKind = 3
 	TipDismissed TipKind = 4
 	TipOwner     TipKind = 5 // Users[0] owns the group now
 	TipKicked    TipKind = 6
+	TipInvited   TipKind = 7
+	TipAdmin     TipKind = 8 // Users are admins now
+	TipNoAdmin   TipKind = 9 // Users are admins no more
+	TipChanged   TipKind = 10
+	TipMuted     TipKind = 11 // Users may speak again after Seconds; 0: at once
+	TipCard      TipKind = 12 // Users[0] has the name Card
+	TipRecycled  TipKind = 13 // as TipDismissed, by the operator
 )
 
-// Tip is the body of an EntryTip.
+// Tip is the body of an EntryTip. From is who did it; none: the operator.
 type Tip struct {
-	Kind  TipKind  `cbor:"1,keyasint"`
-	Users []string `cbor:"2,keyasint,omitempty"`
-	Group string   `cbor:"3,keyasint,omitempty"`
-	Name  string   `cbor:"4,keyasint,omitempty"`
-	Type  string   `cbor:"5,keyasint,omitempty"`
+	Kind    TipKind      `cbor:"1,keyasint"`
+	Users   []string     `cbor:"2,keyasint,omitempty"` // whom it is about, at most 100
+	Group   string       `cbor:"3,keyasint,omitempty"`
+	Name    string       `cbor:"4,keyasint,omitempty"` // of the group, for those who do not know it
+	Type    string       `cbor:"5,keyasint,omitempty"`
+	Face    string       `cbor:"6,keyasint,omitempty"`
+	Change  *GroupChange `cbor:"7,keyasint,omitempty"` // of TipChanged
+	Seconds uint32       `cbor:"8,keyasint,omitempty"` // of TipMuted
+	Card    string       `cbor:"9,keyasint,omitempty"` // of TipCard
+	Reason  string       `cbor:"10,keyasint,omitempty"`
 }

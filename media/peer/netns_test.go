@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -192,14 +193,25 @@ func TestMachine(t *testing.T) {
 		}
 	}()
 	say := func(do, text string) { out <- order{do, text} }
-	config := Config{ExcludeInterfaces: []string{"docker*", "veth*"}, Log: slog.New(slog.NewTextHandler(sayer(func(line string) { say("warning", line) }), &slog.HandlerOptions{Level: slog.LevelWarn}))}
-	if os.Getenv("PEER_DEBUG") != "" {
-		config.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	}
+	debug := os.Getenv("PEER_DEBUG") != ""
+	watches := make(chan struct{})
+	watched := sync.OnceFunc(func() { close(watches) })
+	config := Config{ExcludeInterfaces: []string{"docker*", "veth*"}, Log: slog.New(slog.NewTextHandler(sayer(func(line string) {
+		switch {
+		case strings.Contains(line, "level=WARN"):
+			say("warning", line)
+		case strings.Contains(line, watching):
+			watched()
+		}
+		if debug {
+			fmt.Fprint(os.Stderr, line)
+		}
+	}), &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	f := newFactory(t, config)
 	go func() {
 		if err := f.Watch(t.Context(), func() { say("changed", "") }); err != nil {
 			say("error", err.Error())
+			watched()
 		}
 	}()
 	options := newCamera(t).options()
@@ -212,6 +224,7 @@ func TestMachine(t *testing.T) {
 		},
 	}
 	p := must(f.NewPeer(options))
+	<-watches
 	say("ready", "")
 	lines := json.NewDecoder(os.Stdin)
 	for {

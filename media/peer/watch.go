@@ -40,6 +40,9 @@ func (s netState) equal(o netState) bool {
 	return slices.Equal(s.addresses, o.addresses) && slices.Equal(s.routes, o.routes)
 }
 
+// watching is logged when what follows is told.
+const watching = "watching the network"
+
 // Watch calls changed each time the addresses or default routes of the allowed interfaces have become others, once they have
 // been quiet for 300 ms: the time for RestartOffer. It returns when ctx ends, with nil, or when it cannot begin or hears no more
 // from the kernel.
@@ -60,6 +63,7 @@ func (f *Factory) Watch(ctx context.Context, changed func()) error {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { _ = socket.SetReadDeadline(time.Unix(1, 0)) })()
+	f.log.Debug(watching, "addresses", len(last.addresses), "default_routes", len(last.routes))
 
 	buf := make([]byte, 1<<16)
 	var again time.Time // the state could not be read; zero: it could

@@ -2,62 +2,90 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/herald-im/herald/protocol"
 )
 
-// Role of a member, as the document's tables number them.
-type Role uint8
-
-const (
-	RoleMember Role = 0
-	RoleAdmin  Role = 1
-	RoleOwner  Role = 2
-)
-
-// AddOpt says who may join a group by himself.
-type AddOpt uint8
-
-const (
-	AddFree     AddOpt = 0 // everybody
-	AddApproval AddOpt = 1 // on application
-	AddNobody   AddOpt = 2
-)
-
 // Group is a group's row.
 type Group struct {
-	ID        string
-	Type      string // protocol.GroupWork …
-	Name      string
-	Owner     string
-	AddOpt    AddOpt
-	Version   uint64 // rises with every change of the members
-	Members   int
-	BaseSeq   uint64 // head of the log before the group's first entry: an earlier group had the same id
-	LiveEpoch uint32
-	Dismissed bool
+	ID           string
+	Type         string // protocol.GroupWork …
+	Name         string
+	Owner        string
+	AddOpt       protocol.AddOpt
+	Version      uint64 // rises with every change of the members
+	Members      int
+	BaseSeq      uint64 // head of the log before the group's first entry: an earlier group had the same id
+	LiveEpoch    uint32
+	Dismissed    bool
+	Introduction string
+	Notification string
+	Face         string
+	AllMuted     bool
+	Changed      time.Time         // when one of the texts, AddOpt, AllMuted or the owner was changed last
+	Created      time.Time         // not written by UpdateGroup
+	Attributes   map[string]string // nil: none
 }
 
-// Member is a member's row.
-type Member struct {
-	User string
-	Role Role
+const groupColumns = `g.id, g.type, g.name, g.owner, g.add_opt, g.version, g.members, g.base_seq, g.live_epoch, g.dismissed,
+g.introduction, g.notification, g.face, g.all_muted, g.changed_ms, g.created_ms, g.attributes`
+
+func scanGroup(row scanner, more ...any) (g Group, err error) {
+	var dismissed, muted, changed, created int64
+	var attributes string
+	err = row.Scan(append([]any{&g.ID, &g.Type, &g.Name, &g.Owner, &g.AddOpt, &g.Version, &g.Members, &g.BaseSeq, &g.LiveEpoch, &dismissed,
+		&g.Introduction, &g.Notification, &g.Face, &muted, &changed, &created, &attributes}, more...)...)
+	g.Dismissed, g.AllMuted = dismissed != 0, muted != 0
+	g.Changed, g.Created = time.UnixMilli(changed), time.UnixMilli(created)
+	if err == nil && attributes != "" {
+		err = json.Unmarshal([]byte(attributes), &g.Attributes)
+	}
+	return g, err
 }
 
 // Group finds a group, also a dismissed one, or ErrNotFound.
 func (v View) Group(ctx context.Context, app protocol.AppID, id string) (Group, error) {
-	g := Group{ID: id}
-	var dismissed int64
-	err := v.q.row(ctx, `SELECT type, name, owner, add_opt, version, members, base_seq, live_epoch, dismissed
-FROM chat_groups WHERE app = $1 AND id = $2`, int64(app), id).
-		Scan(&g.Type, &g.Name, &g.Owner, &g.AddOpt, &g.Version, &g.Members, &g.BaseSeq, &g.LiveEpoch, &dismissed)
+	g, err := scanGroup(v.q.row(ctx, `SELECT `+groupColumns+` FROM chat_groups g WHERE app = $1 AND id = $2`, int64(app), id))
 	if err != nil {
 		return g, fmt.Errorf("read the group: %w", notFound(err))
 	}
-	g.Dismissed = dismissed != 0
 	return g, nil
+}
+
+// Groups lists the groups that are not dismissed with an id after this one, by id,
+// at most limit.
+func (v View) Groups(ctx context.Context, app protocol.AppID, after string, limit int) ([]Group, error) {
+	out, err := collect(ctx, v.q, func(row scanner) (Group, error) { return scanGroup(row) },
+		`SELECT `+groupColumns+` FROM chat_groups g WHERE app = $1 AND id > $2 AND dismissed = 0 ORDER BY id LIMIT $3`, int64(app), after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the groups: %w", err)
+	}
+	return out, nil
+}
+
+// Joined is a group with what an account is in it.
+type Joined struct {
+	Group
+	Member
+}
+
+// GroupsOf lists the groups that a user is a member of.
+func (v View) GroupsOf(ctx context.Context, app protocol.AppID, user string) ([]Joined, error) {
+	out, err := collect(ctx, v.q, func(row scanner) (j Joined, err error) {
+		m := &j.Member
+		var until, joined int64
+		j.Group, err = scanGroup(row, &m.User, &m.Role, &m.Card, &until, &m.RecvOpt, &m.Seq, &joined)
+		m.MutedUntil, m.JoinedAt = until, joined
+		return j, err
+	}, `SELECT `+groupColumns+`, `+memberColumns+` FROM members m JOIN chat_groups g ON g.app = m.app AND g.id = m.group_id
+WHERE m.app = $1 AND m.user_id = $2`, int64(app), user)
+	if err != nil {
+		return nil, fmt.Errorf("read the user's groups: %w", err)
+	}
+	return out, nil
 }
 
 // LockGroup reads a group that is about to change. Other hubs' changes of it
@@ -69,69 +97,62 @@ func (t *Tx) LockGroup(ctx context.Context, app protocol.AppID, id string) (Grou
 	return t.Group(ctx, app, id)
 }
 
-func (g Group) args(app protocol.AppID, more ...any) []any {
-	dismissed := 0
-	if g.Dismissed {
-		dismissed = 1
+func (g Group) args(app protocol.AppID, more ...any) ([]any, error) {
+	attributes := ""
+	if len(g.Attributes) > 0 {
+		b, err := json.Marshal(g.Attributes)
+		if err != nil {
+			return nil, err
+		}
+		attributes = string(b)
 	}
 	return append([]any{int64(app), g.ID, g.Type, g.Name, g.Owner, int64(g.AddOpt), int64(g.Version), g.Members,
-		int64(g.BaseSeq), int64(g.LiveEpoch), dismissed}, more...)
+		int64(g.BaseSeq), int64(g.LiveEpoch), bit(g.Dismissed), g.Introduction, g.Notification, g.Face, bit(g.AllMuted), g.Changed.UnixMilli(), attributes}, more...), nil
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // CreateGroup writes the row of a group whose id was never in use. ErrExists:
 // it was.
-func (t *Tx) CreateGroup(ctx context.Context, app protocol.AppID, g Group, now time.Time) error {
+func (t *Tx) CreateGroup(ctx context.Context, app protocol.AppID, g Group) error {
+	args, err := g.args(app, g.Created.UnixMilli())
+	if err != nil {
+		return err
+	}
 	res, err := t.q.exec(ctx, `INSERT INTO chat_groups
-(app, id, type, name, owner, add_opt, version, members, base_seq, live_epoch, dismissed, created_ms)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`, g.args(app, now.UnixMilli())...)
+(app, id, type, name, owner, add_opt, version, members, base_seq, live_epoch, dismissed, introduction, notification, face, all_muted, changed_ms, attributes, created_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT DO NOTHING`, args...)
 	return t.one(res, err, ErrExists, "create the group")
 }
 
 // UpdateGroup writes the row of a group that was locked. ErrNotFound: it is not
 // there.
 func (t *Tx) UpdateGroup(ctx context.Context, app protocol.AppID, g Group) error {
+	args, err := g.args(app)
+	if err != nil {
+		return err
+	}
 	res, err := t.q.exec(ctx, `UPDATE chat_groups SET type = $3, name = $4, owner = $5, add_opt = $6, version = $7, members = $8,
-base_seq = $9, live_epoch = $10, dismissed = $11 WHERE app = $1 AND id = $2`, g.args(app)...)
+base_seq = $9, live_epoch = $10, dismissed = $11, introduction = $12, notification = $13, face = $14, all_muted = $15, changed_ms = $16, attributes = $17
+WHERE app = $1 AND id = $2`, args...)
 	return t.one(res, err, ErrNotFound, "write the group")
 }
 
-// Member finds a member, or ErrNotFound.
-func (v View) Member(ctx context.Context, app protocol.AppID, group, user string) (Member, error) {
-	m := Member{User: user}
-	err := v.q.row(ctx, `SELECT role FROM members WHERE app = $1 AND group_id = $2 AND user_id = $3`, int64(app), group, user).Scan(&m.Role)
-	if err != nil {
-		return m, fmt.Errorf("read the member: %w", notFound(err))
+// RecreateGroup is UpdateGroup for a group whose id was dismissed: it begins anew.
+func (t *Tx) RecreateGroup(ctx context.Context, app protocol.AppID, g Group) error {
+	err := t.UpdateGroup(ctx, app, g)
+	if err == nil {
+		_, err = t.q.exec(ctx, `UPDATE chat_groups SET created_ms = $3 WHERE app = $1 AND id = $2`, int64(app), g.ID, g.Created.UnixMilli())
 	}
-	return m, nil
-}
-
-// Members lists a group's members, the longest-standing first.
-func (v View) Members(ctx context.Context, app protocol.AppID, group string) ([]Member, error) {
-	out, err := collect(ctx, v.q, func(row scanner) (m Member, err error) { return m, row.Scan(&m.User, &m.Role) },
-		`SELECT user_id, role FROM members WHERE app = $1 AND group_id = $2 ORDER BY joined`, int64(app), group)
 	if err != nil {
-		return nil, fmt.Errorf("read the members: %w", err)
+		return fmt.Errorf("make the group anew: %w", err)
 	}
-	return out, nil
-}
-
-// AddMember adds a member to a group that was locked. ErrExists: he is one.
-func (t *Tx) AddMember(ctx context.Context, app protocol.AppID, g Group, m Member, now time.Time) error {
-	res, err := t.q.exec(ctx, `INSERT INTO members (app, group_id, user_id, role, joined, joined_ms) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT DO NOTHING`, int64(app), g.ID, m.User, int64(m.Role), int64(g.Version), now.UnixMilli())
-	return t.one(res, err, ErrExists, "add the member")
-}
-
-// SetRole changes a member's role. ErrNotFound: he is none.
-func (t *Tx) SetRole(ctx context.Context, app protocol.AppID, group, user string, r Role) error {
-	res, err := t.q.exec(ctx, `UPDATE members SET role = $4 WHERE app = $1 AND group_id = $2 AND user_id = $3`, int64(app), group, user, int64(r))
-	return t.one(res, err, ErrNotFound, "change the member's role")
-}
-
-// RemoveMember removes a member. ErrNotFound: he is none.
-func (t *Tx) RemoveMember(ctx context.Context, app protocol.AppID, group, user string) error {
-	res, err := t.q.exec(ctx, `DELETE FROM members WHERE app = $1 AND group_id = $2 AND user_id = $3`, int64(app), group, user)
-	return t.one(res, err, ErrNotFound, "remove the member")
+	return nil
 }
 
 // ClearGroup removes all members and applications of a group.
@@ -144,15 +165,6 @@ func (t *Tx) ClearGroup(ctx context.Context, app protocol.AppID, group string) e
 		return fmt.Errorf("clear the group: %w", err)
 	}
 	return nil
-}
-
-// GroupCount is how many groups a user is a member of.
-func (v View) GroupCount(ctx context.Context, app protocol.AppID, user string) (int, error) {
-	var n int
-	if err := v.q.row(ctx, `SELECT COUNT(*) FROM members WHERE app = $1 AND user_id = $2`, int64(app), user).Scan(&n); err != nil {
-		return 0, fmt.Errorf("count the user's groups: %w", err)
-	}
-	return n, nil
 }
 
 // LiveRooms lists the AVChatRooms that a user is a member of.
@@ -179,32 +191,17 @@ WHERE m.app = $1 AND m.group_id = $2 AND m.user_id = $3 AND g.type = $4 AND g.li
 	return n > 0, nil
 }
 
-// Apply keeps an application to join a group; a newer one replaces it.
-func (t *Tx) Apply(ctx context.Context, app protocol.AppID, group, user, msg string, now time.Time) error {
-	_, err := t.q.exec(ctx, `INSERT INTO applications (app, group_id, user_id, msg, applied_ms) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (app, group_id, user_id) DO UPDATE SET msg = excluded.msg, applied_ms = excluded.applied_ms`,
-		int64(app), group, user, msg, now.UnixMilli())
+// LastMessage is when something was said last in a log, above a seq; zero: nothing
+// was among the newest entries, of which it looks at so many.
+func (v View) LastMessage(ctx context.Context, id LogID, above uint64, looks int) (time.Time, error) {
+	var ms int64
+	err := v.q.row(ctx, `SELECT COALESCE(MAX(time_ms), 0) FROM (SELECT time_ms, kind FROM entries WHERE log_id = $1 AND seq > $2
+ORDER BY seq DESC LIMIT $3) newest WHERE kind = $4`, int64(id), int64(above), looks, int64(protocol.EntryMessage)).Scan(&ms)
 	if err != nil {
-		return fmt.Errorf("keep the application: %w", err)
+		return time.Time{}, fmt.Errorf("read the last message: %w", err)
 	}
-	return nil
-}
-
-// Withdraw removes an application, if there is one.
-func (t *Tx) Withdraw(ctx context.Context, app protocol.AppID, group, user string) error {
-	_, err := t.q.exec(ctx, `DELETE FROM applications WHERE app = $1 AND group_id = $2 AND user_id = $3`, int64(app), group, user)
-	if err != nil {
-		return fmt.Errorf("remove the application: %w", err)
+	if ms == 0 {
+		return time.Time{}, nil
 	}
-	return nil
-}
-
-// Applications counts the applications to join a group.
-func (v View) Applications(ctx context.Context, app protocol.AppID, group string) (int, error) {
-	var n int
-	err := v.q.row(ctx, `SELECT COUNT(*) FROM applications WHERE app = $1 AND group_id = $2`, int64(app), group).Scan(&n)
-	if err != nil {
-		return 0, fmt.Errorf("count the applications: %w", err)
-	}
-	return n, nil
+	return time.UnixMilli(ms), nil
 }

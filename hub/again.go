@@ -35,9 +35,11 @@ func (p *planner) stored(ctx context.Context, tx *store.Tx, r *run, first, last 
 	if err != nil {
 		return err
 	}
-	if r.readers, err = p.audience(ctx, tx, newLog(row.ID, r.log)); err != nil {
+	m, err := p.audience(ctx, tx, newLog(row.ID, r.log))
+	if err != nil {
 		return err
 	}
+	r.readers = m.users
 	entries, err := tx.Entries(ctx, row.ID, first-1, last, protocol.MaxBatchItems, protocol.MaxBatchBytes)
 	for i := range entries {
 		r.entries = append(r.entries, &entries[i])

@@ -233,7 +233,7 @@ func TestPushEncoding(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got := encodePushes(runs)
+	got := encodePushes(runs, nil)
 	want, err := protocol.EncodeFrame(&protocol.Frame{Push: &protocol.Push{Logs: []protocol.LogEntries{
 		{Log: runs[0].log, Entries: []protocol.Entry{*runs[0].entries[0], *runs[0].entries[1], *runs[2].entries[0]}},
 		{Log: runs[1].log, Entries: []protocol.Entry{*runs[1].entries[0]}},
@@ -250,7 +250,7 @@ func TestPushEncoding(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := uint64(1)
-	for _, b := range encodePushes([]*run{r}) {
+	for _, b := range encodePushes([]*run{r}, nil) {
 		f, err := protocol.DecodeFrame(b)
 		if err != nil {
 			t.Fatal(err)

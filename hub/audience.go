@@ -12,25 +12,44 @@ import (
 type membership struct {
 	version uint64
 	users   []string
+	wanting []string // those who want to have its messages; the same slice if all do
 }
+
+func newMembership(version uint64, list []store.Member) membership {
+	m := membership{version: version, users: make([]string, len(list))}
+	var wanting []string
+	for i, x := range list {
+		m.users[i] = x.User
+		if x.RecvOpt != protocol.RecvNot {
+			wanting = append(wanting, x.User)
+		}
+	}
+	if m.wanting = wanting; len(wanting) == len(m.users) {
+		m.wanting = m.users
+	}
+	return m
+}
+
+// picky tells whether there are members who do not want its messages.
+func (m membership) picky() bool { return len(m.wanting) != len(m.users) }
 
 // room is a group as the present transaction sees it.
 type room struct {
 	store.Group
 	missing bool
-	senders map[string]bool // asked for: is he a member
+	senders map[string]*store.Member // asked for; nil: he is none
 }
 
 func (r *room) live() bool { return r.Type == protocol.GroupAVChatRoom }
 
-// audience lists who gets the entries of a log.
-func (p *planner) audience(ctx context.Context, tx *store.Tx, l *openLog) ([]string, error) {
+// audience tells who gets the entries of a log.
+func (p *planner) audience(ctx context.Context, tx *store.Tx, l *openLog) (membership, error) {
 	if l.group == "" {
-		return l.users, nil
+		return membership{users: l.users, wanting: l.users}, nil
 	}
 	r, err := p.room(ctx, tx, l.group)
 	if err != nil {
-		return nil, err
+		return membership{}, err
 	}
 	return p.readers(ctx, tx, &r.Group)
 }
@@ -40,7 +59,7 @@ func (p *planner) room(ctx context.Context, tx *store.Tx, id string) (*room, err
 		return r, nil
 	}
 	g, err := tx.Group(ctx, p.hub.app, id)
-	r := &room{Group: g, missing: errors.Is(err, store.ErrNotFound), senders: make(map[string]bool)}
+	r := &room{Group: g, missing: errors.Is(err, store.ErrNotFound), senders: make(map[string]*store.Member)}
 	if err != nil && !r.missing {
 		return nil, err
 	}
@@ -48,23 +67,20 @@ func (p *planner) room(ctx context.Context, tx *store.Tx, id string) (*room, err
 	return r, nil
 }
 
-// readers lists who gets the entries of a group.
-func (p *planner) readers(ctx context.Context, tx *store.Tx, g *store.Group) ([]string, error) {
+// readers tells who gets the entries of a group.
+func (p *planner) readers(ctx context.Context, tx *store.Tx, g *store.Group) (membership, error) {
 	if m, ok := p.members.rows[g.ID]; ok && m.version == g.Version {
-		return m.users, nil
+		return m, nil
 	}
 	list, err := tx.Members(ctx, p.hub.app, g.ID)
 	if err != nil {
-		return nil, err
+		return membership{}, err
 	}
-	users := make([]string, len(list))
-	for i, m := range list {
-		users[i] = m.User
-	}
+	m := newMembership(g.Version, list)
 	// Should the transaction be rolled back, the version is that of no row, and
 	// the next change of the group takes it again, with other members.
 	if !p.mixed {
-		p.members.put(g.ID, membership{g.Version, users})
+		p.members.put(g.ID, m)
 	}
-	return users, nil
+	return m, nil
 }

@@ -72,48 +72,68 @@ func blacklisted(owner, user string) *protocol.Error {
 // Each row of the two changes is judged by itself: one that cannot be done leaves
 // the others be.
 
+// addToBlackList also ends the friendship on the caller's side.
 func (h *Hub) addToBlackList(ctx context.Context, c Caller, req protocol.UserListRequest) (res protocol.FriendResultsResponse, err error) {
 	list, err := c.tx.Blacklist(ctx, c.App, c.User)
 	if err != nil {
 		return res, err
 	}
-	n := len(list)
+	var added, lost []string
 	for _, user := range req.UserIDList {
 		refusal, err := c.mayBlacklist(ctx, user)
 		switch {
 		case err != nil:
 			return res, err
-		case refusal != nil:
-		case n >= maxBlacklist && !slices.Contains(list, user):
-			refusal = protocol.Errorf(protocol.CodeSvrFriendshipBlacklistLimit, "the blacklist has %d accounts, which is the limit", n)
+		case refusal != nil, slices.Contains(list, user): // it is as he wants it
+		case len(list) >= maxBlacklist:
+			refusal = protocol.Errorf(protocol.CodeSvrFriendshipBlacklistLimit, "the blacklist has %d accounts, which is the limit", len(list))
 		default:
-			err := c.tx.AddToBlacklist(ctx, c.App, c.User, user, c.now)
+			if err := c.tx.AddToBlacklist(ctx, c.App, c.User, user, c.now); err != nil {
+				return res, err
+			}
+			list, added = append(list, user), append(added, user)
+			err := c.tx.RemoveFriend(ctx, c.App, c.User, user)
 			if err == nil {
-				n++
-				list = append(list, user)
-			} else if !errors.Is(err, store.ErrExists) { // it is wanted there, and it is
+				lost = append(lost, user)
+			} else if !errors.Is(err, store.ErrNotFound) {
 				return res, err
 			}
 		}
 		res.ResultList = append(res.ResultList, result(user, refusal))
 	}
+	if len(added) == 0 {
+		return res, nil
+	}
 	c.plan.refusals.forget(c.User)
-	return res, nil
+	if len(lost) > 0 {
+		if err := informOf(ctx, h, c, protocol.OnFriendListDeleted, gone(lost...), c.User); err != nil {
+			return res, err
+		}
+	}
+	return res, h.informFriends(ctx, c, protocol.OnBlackListAdded, c.User, added...)
 }
 
 func (h *Hub) deleteFromBlackList(ctx context.Context, c Caller, req protocol.UserListRequest) (res protocol.FriendResultsResponse, err error) {
+	var done []string
 	for _, user := range req.UserIDList {
 		refusal, err := c.mayBlacklist(ctx, user)
 		if err == nil && refusal == nil {
-			err = ignore(c.tx.RemoveFromBlacklist(ctx, c.App, c.User, user), store.ErrNotFound)
+			err = c.tx.RemoveFromBlacklist(ctx, c.App, c.User, user)
+			if err == nil {
+				done = append(done, user)
+			}
+			err = ignore(err, store.ErrNotFound) // it is as he wants it
 		}
 		if err != nil {
 			return res, err
 		}
 		res.ResultList = append(res.ResultList, result(user, refusal))
 	}
+	if len(done) == 0 {
+		return res, nil
+	}
 	c.plan.refusals.forget(c.User)
-	return res, nil
+	return res, informOf(ctx, h, c, protocol.OnBlackListDeleted, gone(done...), c.User)
 }
 
 // mayBlacklist says why an account is not one for a blacklist.
@@ -121,28 +141,13 @@ func (c Caller) mayBlacklist(ctx context.Context, user string) (*protocol.Error,
 	if user == c.User {
 		return protocol.Errorf(protocol.CodeSvrFriendshipInvalidParameters, "nobody is in the own blacklist"), nil
 	}
-	_, err := c.tx.User(ctx, c.App, user)
-	if errors.Is(err, store.ErrNotFound) {
-		return protocol.Errorf(protocol.CodeSvrFriendshipAccountNotFound, "there is no account %s", user), nil
-	}
-	return nil, err
+	return c.there(ctx, user)
 }
 
-func result(user string, refusal *protocol.Error) protocol.FriendOperationResult {
-	r := protocol.FriendOperationResult{UserID: user}
-	if refusal != nil {
-		r.ResultCode, r.ResultInfo = refusal.Code, refusal.Msg
-	}
-	return r
-}
-
-func (h *Hub) getBlackList(ctx context.Context, c Caller, _ protocol.Empty) (res protocol.BlacklistResponse, err error) {
-	res.InfoList = []protocol.FriendInfo{}
-	list, err := c.tx.Blacklist(ctx, c.App, c.User)
-	for _, user := range list {
-		res.InfoList = append(res.InfoList, protocol.FriendInfo{
-			UserID: user, FriendCustomInfo: map[string]string{}, FriendGroups: []string{}, UserInfo: protocol.UserInfo{UserID: user},
-		})
+func (h *Hub) getBlackList(ctx context.Context, c Caller, _ protocol.Empty) (res protocol.FriendsResponse, err error) {
+	list, err := c.view.Blacklist(ctx, c.App, c.User)
+	if err == nil {
+		res.InfoList, err = c.friendInfos(ctx, c.User, list)
 	}
 	return res, err
 }

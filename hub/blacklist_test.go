@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"testing"
 
 	"github.com/herald-im/herald/hub/store"
@@ -19,17 +20,18 @@ func (x *term) blacks(method string, users ...string) (codes []protocol.Code) {
 		x.t.Fatalf("%s: code %d", method, code)
 	}
 	for i, row := range res.ResultList {
-		if row.UserID != users[i] || (row.ResultCode != 0) != (row.ResultInfo != "") {
+		if row.UserID != users[i] || (row.ResultCode != "0") != (row.ResultInfo != "") {
 			x.t.Errorf("%s: row %+v of %s", method, row, users[i])
 		}
-		codes = append(codes, row.ResultCode)
+		n, _ := strconv.Atoi(row.ResultCode)
+		codes = append(codes, protocol.Code(n))
 	}
 	return codes
 }
 
 func (x *term) blacklist() (users []string) {
 	x.t.Helper()
-	var res protocol.BlacklistResponse
+	var res protocol.FriendsResponse
 	if code := x.call("im.getBlackList", protocol.Empty{}, &res); code != 0 {
 		x.t.Fatalf("im.getBlackList: code %d", code)
 	}
@@ -126,7 +128,7 @@ func TestBlacklistOfALostTransaction(t *testing.T) {
 	lost := errors.New("lost")
 	err := r.store.Write(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 		p.begin(r.cfg.Now())
-		c := Caller{App: r.app, User: "bob", tx: tx, plan: p, now: r.cfg.Now()}
+		c := Caller{App: r.app, User: "bob", view: tx.View, tx: tx, res: new(results), plan: p, now: r.cfg.Now()}
 		if _, err := r.addToBlackList(ctx, c, protocol.UserListRequest{UserIDList: []string{"eve"}}); err != nil {
 			return err
 		}

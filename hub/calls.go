@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,8 +19,10 @@ type Caller struct {
 	App      protocol.AppID
 	User     string
 	Terminal string
+	Operator bool // it is the operator who acts, beyond what members may
 
-	tx   *store.Tx
+	view store.View // what is read; within tx, where there is one
+	tx   *store.Tx  // nil: the method only reads
 	res  *results
 	plan *planner
 	now  time.Time
@@ -39,6 +42,20 @@ func (j *callJob) cost() int { return 256 + len(j.body) }
 func (h *Hub) bind() error {
 	t := protocol.NewTable[Caller]()
 	protocol.Bind(t, protocol.CreateGroup, h.createGroup)
+	protocol.Bind(t, protocol.CreateGroupWithMemberList, h.createGroupWithMembers)
+	bindLook(h, t, protocol.GetJoinedGroupList, h.getJoinedGroupList)
+	bindLook(h, t, protocol.GetGroupsInfo, h.getGroupsInfo)
+	protocol.Bind(t, protocol.SetGroupInfo, h.setGroupInfo)
+	protocol.Bind(t, protocol.SetReceiveMessageOpt, h.setReceiveMessageOpt)
+	bindLook(h, t, protocol.GetGroupMemberList, h.getGroupMemberList)
+	bindLook(h, t, protocol.GetGroupMembersInfo, h.getGroupMembersInfo)
+	protocol.Bind(t, protocol.SetGroupMemberInfo, h.setGroupMemberInfo)
+	protocol.Bind(t, protocol.MuteGroupMember, h.muteGroupMember)
+	protocol.Bind(t, protocol.SetGroupMemberRole, h.setGroupMemberRole)
+	protocol.Bind(t, protocol.TransferGroupOwner, h.transferGroupOwner)
+	bindLook(h, t, protocol.ListGroupApplications, h.listGroupApplications)
+	protocol.Bind(t, protocol.DecideGroupApplication, h.decideGroupApplication)
+	protocol.Bind(t, protocol.SetGroupApplicationRead, h.setGroupApplicationRead)
 	protocol.Bind(t, protocol.JoinGroup, h.joinGroup)
 	protocol.Bind(t, protocol.QuitGroup, h.quitGroup)
 	protocol.Bind(t, protocol.DismissGroup, h.dismissGroup)
@@ -55,7 +72,24 @@ func (h *Hub) bind() error {
 	protocol.Bind(t, protocol.GetICEServers, h.getICEServers)
 	protocol.Bind(t, protocol.AddToBlackList, h.addToBlackList)
 	protocol.Bind(t, protocol.DeleteFromBlackList, h.deleteFromBlackList)
-	protocol.Bind(t, protocol.GetBlackList, h.getBlackList)
+	bindLook(h, t, protocol.GetBlackList, h.getBlackList)
+	bindLook(h, t, protocol.GetUsersInfo, h.getUsersInfo)
+	protocol.Bind(t, protocol.SetSelfInfo, h.setSelfInfo)
+	bindLook(h, t, protocol.GetFriendList, h.getFriendList)
+	bindLook(h, t, protocol.GetFriendsInfo, h.getFriendsInfo)
+	protocol.Bind(t, protocol.SetFriendInfo, h.setFriendInfo)
+	protocol.Bind(t, protocol.AddFriend, h.addFriend)
+	protocol.Bind(t, protocol.DeleteFromFriendList, h.deleteFromFriendList)
+	bindLook(h, t, protocol.CheckFriend, h.checkFriend)
+	bindLook(h, t, protocol.ListFriendApplications, h.listFriendApplications)
+	protocol.Bind(t, protocol.DecideFriendApplication, h.decideFriendApplication)
+	protocol.Bind(t, protocol.SetFriendApplicationRead, h.setFriendApplicationRead)
+	protocol.Bind(t, protocol.CreateFriendGroup, h.createFriendGroup)
+	bindLook(h, t, protocol.GetFriendGroupList, h.getFriendGroupList)
+	protocol.Bind(t, protocol.DeleteFriendGroup, h.deleteFriendGroup)
+	protocol.Bind(t, protocol.RenameFriendGroup, h.renameFriendGroup)
+	protocol.Bind(t, protocol.AddFriendsToFriendGroup, h.addFriendsToFriendGroup)
+	protocol.Bind(t, protocol.DeleteFriendsFromFriendGroup, h.deleteFriendsFromFriendGroup)
 	protocol.Bind(t, protocol.SendOnline, h.sendOnline)
 	protocol.Bind(t, protocol.PutFile, h.putFile)
 	protocol.Bind(t, protocol.GetFile, h.getFile)
@@ -64,6 +98,16 @@ func (h *Hub) bind() error {
 	}
 	h.calls = t
 	return nil
+}
+
+// bindLook is Bind for a method that only reads, and what is as it was a moment ago
+// does for it: it is run at once, beside the writer.
+func bindLook[Req, Res any](h *Hub, t *protocol.Table[Caller], m protocol.Method[Req, Res], f func(context.Context, Caller, Req) (Res, error)) {
+	protocol.Bind(t, m, f)
+	if h.looks == nil {
+		h.looks = make(map[string]struct{})
+	}
+	h.looks[m.Info().Name] = struct{}{}
 }
 
 // call takes a call. One that comes twice is run once.
@@ -75,11 +119,30 @@ func (h *Hub) call(s *session, in *protocol.Call) error {
 		}
 		return nil
 	}
-	err := h.queue.push(&callJob{s: s, id: in.ID, method: in.Method, body: in.Body})
+	job := &callJob{s: s, id: in.ID, method: in.Method, body: in.Body}
+	if _, reads := h.looks[in.Method]; reads {
+		h.look(job)
+		return nil
+	}
+	err := h.queue.push(job)
 	if err != nil {
 		s.calls.end(in.ID, nil)
 	}
 	return err
+}
+
+// look runs a call that only reads, beside the writer.
+func (h *Hub) look(j *callJob) {
+	ctx, cancel := h.store.ReadContext(h.life)
+	defer cancel()
+	c := Caller{App: h.app, User: j.s.user, Terminal: j.s.terminal, view: h.store.View, now: h.cfg.Now()}
+	body, err := h.calls.CallCBOR(ctx, c, j.method, j.body)
+	var e *protocol.Error
+	if err != nil && !errors.As(err, &e) {
+		h.log.Warn("call not answered", "user", j.s.user, "terminal", j.s.terminal, "method", j.method, "err", err)
+		e = protocol.Errorf(protocol.CodeSvrGroupInternalError, "the hub cannot read its database at present: try again later")
+	}
+	h.reply(j, body, e)
 }
 
 // reply answers a call and remembers the answer.

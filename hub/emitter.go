@@ -90,7 +90,9 @@ type liveMessage struct {
 const liveTime = 10_000
 
 func (m *liveMessage) emit(e *emitter) {
-	e.hub.publish(protocol.TopicLive(e.hub.app, m.signal.Group, m.epoch), &protocol.Frame{Exp: m.signal.Time + liveTime, Signal: &m.signal}, 0)
+	s := &m.signal
+	people := e.hub.peopleIn(e.hub.life, protocol.GroupLog(s.Group), &protocol.Entry{Kind: s.Kind, From: s.From, Body: s.Body})
+	e.hub.publish(protocol.TopicLive(e.hub.app, s.Group, m.epoch), &protocol.Frame{Exp: s.Time + liveTime, Signal: s, People: people}, 0)
 }
 
 // roomsChanged tells a user's terminals which live rooms he is in, and lets them
@@ -200,9 +202,29 @@ func (e *emitter) frames(runs []*run) [][]byte {
 			return nil
 		}
 	}
-	p := encodedPush{runs, encodePushes(runs)}
+	p := encodedPush{runs, encodePushes(runs, e.people(runs))}
 	e.encoded[runs[0]] = append(e.encoded[runs[0]], p)
 	return p.frames
+}
+
+// people are those whom runs are about, encoded; nil: nobody who has a name.
+func (e *emitter) people(runs []*run) []byte {
+	var out []protocol.Person
+	for _, r := range runs {
+		for _, p := range e.hub.peopleIn(e.hub.life, r.log, r.entries...) {
+			if len(out) < protocol.MaxPeople && !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	b, err := protocol.Marshal(out)
+	if err != nil {
+		e.hub.log.Error("people not pushed", "err", err)
+	}
+	return b
 }
 
 func (r *run) encode() error {
@@ -222,8 +244,9 @@ func (r *run) encode() error {
 }
 
 // encodePushes puts encoded entries into frames of about chunkBytes, grouped by
-// log. The frames are what protocol.EncodeFrame makes of the same Push.
-func encodePushes(runs []*run) [][]byte {
+// log, each with the people, where there are some. The frames are what
+// protocol.EncodeFrame makes of the same Push.
+func encodePushes(runs []*run, people []byte) [][]byte {
 	type logEntries struct {
 		log     string
 		entries [][]byte
@@ -238,8 +261,12 @@ func encodePushes(runs []*run) [][]byte {
 		if count == 0 {
 			return
 		}
-		b := make([]byte, 0, size+len(logs)*16+16)
-		b = appendHead(b, 5, 1) // a map of one: the frame
+		b := make([]byte, 0, size+len(logs)*16+16+len(people))
+		fields := 1
+		if people != nil {
+			fields = 2
+		}
+		b = appendHead(b, 5, fields) // a map: the frame
 		b = appendHead(b, 0, 6) // Push
 		b = appendHead(b, 5, 1)
 		b = appendHead(b, 0, 1) // Logs
@@ -253,6 +280,9 @@ func encodePushes(runs []*run) [][]byte {
 			for _, e := range l.entries {
 				b = append(b, e...)
 			}
+		}
+		if people != nil {
+			b = append(appendHead(b, 0, 17), people...) // People
 		}
 		frames = append(frames, b)
 		logs, count, size = nil, 0, 0

@@ -1,9 +1,11 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 
 	"github.com/herald-im/herald/hub/store"
 	"github.com/herald-im/herald/protocol"
@@ -16,58 +18,13 @@ import (
 func (c Caller) live(ctx context.Context, id string) (store.Group, error) {
 	g, err := c.tx.LockGroup(ctx, c.App, id)
 	if errors.Is(err, store.ErrNotFound) || err == nil && g.Dismissed {
-		return g, protocol.Errorf(protocol.CodeSvrGroupNotFound, "there is no group %s", id)
+		return g, noGroup(id)
 	}
 	return g, err
 }
 
-// member finds the caller among a group's members.
-func (c Caller) member(ctx context.Context, g store.Group) (m store.Member, is bool, err error) {
-	m, err = c.tx.Member(ctx, c.App, g.ID, c.User)
-	return m, err == nil, ignore(err, store.ErrNotFound)
-}
-
-// tip writes a change of a group into its log. It returns the log and the tip's
-// seq. readers are told after the commit.
-func (h *Hub) tip(ctx context.Context, c Caller, g store.Group, tip protocol.Tip, readers []string) (store.LogID, uint64, error) {
-	name := protocol.GroupLog(g.ID)
-	l, _, err := c.tx.EnsureLog(ctx, c.App, name)
-	if err != nil {
-		return 0, 0, err
-	}
-	body, err := protocol.Marshal(tip)
-	if err != nil {
-		return 0, 0, err
-	}
-	seq, err := h.enter(ctx, c, l.ID, name, readers, func(seq uint64) *protocol.Entry {
-		id := protocol.MsgID(protocol.MsgIDPrefix(c.App, name, "", h.era.Ord), seq) // no account has the name of a log
-		return &protocol.Entry{Kind: protocol.EntryTip, From: c.User, MsgID: id, Body: body}
-	})
-	return l.ID, seq, err
-}
-
-// enter writes an entry of the hub's own into a log and returns its seq. entry
-// gives the entry at that seq. readers are told after the commit.
-func (h *Hub) enter(ctx context.Context, c Caller, id store.LogID, name string, readers []string, entry func(seq uint64) *protocol.Entry) (uint64, error) {
-	seq, err := c.tx.Extend(ctx, id, 1, h.era.Ord)
-	if err != nil {
-		return 0, err
-	}
-	e := entry(seq)
-	e.Seq, e.Era, e.Time = seq, h.era.Ord, c.now.UnixMilli()
-	if err := c.tx.Insert(ctx, []store.Row{{Log: id, Entry: e}}); err != nil {
-		return 0, err
-	}
-	c.res.entries++
-	c.res.out = append(c.res.out, &run{log: name, readers: readers, entries: []*protocol.Entry{e}})
-	return seq, nil
-}
-
-// tellRooms tells users' terminals after the commit which live rooms they are in.
-func (c Caller) tellRooms(users ...string) {
-	for _, user := range users {
-		c.res.out = append(c.res.out, &roomsChanged{user, c.now.UnixMilli()})
-	}
+func noGroup(id string) *protocol.Error {
+	return protocol.Errorf(protocol.CodeSvrGroupNotFound, "there is no group %s", id)
 }
 
 func (h *Hub) members(ctx context.Context, c Caller, g store.Group) ([]string, error) {
@@ -79,90 +36,92 @@ func (h *Hub) members(ctx context.Context, c Caller, g store.Group) ([]string, e
 	return users, err
 }
 
-// mayHaveMore tells whether the caller may be in one more group.
-func (h *Hub) mayHaveMore(ctx context.Context, c Caller) error {
-	n, err := c.tx.GroupCount(ctx, c.App, c.User)
+// mayHaveMore tells whether a user may be in one more group.
+func (h *Hub) mayHaveMore(ctx context.Context, c Caller, user string) error {
+	n, err := c.tx.GroupCount(ctx, c.App, user)
 	if err == nil && n >= h.cfg.GroupsPerUser {
-		return protocol.Errorf(protocol.CodeSvrGroupCountLimit, "%s is in %d groups, which is the limit", c.User, n)
+		return protocol.Errorf(protocol.CodeSvrGroupCountLimit, "%s is in %d groups, which is the limit", user, n)
 	}
 	return err
 }
 
-func (h *Hub) createGroup(ctx context.Context, c Caller, req protocol.CreateGroupRequest) (res protocol.CreateGroupResponse, err error) {
-	if len(req.GroupName) > h.cfg.GroupNameBytes {
+func (h *Hub) createGroup(ctx context.Context, c Caller, req protocol.CreateGroupRequest) (protocol.CreateGroupResponse, error) {
+	return h.createGroupWithMembers(ctx, c, protocol.CreateGroupWithMembersRequest{GroupInfo: protocol.NewGroup{CreateGroupRequest: req}})
+}
+
+// createGroupWithMembers makes all of a group or nothing of it.
+func (h *Hub) createGroupWithMembers(ctx context.Context, c Caller, req protocol.CreateGroupWithMembersRequest) (res protocol.CreateGroupResponse, err error) {
+	info := req.GroupInfo
+	if len(info.GroupName) > h.cfg.GroupNameBytes {
 		return res, protocol.Errorf(protocol.CodeGroupInvalidName, "groupName: it must be text of at most %d bytes", h.cfg.GroupNameBytes)
 	}
-	if err := h.mayHaveMore(ctx, c); err != nil {
+	if err := h.mayHaveMore(ctx, c, c.User); err != nil {
 		return res, err
 	}
-	if req.GroupID == "" {
-		req.GroupID = protocol.HubGroupPrefix + rand.Text()[:13] // 65 random bits
-	}
-	g, err := c.tx.LockGroup(ctx, c.App, req.GroupID)
-	again := err == nil
-	switch {
-	case ignore(err, store.ErrNotFound) != nil:
-		return res, err
-	case again && !g.Dismissed && g.Owner == c.User:
-		return res, protocol.Errorf(protocol.CodeSvrGroupGroupIDInUsedForSuper, "groupId: %s owns the group %s already", c.User, g.ID)
-	case again && !g.Dismissed:
-		return res, protocol.Errorf(protocol.CodeSvrGroupGroupIDInUsed, "groupId: the group %s is somebody else's", g.ID)
-	}
-	g = store.Group{
-		ID: req.GroupID, Type: req.GroupType, Name: req.GroupName, Owner: c.User, AddOpt: firstAddOpt(req.GroupType),
-		Version: g.Version + 1, Members: 1, LiveEpoch: g.LiveEpoch + 1,
-	}
-	withLog := g.Type != protocol.GroupAVChatRoom
-	if withLog {
-		if err := h.openGroupLog(ctx, c, &g, again); err != nil {
-			return res, err
-		}
-	}
-	if again {
-		err = c.tx.UpdateGroup(ctx, c.App, g)
-	} else {
-		err = c.tx.CreateGroup(ctx, c.App, g, c.now)
-	}
-	if errors.Is(err, store.ErrExists) { // made by another hub in this moment
-		return res, protocol.Errorf(protocol.CodeSvrGroupGroupIDInUsed, "groupId: the group %s is somebody else's", g.ID)
-	}
+	g, err := h.newGroup(ctx, c, info)
 	if err == nil {
-		err = c.tx.AddMember(ctx, c.App, g, store.Member{User: c.User, Role: store.RoleOwner}, c.now)
+		err = c.tx.AddMember(ctx, c.App, &g, store.Member{User: c.User, Role: protocol.RoleOwner}, c.now)
 	}
 	if err != nil {
 		return res, err
 	}
 	res.GroupID = g.ID
-	if !withLog {
+	created := protocol.Tip{Kind: protocol.TipCreated, Users: []string{c.User}, Group: g.ID, Name: g.Name, Type: g.Type, Face: g.Face}
+	if !rulesOf[g.Type].log {
 		c.tellRooms(c.User)
-		return res, nil
+		err := informOf(ctx, h, c, protocol.OnGroupCreated, protocol.GroupEvent{GroupID: g.ID}, c.User)
+		return res, errors.Join(err, c.tx.UpdateGroup(ctx, c.App, g))
 	}
-	id, _, err := h.tip(ctx, c, g, protocol.Tip{
-		Kind: protocol.TipCreated, Users: []string{c.User}, Group: g.ID, Name: g.Name, Type: g.Type,
-	}, []string{c.User})
-	if err != nil {
-		return res, err
+	id, seq, err := h.tip(ctx, c, g, created, []string{c.User})
+	if err == nil {
+		err = c.tx.SetReader(ctx, c.App, c.User, id, g.BaseSeq, g.BaseSeq)
 	}
-	return res, c.tx.SetReader(ctx, c.App, c.User, id, g.BaseSeq, g.BaseSeq)
+	if err == nil {
+		err = h.firstMembers(ctx, c, &g, id, seq, req.MemberList)
+	}
+	return res, errors.Join(err, c.tx.UpdateGroup(ctx, c.App, g))
 }
 
-// firstAddOpt is who may join a new group of a type.
-func firstAddOpt(groupType string) store.AddOpt {
-	switch groupType {
-	case protocol.GroupWork:
-		return store.AddNobody
-	case protocol.GroupPublic:
-		return store.AddApproval
+// newGroup writes a group's row. Its owner is no member yet.
+func (h *Hub) newGroup(ctx context.Context, c Caller, info protocol.NewGroup) (g store.Group, err error) {
+	id := cmp.Or(info.GroupID, protocol.HubGroupPrefix+rand.Text()[:13]) // 65 random bits
+	old, err := c.tx.LockGroup(ctx, c.App, id)
+	again := err == nil
+	switch {
+	case ignore(err, store.ErrNotFound) != nil:
+		return g, err
+	case again && !old.Dismissed && old.Owner == c.User:
+		return g, protocol.Errorf(protocol.CodeSvrGroupGroupIDInUsedForSuper, "groupId: %s owns the group %s already", c.User, id)
+	case again && !old.Dismissed:
+		return g, protocol.Errorf(protocol.CodeSvrGroupGroupIDInUsed, "groupId: the group %s is somebody else's", id)
 	}
-	return store.AddFree
+	g = store.Group{
+		ID: id, Type: info.GroupType, Name: info.GroupName, Owner: c.User, AddOpt: rulesOf[info.GroupType].addOpt,
+		Version: old.Version + 1, Members: 1, LiveEpoch: old.LiveEpoch + 1, Created: c.now, Changed: c.now,
+		Introduction: info.Introduction, Notification: info.Notification, Face: info.FaceURL, AllMuted: info.AllMuted,
+	}
+	if info.GroupAddOpt != nil {
+		g.AddOpt = *info.GroupAddOpt
+	}
+	if again {
+		if rulesOf[g.Type].log {
+			err = c.reopen(ctx, &g)
+		}
+		if err == nil {
+			err = c.tx.RecreateGroup(ctx, c.App, g)
+		}
+		return g, err
+	}
+	err = c.tx.CreateGroup(ctx, c.App, g)
+	if errors.Is(err, store.ErrExists) { // made by another hub in this moment
+		err = protocol.Errorf(protocol.CodeSvrGroupGroupIDInUsed, "groupId: the group %s is somebody else's", id)
+	}
+	return g, err
 }
 
-// openGroupLog opens the log of an earlier group of the same id, if there was
-// one. Who is in the new group cannot read it.
-func (h *Hub) openGroupLog(ctx context.Context, c Caller, g *store.Group, again bool) error {
-	if !again {
-		return nil
-	}
+// reopen opens the log of an earlier group of the same id, if there was one. Who is
+// in the new group cannot read it.
+func (c Caller) reopen(ctx context.Context, g *store.Group) error {
 	l, err := c.tx.Log(ctx, c.App, protocol.GroupLog(g.ID))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
@@ -174,93 +133,110 @@ func (h *Hub) openGroupLog(ctx context.Context, c Caller, g *store.Group, again 
 	return err
 }
 
-func (h *Hub) joinGroup(ctx context.Context, c Caller, req protocol.JoinGroupRequest) (res protocol.Empty, err error) {
+// firstMembers adds the members that a group is made with. They read its log after
+// the entry that tells of its making.
+func (h *Hub) firstMembers(ctx context.Context, c Caller, g *store.Group, id store.LogID, made uint64, list []protocol.NewMember) error {
+	var users, admins []string
+	for _, m := range list {
+		if m.UserID == c.User || slices.Contains(users, m.UserID) {
+			continue
+		}
+		result, err := h.addMember(ctx, c, g, m.UserID)
+		switch {
+		case err != nil:
+			return err
+		case result == protocol.MemberInvalid:
+			return protocol.Errorf(protocol.CodeSvrGroupAccountNotFound, "memberList: there is no account %s", m.UserID)
+		case result != protocol.MemberDone:
+			return protocol.Errorf(protocol.CodeSvrGroupCountLimit, "memberList: %s cannot be made a member: he is in too many groups, or has %s in the blacklist", m.UserID, c.User)
+		}
+		users = append(users, m.UserID)
+		if m.Role != nil && *m.Role == protocol.RoleAdmin {
+			admins = append(admins, m.UserID)
+			if err := c.tx.UpdateMember(ctx, c.App, g.ID, store.Member{User: m.UserID, Role: protocol.RoleAdmin}); err != nil {
+				return err
+			}
+		}
+		if err := c.tx.SetReader(ctx, c.App, m.UserID, id, made, made); err != nil {
+			return err
+		}
+	}
+	if len(users) == 0 {
+		return nil
+	}
+	readers := append([]string{c.User}, users...)
+	_, _, err := h.tip(ctx, c, *g, protocol.Tip{Kind: protocol.TipInvited, Users: users, Group: g.ID, Name: g.Name, Type: g.Type, Face: g.Face}, readers)
+	if err == nil && len(admins) > 0 {
+		_, _, err = h.tip(ctx, c, *g, protocol.Tip{Kind: protocol.TipAdmin, Users: admins}, readers)
+	}
+	return err
+}
+
+func (h *Hub) joinGroup(ctx context.Context, c Caller, req protocol.JoinGroupRequest) (res protocol.JoinGroupResponse, err error) {
 	g, err := c.live(ctx, req.GroupID)
 	if err != nil {
 		return res, err
 	}
-	_, is, err := c.member(ctx, g)
-	switch limit := h.memberLimit(g.Type); {
-	case err != nil:
-		return res, err
-	case is:
+	_, err = c.tx.Member(ctx, c.App, g.ID, c.User)
+	switch {
+	case err == nil:
 		return res, protocol.Errorf(protocol.CodeSvrGroupAlreadyMember, "%s is a member of the group %s already", c.User, g.ID)
+	case !errors.Is(err, store.ErrNotFound):
+		return res, err
 	case g.Type == protocol.GroupWork:
 		return res, protocol.Errorf(protocol.CodeGroupJoinPrivateGroupDeny, "%s is a Work group: one is invited to it", g.ID)
-	case g.AddOpt == store.AddNobody:
+	case g.AddOpt == protocol.AddNobody:
 		return res, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "nobody may join the group %s by himself", g.ID)
-	case limit > 0 && g.Members >= limit:
-		return res, protocol.Errorf(protocol.CodeSvrGroupFullMemberCount, "the group %s has %d members, which is the limit", g.ID, g.Members)
 	}
-	if err := h.mayHaveMore(ctx, c); err != nil {
+	if err := cmp.Or(h.roomFor(&g), h.mayHaveMore(ctx, c, c.User)); err != nil {
 		return res, err
 	}
-	if g.AddOpt == store.AddApproval {
-		return res, c.tx.Apply(ctx, c.App, g.ID, c.User, req.Msg, c.now)
+	if g.AddOpt == protocol.AddApproval {
+		return protocol.JoinGroupResponse{Applied: true}, h.apply(ctx, c, g, req.Msg)
 	}
+	return res, h.enterGroup(ctx, c, &g, c.User)
+}
+
+// enterGroup makes a user a member, by himself or let in by the caller, and tells
+// all.
+func (h *Hub) enterGroup(ctx context.Context, c Caller, g *store.Group, user string) error {
 	g.Members++
-	err = c.tx.AddMember(ctx, c.App, g, store.Member{User: c.User}, c.now)
+	err := c.tx.AddMember(ctx, c.App, g, store.Member{User: user}, c.now)
 	if err == nil {
-		err = c.tx.UpdateGroup(ctx, c.App, g)
-	}
-	if err == nil {
-		err = c.tx.Withdraw(ctx, c.App, g.ID, c.User)
+		err = c.tx.UpdateGroup(ctx, c.App, *g)
 	}
 	if err != nil {
-		return res, err
+		return err
 	}
-	if g.Type == protocol.GroupAVChatRoom {
-		c.tellRooms(c.User)
-		return res, nil
+	if !rulesOf[g.Type].log {
+		c.tellRooms(user)
 	}
-	readers, err := h.members(ctx, c, g)
+	readers, err := h.audienceOf(ctx, c, *g)
 	if err != nil {
-		return res, err
+		return err
 	}
-	id, seq, err := h.tip(ctx, c, g, protocol.Tip{Kind: protocol.TipJoined, Users: []string{c.User}}, readers)
-	if err != nil {
-		return res, err
+	id, seq, err := h.tip(ctx, c, *g, protocol.Tip{Kind: protocol.TipJoined, Users: []string{user}, Group: g.ID, Name: g.Name, Type: g.Type, Face: g.Face}, readers)
+	if err != nil || seq == 0 {
+		return err
 	}
 	from := seq - 1
 	if g.Type == protocol.GroupMeeting {
 		from = g.BaseSeq
 	}
-	return res, c.tx.SetReader(ctx, c.App, c.User, id, from, seq-1)
-}
-
-// memberLimit is the most members of a group of a type; 0: no limit.
-func (h *Hub) memberLimit(groupType string) int {
-	switch groupType {
-	case protocol.GroupWork:
-		return h.cfg.WorkMembers
-	case protocol.GroupPublic:
-		return h.cfg.PublicMembers
-	case protocol.GroupMeeting:
-		return h.cfg.MeetingMembers
-	}
-	return 0
+	return c.tx.SetReader(ctx, c.App, user, id, from, seq-1)
 }
 
 func (h *Hub) quitGroup(ctx context.Context, c Caller, req protocol.GroupRequest) (res protocol.Empty, err error) {
-	g, err := c.live(ctx, req.GroupID)
+	a, err := c.acting(ctx, req.GroupID)
 	if err != nil {
 		return res, err
 	}
-	m, is, err := c.member(ctx, g)
-	switch {
-	case err != nil:
-		return res, err
-	case !is:
-		return res, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s is not a member of the group %s", c.User, g.ID)
-	case m.Role == store.RoleOwner && g.Type != protocol.GroupWork:
-		return res, protocol.Errorf(protocol.CodeSvrGroupSuperNotAllowQuit, "%s owns the group %s and may only dismiss it", c.User, g.ID)
+	if a.me.Role == protocol.RoleOwner && !a.quits {
+		return res, protocol.Errorf(protocol.CodeSvrGroupSuperNotAllowQuit, "%s owns the group %s and may only dismiss it", c.User, a.ID)
 	}
+	g := a.Group
 	g.Members--
-	if g.Type == protocol.GroupAVChatRoom {
-		c.tellRooms(c.User)
-		return res, errors.Join(c.tx.RemoveMember(ctx, c.App, g.ID, c.User), c.tx.UpdateGroup(ctx, c.App, g))
-	}
-	readers, err := h.members(ctx, c, g) // with the caller: his other terminals are to know
+	readers, err := h.audienceOf(ctx, c, g) // with the caller: his other terminals are to know
 	if err == nil {
 		err = c.tx.RemoveMember(ctx, c.App, g.ID, c.User)
 	}
@@ -271,13 +247,17 @@ func (h *Hub) quitGroup(ctx context.Context, c Caller, req protocol.GroupRequest
 	if err != nil {
 		return res, err
 	}
+	if !a.log {
+		c.tellRooms(c.User)
+		return res, c.tx.UpdateGroup(ctx, c.App, g)
+	}
 	if g.Members == 0 {
-		return res, h.endGroup(ctx, c, g, readers)
+		return res, h.endGroup(ctx, c, g, protocol.TipDismissed, readers)
 	}
 	if err := c.tx.EndReader(ctx, c.App, c.User, id, seq); err != nil {
 		return res, err
 	}
-	if m.Role == store.RoleOwner {
+	if a.me.Role == protocol.RoleOwner {
 		if err := h.inherit(ctx, c, &g); err != nil {
 			return res, err
 		}
@@ -287,61 +267,113 @@ func (h *Hub) quitGroup(ctx context.Context, c Caller, req protocol.GroupRequest
 
 // inherit gives a group to the member of longest standing.
 func (h *Hub) inherit(ctx context.Context, c Caller, g *store.Group) error {
-	left, err := h.members(ctx, c, *g)
+	left, err := c.tx.Members(ctx, c.App, g.ID)
 	if err != nil {
 		return err
 	}
 	if len(left) == 0 {
 		return errors.New("the group counts members that are not there")
 	}
-	g.Owner = left[0]
-	if err := c.tx.SetRole(ctx, c.App, g.ID, g.Owner, store.RoleOwner); err != nil {
+	return h.giveTo(ctx, c, g, left[0])
+}
+
+// giveTo makes a member the owner of a group.
+func (h *Hub) giveTo(ctx context.Context, c Caller, g *store.Group, m store.Member) error {
+	g.Owner, g.Changed = m.User, c.now
+	m.Role, m.MutedUntil = protocol.RoleOwner, 0
+	if err := c.tx.UpdateMember(ctx, c.App, g.ID, m); err != nil {
 		return err
 	}
-	_, _, err = h.tip(ctx, c, *g, protocol.Tip{Kind: protocol.TipOwner, Users: []string{g.Owner}}, left)
+	readers, err := h.audienceOf(ctx, c, *g)
+	if err == nil {
+		_, _, err = h.tip(ctx, c, *g, protocol.Tip{Kind: protocol.TipOwner, Users: []string{g.Owner}}, readers)
+	}
 	return err
 }
 
 func (h *Hub) dismissGroup(ctx context.Context, c Caller, req protocol.GroupRequest) (res protocol.Empty, err error) {
-	g, err := c.live(ctx, req.GroupID)
+	a, err := c.acting(ctx, req.GroupID)
 	if err != nil {
 		return res, err
 	}
-	switch {
-	case g.Type == protocol.GroupWork:
-		return res, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s is a Work group: its members quit it, only the operator dismisses it", g.ID)
-	case g.Owner != c.User:
-		return res, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s does not own the group %s", c.User, g.ID)
+	if a.Type == protocol.GroupWork && !c.Operator {
+		return res, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s is a Work group: its members quit it, only the operator dismisses it", a.ID)
 	}
-	readers, err := h.members(ctx, c, g)
+	if err := a.may(a.dismiss, "dismiss"); err != nil {
+		return res, err
+	}
+	readers, err := h.members(ctx, c, a.Group)
 	if err != nil {
 		return res, err
 	}
-	return res, h.endGroup(ctx, c, g, readers)
+	return res, h.endGroup(ctx, c, a.Group, protocol.TipDismissed, readers)
 }
 
-// endGroup dismisses a group. readers are told.
-func (h *Hub) endGroup(ctx context.Context, c Caller, g store.Group, readers []string) error {
-	g.Dismissed, g.Members = true, 0
-	g.LiveEpoch++ // who listens to the room hears nothing more
-	if g.Type != protocol.GroupAVChatRoom {
-		id, seq, err := h.tip(ctx, c, g, protocol.Tip{Kind: protocol.TipDismissed, Users: []string{c.User}}, readers)
-		if err == nil {
-			err = c.tx.EndReader(ctx, c.App, "", id, seq)
-		}
+// endGroup ends a group. readers are told.
+func (h *Hub) endGroup(ctx context.Context, c Caller, g store.Group, kind protocol.TipKind, readers []string) error {
+	id, seq, err := h.tip(ctx, c, g, protocol.Tip{Kind: kind, Users: []string{c.User}}, readers)
+	if err == nil && seq > 0 {
+		err = c.tx.EndReader(ctx, c.App, "", id, seq)
 		if err == nil {
 			err = c.tx.SetClosed(ctx, id, true)
 		}
-		if err != nil {
-			return err
-		}
 	}
-	err := c.tx.ClearGroup(ctx, c.App, g.ID)
+	if err != nil {
+		return err
+	}
+	g.Dismissed, g.Members, g.Attributes = true, 0, nil
+	g.LiveEpoch++ // who listens to the room hears nothing more
+	err = c.tx.ClearGroup(ctx, c.App, g.ID)
 	if err == nil {
 		err = c.tx.UpdateGroup(ctx, c.App, g)
 	}
-	if err == nil && g.Type == protocol.GroupAVChatRoom {
+	if err == nil && !rulesOf[g.Type].log {
 		c.tellRooms(readers...)
 	}
 	return err
+}
+
+func (h *Hub) setGroupInfo(ctx context.Context, c Caller, req protocol.SetGroupInfoRequest) (res protocol.Empty, err error) {
+	a, err := c.acting(ctx, req.GroupID)
+	if err != nil {
+		return res, err
+	}
+	if err := a.may(a.edit, "change"); err != nil {
+		return res, err
+	}
+	in := req.GroupChange
+	switch {
+	case in.GroupAddOpt != nil && !a.openable:
+		return res, protocol.Errorf(protocol.CodeSvrGroupInvalidParameters, "groupAddOpt: a Work group has none: one is invited to it")
+	case in.GroupName != nil && len(*in.GroupName) > h.cfg.GroupNameBytes:
+		return res, protocol.Errorf(protocol.CodeGroupInvalidName, "groupName: it must be text of at most %d bytes", h.cfg.GroupNameBytes)
+	case in.AllMuted != nil && a.mute == nobody && !c.Operator:
+		return res, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "allMuted: nobody is muted in a Work group")
+	}
+	g := a.Group
+	done := protocol.GroupChange{ // what is as it was does not change
+		GroupName: put(&g.Name, in.GroupName), Notification: put(&g.Notification, in.Notification), Introduction: put(&g.Introduction, in.Introduction),
+		FaceURL: put(&g.Face, in.FaceURL), GroupAddOpt: put(&g.AddOpt, in.GroupAddOpt), AllMuted: put(&g.AllMuted, in.AllMuted),
+	}
+	if done.Empty() {
+		return res, nil
+	}
+	g.Changed = c.now
+	if err := c.tx.UpdateGroup(ctx, c.App, g); err != nil {
+		return res, err
+	}
+	readers, err := h.audienceOf(ctx, c, g)
+	if err == nil {
+		_, _, err = h.tip(ctx, c, g, protocol.Tip{Kind: protocol.TipChanged, Change: &done}, readers)
+	}
+	return res, err
+}
+
+// put writes a new value over an old one, and gives it if it is another.
+func put[T comparable](old, value *T) *T {
+	if value == nil || *value == *old {
+		return nil
+	}
+	*old = *value
+	return value
 }

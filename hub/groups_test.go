@@ -41,7 +41,7 @@ func (r *rig) letIn(group, user string) {
 		}
 		l, err := tx.Log(ctx, r.app, protocol.GroupLog(group))
 		if err == nil {
-			err = tx.AddMember(ctx, r.app, g, store.Member{User: user}, r.cfg.Now())
+			err = tx.AddMember(ctx, r.app, &g, store.Member{User: user}, r.cfg.Now())
 		}
 		if err == nil {
 			err = tx.SetReader(ctx, r.app, user, l.ID, l.Head, l.Head)
@@ -119,7 +119,7 @@ func TestGroupLimits(t *testing.T) {
 		owner.wants(t, "im.createGroup", create("b", "Work"), protocol.CodeSvrGroupCountLimit)
 		y.wants(t, "im.createGroup", create("c", "AVChatRoom"), 0)
 		owner.wants(t, "im.joinGroup", join("c"), protocol.CodeSvrGroupCountLimit)
-		for i, opt := range []store.AddOpt{store.AddNobody, store.AddFree} {
+		for i, opt := range []protocol.AddOpt{protocol.AddNobody, protocol.AddFree} {
 			r.mustWrite(func(ctx context.Context, tx *store.Tx) error {
 				g, err := tx.LockGroup(ctx, r.app, "p")
 				g.AddOpt = opt
@@ -425,7 +425,7 @@ func (r *rig) compare(m *model, id, when string) {
 	var members []string
 	for _, m := range list {
 		members = append(members, m.User)
-		if (m.Role == store.RoleOwner) != (m.User == want.owner) {
+		if (m.Role == protocol.RoleOwner) != (m.User == want.owner) {
 			r.t.Fatalf("%s: role of %s is %d", when, m.User, m.Role)
 		}
 	}

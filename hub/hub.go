@@ -59,14 +59,16 @@ type Config struct {
 	ClockTolerance       time.Duration // how far in the future a UserSig may have been issued; 10 min
 	LockAfterFailures    int           // wrong UserSigs in a minute, per account and address; 10
 
-	MessageBytes   int // of a text or custom message; 8 KiB, which is also the most
-	WorkMembers    int // of a group; 200
-	PublicMembers  int // 2000
-	MeetingMembers int // 6000
-	GroupsPerUser  int // 1000
-	GroupNameBytes int // 30
-	PullEntries    int // in a range; 256, at most 512
-	SyncEntries    int // of one log, that a terminal gets after it was away; 100,000
+	MessageBytes   int  // of a text or custom message; 8 KiB, which is also the most
+	WorkMembers    int  // of a group; 200
+	PublicMembers  int  // 2000
+	MeetingMembers int  // 6000
+	GroupsPerUser  int  // 1000
+	GroupNameBytes int  // 30
+	GroupRate      int  // messages a second in a group; 40. Below 0: no limit
+	FriendsOnly    bool // messages and invitations go between friends alone
+	PullEntries    int  // in a range; 256, at most 512
+	SyncEntries    int  // of one log, that a terminal gets after it was away; 100,000
 
 	RevokeWindow time.Duration // in which a sender may take a message back; 2 min
 
@@ -87,6 +89,7 @@ func (c *Config) fill() {
 	c.MeetingMembers = cmp.Or(c.MeetingMembers, 6000)
 	c.GroupsPerUser = cmp.Or(c.GroupsPerUser, 1000)
 	c.GroupNameBytes = cmp.Or(c.GroupNameBytes, protocol.MaxGroupName)
+	c.GroupRate = cmp.Or(c.GroupRate, 40)
 	c.PullEntries = cmp.Or(c.PullEntries, 256)
 	c.SyncEntries = cmp.Or(c.SyncEntries, 100_000)
 	c.RevokeWindow = cmp.Or(c.RevokeWindow, 2*time.Minute)
@@ -134,6 +137,10 @@ type Hub struct {
 	queue   *queue
 	seen    *seen
 	calls   *protocol.Table[Caller]
+	looks   map[string]struct{} // of them those that are run beside the writer
+	faces   *faces
+	crowds  crowds
+	lively  lively
 	book    callBook
 	metrics *metricSet
 
@@ -172,6 +179,7 @@ func newHub(cfg Config, log *slog.Logger, st *store.Store, w wire) (*Hub, error)
 	h := &Hub{
 		cfg: cfg, log: log.With("room", "hub"), store: st, wire: w,
 		table: newTable(), lock: newLock(cfg.LockAfterFailures), queue: newQueue(), seen: newSeen(),
+		faces: newFaces(), crowds: crowds{rows: bounded[string, membership]{size: 1024}}, lively: lively{rows: bounded[string, liveness]{size: maxRates}},
 		complaints: rate.NewLimiter(10, 50), broken: make(chan error, 1), timeouts: make(chan struct{}, 1),
 	}
 	h.life, h.end = context.WithCancel(context.Background())

@@ -22,6 +22,9 @@ func (p *planner) mark(ctx context.Context, tx *store.Tx, b *plannedBatch, i int
 	if err != nil {
 		return protocol.AsError(err), nil
 	}
+	if m.Kind == protocol.MarkOption {
+		return protocol.Errorf(protocol.CodeInvalidParameters, "what is wanted of a group is set by im.setReceiveMessageOpt"), nil
+	}
 	r, err := tx.Reader(ctx, p.hub.app, user, m.Log)
 	switch {
 	case errors.Is(err, store.ErrNotFound):

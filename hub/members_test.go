@@ -66,7 +66,7 @@ func TestInviteAndKick(t *testing.T) {
 		}
 		y.wants(t, "im.joinGroup", join("Meeting"), 0)
 		r.mustWrite(func(ctx context.Context, tx *store.Tx) error {
-			return tx.SetRole(ctx, r.app, "Meeting", "y", store.RoleAdmin)
+			return tx.UpdateMember(ctx, r.app, "Meeting", store.Member{User: "y", Role: protocol.RoleAdmin})
 		})
 		x.wants(t, "im.joinGroup", join("Meeting"), 0)
 		if got := y.results(t, "im.kickGroupMember", kick("Meeting", "x", "owner")); got != "[{x 1} {owner 0}]" {

@@ -39,7 +39,7 @@ func (h *Hub) sendOnline(ctx context.Context, c Caller, req protocol.SendOnlineR
 		c.res.out = append(c.res.out, m)
 		return res, nil
 	}
-	r, refusal, err := c.plan.joined(ctx, c.tx, c.User, req.GroupID)
+	r, refusal, err := c.plan.speaker(ctx, c.tx, c.User, &item{Item: it})
 	switch {
 	case err != nil:
 		return res, err
@@ -49,9 +49,9 @@ func (h *Hub) sendOnline(ctx context.Context, c Caller, req protocol.SendOnlineR
 		c.res.out = append(c.res.out, &liveMessage{epoch: r.LiveEpoch, signal: m.signal})
 		return res, nil
 	}
-	if m.receivers, err = c.plan.readers(ctx, c.tx, &r.Group); err == nil {
-		c.res.out = append(c.res.out, m)
-	}
+	who, err := c.plan.readers(ctx, c.tx, &r.Group)
+	m.receivers = who.wanting
+	c.res.out = append(c.res.out, m)
 	return res, err
 }
 
@@ -64,7 +64,12 @@ type onlineMessage struct {
 }
 
 func (m *onlineMessage) emit(e *emitter) {
-	frame, err := protocol.EncodeFrame(&protocol.Frame{Exp: m.signal.Time + liveTime, Signal: &m.signal})
+	log := protocol.C2CLog(m.sender, m.signal.Peer)
+	if m.signal.Group != "" {
+		log = protocol.GroupLog(m.signal.Group)
+	}
+	people := e.hub.peopleIn(e.hub.life, log, &protocol.Entry{From: m.sender})
+	frame, err := protocol.EncodeFrame(&protocol.Frame{Exp: m.signal.Time + liveTime, Signal: &m.signal, People: people})
 	if err != nil {
 		e.hub.log.Error("frame not sent", "user", m.sender, "terminal", m.terminal, "err", err)
 		return

@@ -31,6 +31,7 @@ type planner struct {
 	ids        bounded[string, store.LogID]
 	members    bounded[string, membership]
 	refusals   blackBook
+	rates      rates
 	newAccount []string
 	newLogs    map[string]store.LogID
 	mixed      bool // the transaction has run calls, so it may have changed groups
@@ -114,6 +115,7 @@ func newPlanner(h *Hub) planner {
 		known:   bounded[string, struct{}]{size: 65536},
 		ids:     bounded[string, store.LogID]{size: 65536},
 		members: bounded[string, membership]{size: 1024},
+		rates:   newRates(h.cfg.GroupRate),
 	}
 }
 
@@ -257,7 +259,28 @@ func (p *planner) mayWriteTo(ctx context.Context, tx *store.Tx, from, to string,
 	if err == nil && refused {
 		return blacklisted(to, from), nil
 	}
+	if err == nil && p.hub.cfg.FriendsOnly && to != from {
+		return p.strangers(ctx, tx, from, to)
+	}
 	return nil, err
+}
+
+// strangers refuses who is no friend of whom he writes to.
+func (p *planner) strangers(ctx context.Context, tx *store.Tx, from, to string) (*protocol.Error, error) {
+	mine, err := tx.HasFriend(ctx, p.hub.app, from, to)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := tx.HasFriend(ctx, p.hub.app, to, from)
+	switch {
+	case err != nil, mine && theirs:
+		return nil, err
+	case mine:
+		return protocol.Errorf(protocol.CodeSvrMsgNotPeerFriend, "%s does not have %s as a friend", to, from), nil
+	case theirs:
+		return protocol.Errorf(protocol.CodeSvrMsgNotSelfFriend, "%s does not have %s as a friend", from, to), nil
+	}
+	return protocol.Errorf(protocol.CodeSvrMsgBothNotFriend, "%s and %s are no friends", from, to), nil
 }
 
 // pair lists the readers of a conversation; who talks to himself stands once.
@@ -324,7 +347,7 @@ func (p *planner) account(ctx context.Context, tx *store.Tx, user string) (bool,
 
 func (p *planner) group(ctx context.Context, tx *store.Tx, b *plannedBatch, i int) (*protocol.Error, error) {
 	s, it := b.job.s, &b.job.items[i]
-	r, refusal, err := p.joined(ctx, tx, s.user, it.To)
+	r, refusal, err := p.speaker(ctx, tx, s.user, it)
 	if refusal != nil || err != nil {
 		return refusal, err
 	}
@@ -343,7 +366,28 @@ func (p *planner) group(ctx context.Context, tx *store.Tx, b *plannedBatch, i in
 	return nil, err
 }
 
-// joined finds a group that an account writes to, or says why it cannot.
+// speaker finds the group that an account says something in, or says why it cannot.
+func (p *planner) speaker(ctx context.Context, tx *store.Tx, user string, it *item) (*room, *protocol.Error, error) {
+	r, refusal, err := p.joined(ctx, tx, user, it.To)
+	if refusal != nil || err != nil {
+		return nil, refusal, err
+	}
+	m := r.senders[user]
+	switch now := p.now; {
+	case m.MutedUntil > now.UnixMilli():
+		return nil, protocol.Errorf(protocol.CodeSvrGroupShutupDeny, "%s is muted in the group %s until %s", user, r.ID, time.UnixMilli(m.MutedUntil).UTC().Format(time.RFC3339)), nil
+	case r.AllMuted && m.Role == protocol.RoleMember:
+		return nil, protocol.Errorf(protocol.CodeSvrGroupShutupDeny, "ordinary members are muted in the group %s", r.ID), nil
+	case !p.rates.take(now, user, r.ID, it.Priority, it.Waited):
+		return nil, protocol.Errorf(protocol.CodeSvrGroupSendMsgFreqLimit, "over %d messages a second are said in the group %s: try again", p.rates.limit, r.ID), nil
+	}
+	if r.live() {
+		p.hub.lively.said(r.ID, r.LiveEpoch, p.now)
+	}
+	return r, nil, nil
+}
+
+// joined finds a group that an account is in, or says why it is not.
 func (p *planner) joined(ctx context.Context, tx *store.Tx, user, id string) (*room, *protocol.Error, error) {
 	r, err := p.room(ctx, tx, id)
 	if err != nil {
@@ -354,14 +398,15 @@ func (p *planner) joined(ctx context.Context, tx *store.Tx, user, id string) (*r
 	}
 	member, asked := r.senders[user]
 	if !asked {
-		_, err := tx.Member(ctx, p.hub.app, r.ID, user)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
+		m, err := tx.Member(ctx, p.hub.app, r.ID, user)
+		if err == nil {
+			member = &m
+		} else if !errors.Is(err, store.ErrNotFound) {
 			return nil, nil, err
 		}
-		member = err == nil
 		r.senders[user] = member
 	}
-	if !member {
+	if member == nil {
 		return nil, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s is not a member of the group %s", user, id), nil
 	}
 	return r, nil, nil
@@ -444,13 +489,17 @@ func (p *planner) emit(ctx context.Context, tx *store.Tx, b *plannedBatch, res *
 	}
 	var runs []*run
 	for _, pe := range b.entries {
-		r := findRun(runs, pe.log.name)
-		if r == nil {
-			r = &run{log: pe.log.name, sender: s.user, terminal: s.terminal}
-			var err error
-			if r.readers, err = p.audience(ctx, tx, pe.log); err != nil {
-				return err
-			}
+		m, err := p.audience(ctx, tx, pe.log)
+		if err != nil {
+			return err
+		}
+		readers := m.users
+		if pe.kind == protocol.EntryMessage {
+			readers = m.wanting
+		}
+		r := lastRun(runs, pe.log.name)
+		if r == nil || len(r.readers) != len(readers) { // of one log the one list is a part of the other
+			r = &run{log: pe.log.name, sender: s.user, terminal: s.terminal, readers: readers}
 			runs = append(runs, r)
 		}
 		r.entries = append(r.entries, pe.entry)
@@ -477,8 +526,8 @@ func (p *planner) emit(ctx context.Context, tx *store.Tx, b *plannedBatch, res *
 	})
 }
 
-func findRun(runs []*run, log string) *run {
-	for _, r := range runs {
+func lastRun(runs []*run, log string) *run {
+	for _, r := range slices.Backward(runs) {
 		if r.log == log {
 			return r
 		}

@@ -30,8 +30,20 @@ func (h *Hub) pull(s *session, in *protocol.Pull) error {
 		out = &protocol.Range{From: in.After, Code: e.Code, Msg: e.Msg}
 	}
 	out.ID, out.Log = in.ID, in.Log
-	h.publish(protocol.TopicToTerminal(h.app, s.user, s.terminal), &protocol.Frame{Range: out}, 1)
+	f := &protocol.Frame{Range: out}
+	if len(out.Entries) > 0 {
+		f.People = h.peopleIn(ctx, out.Log, pointers(out.Entries)...)
+	}
+	h.publish(protocol.TopicToTerminal(h.app, s.user, s.terminal), f, 1)
 	return nil
+}
+
+func pointers(entries []protocol.Entry) []*protocol.Entry {
+	out := make([]*protocol.Entry, len(entries))
+	for i := range entries {
+		out[i] = &entries[i]
+	}
+	return out
 }
 
 func (h *Hub) read(ctx context.Context, user string, in *protocol.Pull) (*protocol.Range, error) {

@@ -91,7 +91,7 @@ func (p *planner) revoker(ctx context.Context, tx *store.Tx, user, group string)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s is not a member of the group %s", user, group), nil
 	}
-	return m.Role != store.RoleMember, nil, err
+	return m.Role != protocol.RoleMember, nil, err
 }
 
 // find finds the message that is to be taken back, where its sender may read it;

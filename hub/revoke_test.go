@@ -75,7 +75,7 @@ func TestRevokeInAGroup(t *testing.T) {
 			u.mustCall("im.joinGroup", join("m"))
 		}
 		r.mustWrite(func(ctx context.Context, tx *store.Tx) error {
-			return tx.SetRole(ctx, r.app, "m", "admin", store.RoleAdmin)
+			return tx.UpdateMember(ctx, r.app, "m", store.Member{User: "admin", Role: protocol.RoleAdmin})
 		})
 		x.append(toGroup("m", "5"), toGroup("m", "6"), toGroup("m", "7"), toGroup("m", "8"))
 		y.mustCall("im.quitGroup", named("m")) // 9
@@ -128,7 +128,7 @@ func TestRevokeBeforeJoining(t *testing.T) {
 	admin := r.online("admin", "t")
 	r.letIn("w", "admin")
 	r.mustWrite(func(ctx context.Context, tx *store.Tx) error {
-		return tx.SetRole(ctx, r.app, "w", "admin", store.RoleAdmin)
+		return tx.UpdateMember(ctx, r.app, "w", store.Member{User: "admin", Role: protocol.RoleAdmin})
 	})
 	admin.does(revokeOf("group:w", owner.id(1)), protocol.CodeSvrGroupRevokeMsgNotFound, "")
 }

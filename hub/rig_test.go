@@ -78,7 +78,7 @@ func newRig(t testing.TB, location string, change ...func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, log: new(logBook), terms: make(map[string]*term), live: make(map[string][]*term)}
-	cfg := Config{CreateOnLogin: true}
+	cfg := Config{CreateOnLogin: true, GroupRate: -1}
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -104,10 +104,8 @@ func (h *Hub) invite(ctx context.Context, c Caller, req protocol.InviteRequest) 
 	if req.Invitee == c.User {
 		return res, protocol.Errorf(protocol.CodeInvalidParameters, "invitee: one does not invite oneself")
 	}
-	if _, err := c.tx.User(ctx, c.App, req.Invitee); errors.Is(err, store.ErrNotFound) {
-		return res, protocol.Errorf(protocol.CodeSvrMsgToAccountNotFound, "invitee: there is no account %s", req.Invitee)
-	} else if err != nil {
-		return res, err
+	if refusal, err := c.plan.mayWriteTo(ctx, c.tx, c.User, req.Invitee, false); err != nil || refusal != nil {
+		return res, orRefusal(err, refusal)
 	}
 	log, made, err := c.tx.EnsureLog(ctx, c.App, protocol.C2CLog(c.User, req.Invitee))
 	if err != nil {
@@ -124,35 +122,44 @@ func (h *Hub) invite(ctx context.Context, c Caller, req protocol.InviteRequest) 
 }
 
 func (h *Hub) inviteInGroup(ctx context.Context, c Caller, req protocol.InviteInGroupRequest) (res protocol.InviteResponse, err error) {
-	g, err := c.live(ctx, req.GroupID)
-	if err != nil {
-		return res, err
-	}
-	_, is, err := c.member(ctx, g)
+	g, err := c.acting(ctx, req.GroupID)
 	switch {
 	case err != nil:
 		return res, err
-	case !is:
-		return res, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s is not a member of the group %s", c.User, g.ID)
 	case g.Type == protocol.GroupAVChatRoom:
 		return res, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s is an AVChatRoom: it keeps nothing, and so no invitations", g.ID)
 	case slices.Contains(req.InviteeList, c.User):
 		return res, protocol.Errorf(protocol.CodeInvalidParameters, "inviteeList: one does not invite oneself")
 	}
+	var invitees, refused []string
 	for _, user := range req.InviteeList {
 		_, err := c.tx.Member(ctx, c.App, g.ID, user)
 		if errors.Is(err, store.ErrNotFound) {
 			return res, protocol.Errorf(protocol.CodeInvalidParameters, "inviteeList: %s is not a member of the group %s", user, g.ID)
 		}
-		if err != nil {
-			return res, err
+		refuses := false
+		if err == nil {
+			refuses, err = c.plan.refusals.refuses(ctx, c.tx, c.App, user, c.User)
 		}
+		switch {
+		case err != nil:
+			return res, err
+		case refuses: // one who is not to be rung leaves the others be
+			refused = append(refused, user)
+		default:
+			invitees = append(invitees, user)
+		}
+	}
+	if len(invitees) == 0 {
+		return res, blacklisted(refused[0], c.User)
 	}
 	log, _, err := c.tx.EnsureLog(ctx, c.App, protocol.GroupLog(g.ID))
 	if err != nil {
 		return res, err
 	}
-	return h.begin(ctx, c, store.Invite{Group: g.ID, Log: log.ID}, req.Timeout, req.InviteeList, req.Data)
+	res, err = h.begin(ctx, c, store.Invite{Group: g.ID, Log: log.ID}, req.Timeout, invitees, req.Data)
+	res.RefusedList = refused
+	return res, err
 }
 
 // running finds an invitation that can still be answered. Its time is over when

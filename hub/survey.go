@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/herald-im/herald/hub/store"
 	"github.com/herald-im/herald/protocol"
@@ -56,8 +57,28 @@ func (h *Hub) survey(s *session, in *protocol.Survey) error {
 		h.log.Warn("survey not answered", "user", s.user, "terminal", s.terminal, "err", err)
 		return nil
 	}
-	h.publish(protocol.TopicToTerminal(h.app, s.user, s.terminal), &protocol.Frame{States: out}, 1)
+	f := &protocol.Frame{States: out}
+	for _, st := range out.Items {
+		for _, p := range h.peopleOfState(ctx, s.user, st) {
+			if len(f.People) < protocol.MaxPeople && !slices.Contains(f.People, p) {
+				f.People = append(f.People, p)
+			}
+		}
+	}
+	h.publish(protocol.TopicToTerminal(h.app, s.user, s.terminal), f, 1)
 	return nil
+}
+
+// peopleOfState are those whom a conversation is with, and whom its last entry is
+// about.
+func (h *Hub) peopleOfState(ctx context.Context, user string, st protocol.State) (out []protocol.Person) {
+	if st.Last != nil {
+		out = h.peopleIn(ctx, st.Log, st.Last)
+	}
+	if kind, x, y := protocol.ParseLog(st.Log); kind == protocol.LogC2C {
+		out = append(out, h.peopleOf(ctx, "", []string{protocol.Peer(x, y, user)})...)
+	}
+	return out
 }
 
 // stand says how a conversation stands, and at how many entries it has looked for
@@ -84,8 +105,12 @@ func (h *Hub) stand(ctx context.Context, v store.View, user string, it protocol.
 		if ignore(err, store.ErrNotFound) != nil {
 			return out, 0, err
 		}
-		out.Type, out.Name = g.Type, g.Name
-		counts = g.Type != protocol.GroupMeeting
+		m, err := v.Member(ctx, h.app, x, user)
+		if ignore(err, store.ErrNotFound) != nil {
+			return out, 0, err
+		}
+		out.Type, out.Name, out.Face, out.RecvOpt = g.Type, g.Name, g.Face, m.RecvOpt
+		counts = g.Type != protocol.GroupMeeting && m.RecvOpt != protocol.RecvNot
 	} else if out.PeerRead, err = v.ReadUpTo(ctx, h.app, protocol.Peer(x, y, user), r.ID); err != nil {
 		return out, 0, err
 	}

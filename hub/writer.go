@@ -202,7 +202,7 @@ func (w *writer) one(ctx context.Context, tx *store.Tx, j job, res *results) err
 	switch j := j.(type) {
 	case *callJob:
 		w.plan.mixed = true
-		c := Caller{App: w.hub.app, User: j.s.user, Terminal: j.s.terminal, tx: tx, res: res, plan: &w.plan, now: w.plan.now}
+		c := Caller{App: w.hub.app, User: j.s.user, Terminal: j.s.terminal, view: tx.View, tx: tx, res: res, plan: &w.plan, now: w.plan.now}
 		var body []byte
 		err := tx.Savepoint(ctx, func() (err error) {
 			body, err = w.hub.calls.CallCBOR(ctx, c, j.method, j.body)
@@ -219,7 +219,7 @@ func (w *writer) one(ctx context.Context, tx *store.Tx, j job, res *results) err
 	case *probe:
 		res.out = append(res.out, j)
 	case *writeJob:
-		c := Caller{App: w.hub.app, tx: tx, res: res, plan: &w.plan, now: w.plan.now}
+		c := Caller{App: w.hub.app, view: tx.View, tx: tx, res: res, plan: &w.plan, now: w.plan.now}
 		err := tx.Savepoint(ctx, func() error { return j.f(ctx, c) })
 		if err != nil {
 			if store.Outage(err) || errors.As(err, new(*store.SavepointError)) {

@@ -121,7 +121,7 @@ var (
 		Name: "im.onMemberInfoChanged", Doc: "a member is muted or may speak again, or has another name in the group; all members are told", Listen: []string{"group"},
 	})
 	OnGroupCreated = DeclareEvent[GroupEvent](EventInfo{
-		Name: "im.onGroupCreated", Doc: "the account has made a group; its terminals are told", Listen: []string{"group"},
+		Name: "im.onGroupCreated", Doc: "the account has made a group; its terminals are told", Listen: []string{"group"}, FromHub: true,
 	})
 	OnGroupDismissed = DeclareEvent[GroupEvent](EventInfo{
 		Name: "im.onGroupDismissed", Doc: "a group was dismissed; all who were members are told", Listen: []string{"group"},

@@ -29,8 +29,14 @@ func (r *SendMessageRequest) Validate() error {
 	return checkMessageKey(r.MessageKey)
 }
 
-// MaxPriority is the last of the priorities of a group message, the low one.
-const MaxPriority = 3
+// The priorities of a group message.
+const (
+	PriorityDefault = 0 // as PriorityNormal
+	PriorityHigh    = 1
+	PriorityNormal  = 2
+	PriorityLow     = 3
+	MaxPriority     = PriorityLow
+)
 
 func checkMessageKey(key string) error {
 	switch {

@@ -76,6 +76,9 @@ func checkSignaling(data string, timeout *int) error {
 type InviteResponse struct {
 	// InviteID of the new invitation.
 	InviteID string `json:"inviteId"`
+	// RefusedList are those of a group who were not invited, as they have the inviter
+	// in the blacklist.
+	RefusedList []string `json:"refusedList,omitempty"`
 }
 
 // InviteStepRequest is the request of im.cancel, im.accept and im.reject.

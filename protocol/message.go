@@ -194,6 +194,7 @@ const (
 	MarkRead    MarkKind = 1 // all up to UpTo is read
 	MarkDeleted MarkKind = 2 // Seqs are deleted
 	MarkCleared MarkKind = 3 // all up to UpTo is deleted, and the conversation with it
+	MarkOption  MarkKind = 4 // Opt is what is wanted of a group; only the hub writes it
 )
 
 // MaxMarkSeqs is the most seqs of a Mark.
@@ -206,6 +207,7 @@ type Mark struct {
 	Log  string   `cbor:"2,keyasint"` // of a conversation or a group
 	UpTo uint64   `cbor:"3,keyasint,omitempty"`
 	Seqs []uint64 `cbor:"4,keyasint,omitempty"`
+	Opt  RecvOpt  `cbor:"5,keyasint,omitempty"`
 }
 
 // DecodeMark reads and checks the body of an ItemMark or an EntryMark.
@@ -219,9 +221,9 @@ func DecodeMark(b []byte) (m Mark, err error) {
 		return m, invalid("the mark is of no conversation")
 	case m.Kind == MarkDeleted && (len(m.Seqs) == 0 || len(m.Seqs) > MaxMarkSeqs):
 		return m, invalid("the mark is of %d messages, not 1 to %d", len(m.Seqs), MaxMarkSeqs)
-	case m.Kind != MarkDeleted && m.UpTo == 0, m.UpTo > maxNumber:
+	case m.Kind != MarkDeleted && m.Kind != MarkOption && m.UpTo == 0, m.UpTo > maxNumber:
 		return m, invalid("the mark is of nothing")
-	case m.Kind < MarkRead || m.Kind > MarkCleared:
+	case m.Kind < MarkRead || m.Kind > MarkOption || m.Opt > RecvNot:
 		return m, invalid("the mark is of a kind (%d) that is not known", m.Kind)
 	}
 	for _, seq := range m.Seqs {

@@ -99,9 +99,9 @@ func TestWhoMayReadAFile(t *testing.T) {
 func TestGrantToAGroupIsForItsMembersNow(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		write(t, s, func(ctx context.Context, tx *Tx) error {
-			err := tx.CreateGroup(ctx, app, Group{ID: "g", Type: "AVChatRoom", Name: "g", Owner: "owner"}, now)
+			err := tx.CreateGroup(ctx, app, Group{ID: "g", Type: "AVChatRoom", Name: "g", Owner: "owner"})
 			if err == nil {
-				err = tx.AddMember(ctx, app, Group{ID: "g"}, Member{User: "owner"}, now)
+				err = tx.AddMember(ctx, app, &Group{ID: "g"}, Member{User: "owner"}, now)
 			}
 			if err == nil {
 				err = tx.GrantFile(ctx, app, hashOf("a"), "g", now.Add(time.Hour))

@@ -39,7 +39,8 @@ type connection struct {
 	nextCall  uint64            // begins anywhere: a late reply may be of an earlier connection
 	live      map[string]uint32 // rooms listened to
 	deaf      []deaf
-	garbled   int // live messages that cannot be read
+	garbled   int    // live messages that cannot be read
+	waited    uint64 // items below it were accepted before this connection stood
 	beaten    time.Time
 	beat      time.Duration
 	posts     posts
@@ -240,6 +241,9 @@ func (c *connection) receive(m link.Message) error {
 		m.Ack()
 		return nil
 	}
+	if len(f.People) > 0 && c.ready {
+		c.s.meet(f.People)
+	}
 	if f.Push != nil { // acknowledged when it is on disk
 		return c.push(f.Push, m.Ack)
 	}
@@ -346,7 +350,9 @@ func (c *connection) begin() error {
 		s.log.Info("a new numbering of what is queued begins", "epoch", s.box.Epoch())
 	}
 	c.listen(w.Live)
+	c.waited = s.box.Next()
 	c.ready = true
+	s.people.wake()
 	s.setLink("up", nil)
 	if !s.loggedIn() {
 		s.log.Info("logged in", "app", s.app, "terminal", s.d.terminal, "hub", w.Hub)

@@ -69,6 +69,9 @@ type Device struct {
 	follower Follower
 	files    filing
 
+	groupWishes  listed[groupWish]
+	friendWishes listed[friendWish]
+
 	mu        sync.Mutex
 	ctx       context.Context // of Run; nil before it. Sessions end with it
 	destroyed bool

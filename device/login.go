@@ -156,6 +156,9 @@ func (d *Device) newSession(app protocol.AppID, user, sig string, auto bool) (*s
 	if s.mirror, err = mirror.Open(d.db, acct, user, s.inbox, d.cfg.Mirror); err != nil {
 		return nil, err
 	}
+	if err = s.people.open(s); err != nil {
+		return nil, err
+	}
 	if err = s.uploads.open(s); err != nil {
 		return nil, err
 	}

@@ -35,6 +35,13 @@ func (d *Device) Bind(t *protocol.Table[protocol.Caller]) {
 		}
 	}
 	protocol.Bind(t, protocol.GetICEServers, d.getICEServers)
+	protocol.Bind(t, protocol.GetGroupApplicationList, d.getGroupApplications)
+	protocol.Bind(t, protocol.AcceptGroupApplication, d.acceptGroupApplication)
+	protocol.Bind(t, protocol.RefuseGroupApplication, d.refuseGroupApplication)
+	protocol.Bind(t, protocol.GetFriendApplicationList, d.getFriendApplications)
+	protocol.Bind(t, protocol.AcceptFriendApplication, d.acceptFriendApplication)
+	protocol.Bind(t, protocol.RefuseFriendApplication, d.refuseFriendApplication)
+	protocol.Bind(t, protocol.DeleteFriendApplication, d.deleteFriendApplication)
 	d.bindMessages(t)
 }
 

@@ -78,6 +78,14 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 		s.inbox.Committed(err)
 		s.mirrored(err)
 		s.d.journal.Committed(err)
+		switch {
+		case err != nil && len(t.people) > 0:
+			if err := s.people.open(s); err != nil {
+				s.log.Warn("names cannot be read", "err", err)
+			}
+		case err == nil:
+			s.showNames(t.people)
+		}
 		c.posts.add(func() error {
 			if err != nil {
 				return err
@@ -402,6 +410,7 @@ func (s *session) skip(tx *bbolt.Tx, r *protocol.Range, after uint64) error {
 	kind, id := mirror.Identify(r.Log, s.user)
 	if kind == protocol.LogUser {
 		s.log.Warn("the hub tells only a part of what this account's other terminals did: how conversations stand is asked anew", "missed", r.From-after)
+		s.people.doubt(tx, s)
 		return s.mirror.Doubt(tx)
 	}
 	missed := protocol.HistoryTruncatedEvent{ConversationID: protocol.ConversationID(kind, id), Missed: r.From - at}

@@ -24,8 +24,14 @@ func (s *session) render(tx *bbolt.Tx, kind protocol.LogKind, id string, c *mirr
 // renderDecoded is render for a message whose body, m, is at hand; nil: it has none.
 func (s *session) renderDecoded(tx *bbolt.Tx, kind protocol.LogKind, id string, c *mirror.Conv, r *mirror.Row, m *protocol.Message) protocol.MessageInfo {
 	e := &r.Entry
+	group := ""
+	if kind == protocol.LogGroup {
+		group = id
+	}
+	from, card := s.people.of(e.From, group)
 	info := protocol.MessageInfo{
-		MsgID: e.MsgID, Timestamp: e.Time / 1000, Sender: e.From, Status: protocol.StatusSent, IsSelf: e.From == s.user, Priority: e.Priority,
+		MsgID: e.MsgID, Timestamp: e.Time / 1000, Sender: e.From, NickName: from.Nick, FriendRemark: from.Remark, NameCard: card, FaceURL: from.Face,
+	 Status: protocol.StatusSent, IsSelf: e.From == s.user, Priority: e.Priority,
 	}
 	if kind == protocol.LogGroup {
 		info.GroupID = id
@@ -54,18 +60,20 @@ func (s *session) renderDecoded(tx *bbolt.Tx, kind protocol.LogKind, id string, 
 	switch {
 	case info.Status == protocol.StatusRevoked:
 	case e.Kind == protocol.EntryTip:
-		tipElem(&info, e)
+		s.tipElem(&info, e)
 	case m != nil:
 		s.elem(&info, m)
 	}
 	return info
 }
 
-func tipElem(info *protocol.MessageInfo, e *protocol.Entry) {
+func (s *session) tipElem(info *protocol.MessageInfo, e *protocol.Entry) {
 	var tip protocol.Tip
 	if protocol.Unmarshal(e.Body, &tip) == nil {
 		info.ElemType = protocol.ElemGroupTip
-		info.Msg.GroupTip = &protocol.GroupTipInfo{Type: tip.Kind, OpUser: e.From, UserIDList: tip.Users}
+		info.Msg.GroupTip = &protocol.GroupTipInfo{
+			Type: tip.Kind, OpUser: e.From, UserIDList: tip.Users, MemberList: s.memberList(info.GroupID, tip.Users), GroupInfo: tip.Change, Reason: tip.Reason,
+		}
 	}
 }
 
@@ -118,6 +126,7 @@ func (s *session) elemFile(msg *protocol.MessageElem, m *protocol.Message) {
 func (s *session) conversation(tx *bbolt.Tx, c *mirror.Conv, pending *pendingMessage) protocol.Conversation {
 	out := protocol.Conversation{
 		ConversationID: protocol.ConversationID(c.Kind, c.ID), UnreadCount: c.Unread(), DraftText: s.mirror.Draft(tx, c), ShowName: c.ID,
+		RecvOpt: int(c.RecvOpt),
 	}
 	if c.Kind == protocol.LogGroup {
 		out.Type, out.GroupID, out.GroupType, out.FaceURL = protocol.ConversationGroup, c.ID, c.GroupType, c.Face
@@ -126,6 +135,7 @@ func (s *session) conversation(tx *bbolt.Tx, c *mirror.Conv, pending *pendingMes
 		}
 	} else {
 		out.Type, out.UserID = protocol.ConversationC2C, c.ID
+		out.ShowName, out.FaceURL = s.people.showName(c.ID)
 	}
 	switch row, ok := s.mirror.LastRow(tx, c); {
 	case pending != nil:

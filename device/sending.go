@@ -181,7 +181,7 @@ func (c *connection) fill() error {
 			items = items[:i] // cannot be: nothing is taken out of the middle, and holes are filled at open
 			break
 		}
-		out := protocol.Item{Kind: it.Kind, To: it.To, Body: it.Body, Priority: it.Priority, IDNumber: it.IDNumber}
+		out := protocol.Item{Kind: it.Kind, To: it.To, Body: it.Body, Priority: it.Priority, IDNumber: it.IDNumber, Waited: it.Cseq < c.waited}
 		if it.IDEpoch != p.Epoch {
 			out.IDEpoch = it.IDEpoch
 		}

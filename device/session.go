@@ -31,6 +31,7 @@ type session struct {
 	mirror  *mirror.Mirror
 	uploads uploads
 	places  places
+	people  people
 	onlines onlines
 
 	inserting sync.Mutex // held while files of inserted messages are taken, or let go of
@@ -73,6 +74,7 @@ func (s *session) run() {
 	defer close(s.ended)
 	var uploading sync.WaitGroup
 	uploading.Go(func() { s.uploads.run(s) })
+	uploading.Go(s.syncPeople)
 	defer func() {
 		uploading.Wait()
 		s.d.db.Ping() // what the last answers let go of is known

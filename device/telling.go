@@ -2,6 +2,7 @@ package device
 
 import (
 	"errors"
+	"maps"
 
 	"github.com/herald-im/herald/device/mirror"
 	"github.com/herald-im/herald/protocol"
@@ -15,6 +16,7 @@ type telling struct {
 	tx        *bbolt.Tx
 	events    []protocol.Occurrence
 	withFiles []protocol.MessageInfo
+	people    map[string]person // whose names have changed
 }
 
 // entry tells of an entry. A step of an invitation is a message, too.
@@ -34,6 +36,9 @@ func (t *telling) entry(log string, e *protocol.Entry) {
 		}
 	}
 	kind, id := mirror.Identify(log, s.user)
+	if c := s.mirror.InTx(log); c != nil && c.RecvOpt == protocol.RecvNot && (e.Kind == protocol.EntryMessage || e.Kind == protocol.EntryRevoke) {
+		return // it is in the history, and that is all that is wanted
+	}
 	switch e.Kind {
 	case protocol.EntryMessage, protocol.EntrySignaling:
 		m, err := protocol.DecodeMessage(e.Body)
@@ -49,6 +54,13 @@ func (t *telling) entry(log string, e *protocol.Entry) {
 		tell(newMessage(info, false))
 	case protocol.EntryTip:
 		tell(newMessage(s.renderDecoded(t.tx, kind, id, s.mirror.InTx(log), &mirror.Row{Entry: *e, Pos: mirror.Pos{Seq: e.Seq}}, nil), false))
+		tell(s.groupEvent(id, e))
+	case protocol.EntryEvent:
+		ev, o, err := protocol.DecodeHubEvent(e.Body)
+		tell(o, err)
+		if err == nil && kind == protocol.LogUser {
+			t.learn(ev)
+		}
 	case protocol.EntryRevoke:
 		tell(s.revokedEvent(kind, id, e))
 	case protocol.EntryMark:
@@ -57,6 +69,18 @@ func (t *telling) entry(log string, e *protocol.Entry) {
 	if e.Kind == protocol.EntrySignaling {
 		tell(s.signalingEvent(e))
 	}
+}
+
+func (t *telling) learn(ev protocol.HubEvent) {
+	changes, err := t.s.learn(t.tx, ev)
+	if err != nil {
+		t.s.log.Warn("names could not be written down", "err", err)
+	}
+	if t.people == nil {
+		t.people = changes
+		return
+	}
+	maps.Copy(t.people, changes)
 }
 
 // newMessage is the event of a message of any kind.
@@ -103,6 +127,24 @@ func (s *session) passing(sig *protocol.Signal) (out []protocol.Occurrence, err 
 		}
 	}
 	e := &protocol.Entry{Kind: protocol.EntryMessage, From: sig.From, Term: sig.Term, MsgID: sig.MsgID, Time: sig.Time, Body: sig.Body}
+	switch sig.Kind {
+	case 0, protocol.EntryMessage:
+	case protocol.EntryTip:
+		e.Kind = sig.Kind
+		one, err := s.groupEvent(id, e)
+		if err != nil || one.Info == nil {
+			return nil, err
+		}
+		return []protocol.Occurrence{one}, nil
+	case protocol.EntryEvent:
+		_, one, err := protocol.DecodeHubEvent(e.Body)
+		if err != nil || one.Info == nil {
+			return nil, err
+		}
+		return []protocol.Occurrence{one}, nil
+	default: // of a newer hub
+		return nil, nil
+	}
 	m, err := protocol.DecodeMessage(e.Body)
 	if err != nil {
 		return nil, err
@@ -123,7 +165,8 @@ func (s *session) passing(sig *protocol.Signal) (out []protocol.Occurrence, err 
 // simpleEvent is the event of a text or of custom data, as simple listeners get
 // it; without Info for any other element.
 func (s *session) simpleEvent(kind protocol.LogKind, id string, e *protocol.Entry, m *protocol.Message) (protocol.Occurrence, error) {
-	from, self, at := protocol.UserInfo{UserID: e.From}, e.From == s.user, e.Time/1000
+	who, _ := s.people.of(e.From, "")
+	from, self, at := protocol.UserInfo{UserID: e.From, NickName: who.Nick, FaceURL: who.Face}, e.From == s.user, e.Time/1000
 	switch {
 	case kind == protocol.LogC2C && m.Elem == protocol.ElemText:
 		return protocol.OnRecvC2CTextMessage.New(protocol.C2CTextEvent{

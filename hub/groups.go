@@ -69,7 +69,7 @@ func (h *Hub) createGroupWithMembers(ctx context.Context, c Caller, req protocol
 	created := protocol.Tip{Kind: protocol.TipCreated, Users: []string{c.User}, Group: g.ID, Name: g.Name, Type: g.Type, Face: g.Face}
 	if !rulesOf[g.Type].log {
 		c.tellRooms(c.User)
-		err := informOf(ctx, h, c, protocol.OnGroupCreated, protocol.GroupEvent{GroupID: g.ID}, c.User)
+		err := informOf(ctx, h, c, protocol.OnGroupCreated, protocol.OneGroupEvent{GroupID: g.ID}, c.User)
 		return res, errors.Join(err, c.tx.UpdateGroup(ctx, c.App, g))
 	}
 	id, seq, err := h.tip(ctx, c, g, created, []string{c.User})

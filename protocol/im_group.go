@@ -106,6 +106,19 @@ type NewGroup struct {
 	GroupAddOpt *AddOpt `json:"groupAddOpt,omitempty"`
 }
 
+func (g *NewGroup) validate() error {
+	if err := g.CreateGroupRequest.Validate(); err != nil {
+		return err
+	}
+	if err := checkAddOpt(g.GroupAddOpt); err != nil {
+		return err
+	}
+	if g.GroupAddOpt != nil && g.GroupType == GroupWork {
+		return Errorf(CodeSvrGroupInvalidParameters, "groupAddOpt: a Work group has none: one is invited to it")
+	}
+	return checkGroupTexts("", g.Notification, g.Introduction, g.FaceURL)
+}
+
 // NewMember is a member that a group is made with.
 type NewMember struct {
 	// UserID of the account.
@@ -128,17 +141,9 @@ func (r *CreateGroupWithMembersRequest) Validate() error {
 	if g.FaceURL == "" {
 		g.FaceURL, g.FaceURLAlso = g.FaceURLAlso, ""
 	}
-	if err := g.CreateGroupRequest.Validate(); err != nil {
-		return err
-	}
-	if err := checkAddOpt(g.GroupAddOpt); err != nil {
-		return err
-	}
-	if g.GroupAddOpt != nil && g.GroupType == GroupWork {
-		return Errorf(CodeSvrGroupInvalidParameters, "groupAddOpt: a Work group has none: one is invited to it")
-	}
-	if err := checkGroupTexts("", g.Notification, g.Introduction, g.FaceURL); err != nil {
-		return err
+	if err := g.validate(); err != nil {
+		e := AsError(err)
+		return Errorf(e.Code, "groupInfo.%s", e.Msg)
 	}
 	switch {
 	case len(r.MemberList) > MaxMembersAtOnce:

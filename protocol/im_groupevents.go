@@ -1,7 +1,7 @@
 package protocol
 
-// GroupEvent is the data of the events that tell of a group alone.
-type GroupEvent struct {
+// OneGroupEvent is the data of the events that tell of a group alone.
+type OneGroupEvent struct {
 	// GroupID of the group.
 	GroupID string `json:"groupId"`
 	// OpUser is who did it; without a userId the operator, or nobody.
@@ -120,13 +120,13 @@ var (
 	OnMemberInfoChanged = DeclareEvent[MembersChangedEvent](EventInfo{
 		Name: "im.onMemberInfoChanged", Doc: "a member is muted or may speak again, or has another name in the group; all members are told", Listen: []string{"group"},
 	})
-	OnGroupCreated = DeclareEvent[GroupEvent](EventInfo{
+	OnGroupCreated = DeclareEvent[OneGroupEvent](EventInfo{
 		Name: "im.onGroupCreated", Doc: "the account has made a group; its terminals are told", Listen: []string{"group"}, FromHub: true,
 	})
-	OnGroupDismissed = DeclareEvent[GroupEvent](EventInfo{
+	OnGroupDismissed = DeclareEvent[OneGroupEvent](EventInfo{
 		Name: "im.onGroupDismissed", Doc: "a group was dismissed; all who were members are told", Listen: []string{"group"},
 	})
-	OnGroupRecycled = DeclareEvent[GroupEvent](EventInfo{
+	OnGroupRecycled = DeclareEvent[OneGroupEvent](EventInfo{
 		Name: "im.onGroupRecycled", Doc: "the operator has ended a group in which nothing was said for long; all who were members are told", Listen: []string{"group"},
 	})
 	OnGroupInfoChanged = DeclareEvent[GroupChangedEvent](EventInfo{
@@ -144,7 +144,7 @@ var (
 	OnRevokeAdministrator = DeclareEvent[MembersEvent](EventInfo{
 		Name: "im.onRevokeAdministrator", Doc: "the owner has made admins ordinary members; all members are told", Listen: []string{"group"},
 	})
-	OnQuitFromGroup = DeclareEvent[GroupEvent](EventInfo{
+	OnQuitFromGroup = DeclareEvent[OneGroupEvent](EventInfo{
 		Name: "im.onQuitFromGroup", Doc: "the account has left a group, which is no AVChatRoom; its terminals are told", Listen: []string{"group"},
 	})
 	OnReceiveRESTCustomData = DeclareEvent[GroupNoticeEvent](EventInfo{

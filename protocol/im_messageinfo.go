@@ -130,12 +130,20 @@ type SnapshotInfo struct {
 // GroupTipInfo is a change of a group, as a message of elemType 9.
 type GroupTipInfo struct {
 	// Type is 1 created, 2 joined, 3 quit, 4 dismissed, 5 the first of UserIDList
-	// owns the group now, 6 kicked.
+	// owns the group now, 6 kicked, 7 invited, 8 made admins, 9 admins no more, 10 the
+	// group has changed, 11 muted or may speak again, 12 renamed, 13 ended by the
+	// operator.
 	Type TipKind `json:"type"`
-	// OpUser is the userId of whoever did it.
+	// OpUser is the userId of whoever did it, empty for the operator.
 	OpUser string `json:"opUser"`
 	// UserIDList are the userIds whom it concerns.
 	UserIDList []string `json:"userIdList"`
+	// MemberList are those of UserIDList.
+	MemberList []GroupMemberInfo `json:"memberList"`
+	// GroupInfo has what of the group has changed.
+	GroupInfo *GroupChange `json:"groupInfo,omitempty"`
+	// Reason of it, where one was given.
+	Reason string `json:"reason,omitempty"`
 }
 
 // DownloadInfo tells how the fetching of a message's file goes.

@@ -101,18 +101,38 @@ export interface Im {
   accept(params: InviteStepRequest, callback: Callback<Success>): void;
   /** Accepts an invitation. */
   accept(params: InviteStepRequest): Promise<Success>;
+  /** Accepts an application to be friends. */
+  acceptFriendApplication(params: AcceptFriendRequest, callback: Callback<Success & FriendResultResponse>): void;
+  /** Accepts an application to be friends. */
+  acceptFriendApplication(params: AcceptFriendRequest): Promise<Success & FriendResultResponse>;
+  /** Lets an applicant into a group. */
+  acceptGroupApplication(params: HandleRequest, callback: Callback<Success>): void;
+  /** Lets an applicant into a group. */
+  acceptGroupApplication(params: HandleRequest): Promise<Success>;
+  /** Adds a friend, or asks the account where it decides itself. */
+  addFriend(params: AddFriendRequest, callback: Callback<Success & FriendResultResponse>): void;
+  /** Adds a friend, or asks the account where it decides itself. */
+  addFriend(params: AddFriendRequest): Promise<Success & FriendResultResponse>;
+  /** Puts friends into a friend group. */
+  addFriendsToFriendGroup(params: FriendGroupRequest, callback: Callback<Success & FriendResultsResponse>): void;
+  /** Puts friends into a friend group. */
+  addFriendsToFriendGroup(params: FriendGroupRequest): Promise<Success & FriendResultsResponse>;
   /** Asks whether an invitation that came by another way can be answered. */
   addInvitedSignaling(params: AddInvitedSignalingRequest, callback: Callback<Success>): void;
   /** Asks whether an invitation that came by another way can be answered. */
   addInvitedSignaling(params: AddInvitedSignalingRequest): Promise<Success>;
-  /** Has the hub refuse what these accounts send to this one. */
+  /** Has the hub refuse what these accounts send to this one, and ends the friendship with them on this side. */
   addToBlackList(params: UserListRequest, callback: Callback<Success & FriendResultsResponse>): void;
-  /** Has the hub refuse what these accounts send to this one. */
+  /** Has the hub refuse what these accounts send to this one, and ends the friendship with them on this side. */
   addToBlackList(params: UserListRequest): Promise<Success & FriendResultsResponse>;
   /** Takes back one's own invitation from those who have not answered. */
   cancel(params: InviteStepRequest, callback: Callback<Success>): void;
   /** Takes back one's own invitation from those who have not answered. */
   cancel(params: InviteStepRequest): Promise<Success>;
+  /** Tells how an account stands with this one. */
+  checkFriend(params: (CheckFriendRequest | Omit<CheckFriendRequest, 'type'> & { checkType: CheckFriendRequest['type'] }), callback: Callback<Success & FriendCheckResponse>): void;
+  /** Tells how an account stands with this one. */
+  checkFriend(params: (CheckFriendRequest | Omit<CheckFriendRequest, 'type'> & { checkType: CheckFriendRequest['type'] })): Promise<Success & FriendCheckResponse>;
   /** Makes a message of custom data. */
   createCustomMessage(params: CreateCustomRequest, callback: Callback<Success & MessageKeyResponse>): void;
   /** Makes a message of custom data. */
@@ -125,10 +145,18 @@ export interface Im {
   createFileMessage(params: CreateFileRequest, callback: Callback<Success & MessageKeyResponse>): void;
   /** Makes a message of a file. */
   createFileMessage(params: CreateFileRequest): Promise<Success & MessageKeyResponse>;
+  /** Makes a friend group. */
+  createFriendGroup(params: NewFriendGroupRequest, callback: Callback<Success & FriendResultsResponse>): void;
+  /** Makes a friend group. */
+  createFriendGroup(params: NewFriendGroupRequest): Promise<Success & FriendResultsResponse>;
   /** Makes a group, owned by the caller. */
   createGroup(params: CreateGroupRequest, callback: Callback<Success & CreateGroupResponse>): void;
   /** Makes a group, owned by the caller. */
   createGroup(params: CreateGroupRequest): Promise<Success & CreateGroupResponse>;
+  /** Makes a group with its texts and its first members, all or nothing. */
+  createGroupWithMemberList(params: CreateGroupWithMembersRequest, callback: Callback<Success & CreateGroupResponse>): void;
+  /** Makes a group with its texts and its first members, all or nothing. */
+  createGroupWithMemberList(params: CreateGroupWithMembersRequest): Promise<Success & CreateGroupResponse>;
   /** Makes a message of a picture, in three sizes. */
   createImageMessage(params: CreateImageRequest, callback: Callback<Success & MessageKeyResponse>): void;
   /** Makes a message of a picture, in three sizes. */
@@ -157,10 +185,26 @@ export interface Im {
   deleteConversation(params: ConversationRequest, callback: Callback<Success>): void;
   /** Deletes a conversation and its messages for this account, on all of its terminals; it returns with the next message. */
   deleteConversation(params: ConversationRequest): Promise<Success>;
+  /** Deletes an application to be friends from the own list. */
+  deleteFriendApplication(params: IndexRequest, callback: Callback<Success>): void;
+  /** Deletes an application to be friends from the own list. */
+  deleteFriendApplication(params: IndexRequest): Promise<Success>;
+  /** Deletes friend groups; the friends stay. */
+  deleteFriendGroup(params: FriendGroupNames, callback: Callback<Success>): void;
+  /** Deletes friend groups; the friends stay. */
+  deleteFriendGroup(params: FriendGroupNames): Promise<Success>;
+  /** Takes friends out of a friend group. */
+  deleteFriendsFromFriendGroup(params: FriendGroupRequest, callback: Callback<Success & FriendResultsResponse>): void;
+  /** Takes friends out of a friend group. */
+  deleteFriendsFromFriendGroup(params: FriendGroupRequest): Promise<Success & FriendResultsResponse>;
   /** Takes accounts out of the blacklist. */
   deleteFromBlackList(params: UserListRequest, callback: Callback<Success & FriendResultsResponse>): void;
   /** Takes accounts out of the blacklist. */
   deleteFromBlackList(params: UserListRequest): Promise<Success & FriendResultsResponse>;
+  /** Ends friendships. */
+  deleteFromFriendList(params: DeleteFriendsRequest, callback: Callback<Success & FriendResultsResponse>): void;
+  /** Ends friendships. */
+  deleteFromFriendList(params: DeleteFriendsRequest): Promise<Success & FriendResultsResponse>;
   /** Deletes messages for this account, on all of its terminals; others keep them. */
   deleteMessageFromLocalStorage(params: DeleteMessagesRequest, callback: Callback<Success>): void;
   /** Deletes messages for this account, on all of its terminals; others keep them. */
@@ -178,9 +222,9 @@ export interface Im {
   /** Ends a group; the owner may, a Work group nobody but the operator. */
   dismissGroup(params: GroupRequest): Promise<Success>;
   /** Lists the blacklist. */
-  getBlackList(params: {}, callback: Callback<Success & BlacklistResponse>): void;
+  getBlackList(params: {}, callback: Callback<Success & FriendsResponse>): void;
   /** Lists the blacklist. */
-  getBlackList(params?: {}): Promise<Success & BlacklistResponse>;
+  getBlackList(params?: {}): Promise<Success & FriendsResponse>;
   /** Reads a conversation backwards, from the board as far as that has it, then from the hub. */
   getC2CHistoryMessageList(params: C2CHistoryRequest, callback: Callback<Success & HistoryResponse>): void;
   /** Reads a conversation backwards, from the board as far as that has it, then from the hub. */
@@ -189,10 +233,46 @@ export interface Im {
   getConversationList(params: ConversationListRequest, callback: Callback<Success & ConversationListResponse>): void;
   /** Lists the conversations, the one with the newest message first. */
   getConversationList(params?: ConversationListRequest): Promise<Success & ConversationListResponse>;
+  /** Lists the open applications to be friends, of both sides. */
+  getFriendApplicationList(params: {}, callback: Callback<Success & FriendApplicationsResponse>): void;
+  /** Lists the open applications to be friends, of both sides. */
+  getFriendApplicationList(params?: {}): Promise<Success & FriendApplicationsResponse>;
+  /** Lists friend groups. */
+  getFriendGroupList(params: GetFriendGroupsRequest, callback: Callback<Success & FriendGroupsResponse>): void;
+  /** Lists friend groups. */
+  getFriendGroupList(params?: GetFriendGroupsRequest): Promise<Success & FriendGroupsResponse>;
+  /** Lists the account's friends. */
+  getFriendList(params: {}, callback: Callback<Success & FriendsResponse>): void;
+  /** Lists the account's friends. */
+  getFriendList(params?: {}): Promise<Success & FriendsResponse>;
+  /** Tells of accounts and how they stand with this one. */
+  getFriendsInfo(params: UserListRequest, callback: Callback<Success & FriendInfosResponse>): void;
+  /** Tells of accounts and how they stand with this one. */
+  getFriendsInfo(params: UserListRequest): Promise<Success & FriendInfosResponse>;
+  /** Lists the applications to join groups that the account decides about. */
+  getGroupApplicationList(params: {}, callback: Callback<Success & GroupApplicationsResponse>): void;
+  /** Lists the applications to join groups that the account decides about. */
+  getGroupApplicationList(params?: {}): Promise<Success & GroupApplicationsResponse>;
   /** Reads a group's messages backwards, from the board as far as that has them, then from the hub. */
   getGroupHistoryMessageList(params: GroupHistoryRequest, callback: Callback<Success & HistoryResponse>): void;
   /** Reads a group's messages backwards, from the board as far as that has them, then from the hub. */
   getGroupHistoryMessageList(params: GroupHistoryRequest): Promise<Success & HistoryResponse>;
+  /** Lists a group's members, 100 at a time. */
+  getGroupMemberList(params: MemberListRequest, callback: Callback<Success & MemberListResponse>): void;
+  /** Lists a group's members, 100 at a time. */
+  getGroupMemberList(params: MemberListRequest): Promise<Success & MemberListResponse>;
+  /** Tells of members of a group. */
+  getGroupMembersInfo(params: MembersRequest, callback: Callback<Success & MembersResponse>): void;
+  /** Tells of members of a group. */
+  getGroupMembersInfo(params: MembersRequest): Promise<Success & MembersResponse>;
+  /** Tells of groups; of a Work group its members only. */
+  getGroupsInfo(params: GroupsRequest, callback: Callback<Success & GroupsResponse>): void;
+  /** Tells of groups; of a Work group its members only. */
+  getGroupsInfo(params: GroupsRequest): Promise<Success & GroupsResponse>;
+  /** Lists the groups that the account is a member of. */
+  getJoinedGroupList(params: {}, callback: Callback<Success & GroupListResponse>): void;
+  /** Lists the groups that the account is a member of. */
+  getJoinedGroupList(params?: {}): Promise<Success & GroupListResponse>;
   /** Returns the state of the login. */
   getLoginStatus(params: {}, callback: Callback<Success & LoginStatusResponse>): void;
   /** Returns the state of the login. */
@@ -209,6 +289,10 @@ export interface Im {
   getSignalingInfo(params: SignalingInfoRequest, callback: Callback<Success & SignalingInfoResponse>): void;
   /** Says what a signaling message, or an invitation, is about. */
   getSignalingInfo(params?: SignalingInfoRequest): Promise<Success & SignalingInfoResponse>;
+  /** Tells of accounts. */
+  getUsersInfo(params: UserListRequest, callback: Callback<Success & UsersResponse>): void;
+  /** Tells of accounts. */
+  getUsersInfo(params: UserListRequest): Promise<Success & UsersResponse>;
   /** Returns the version of Herald. */
   getVersion(params: {}, callback: (ret: (Success & VersionResponse) | Failure) => void): void;
   /** Returns the version of Herald. */
@@ -233,10 +317,10 @@ export interface Im {
   inviteUserToGroup(params: InviteToGroupRequest, callback: Callback<Success & MemberResultsResponse>): void;
   /** Makes accounts members of a Work group; any member may. */
   inviteUserToGroup(params: InviteToGroupRequest): Promise<Success & MemberResultsResponse>;
-  /** Joins a Meeting or AVChatRoom, applies to a Public group; nothing decides about applications yet. */
-  joinGroup(params: JoinGroupRequest, callback: Callback<Success>): void;
-  /** Joins a Meeting or AVChatRoom, applies to a Public group; nothing decides about applications yet. */
-  joinGroup(params: JoinGroupRequest): Promise<Success>;
+  /** Joins a group, or applies to it where the owner or an admin decides. */
+  joinGroup(params: JoinGroupRequest, callback: Callback<Success & JoinGroupResponse>): void;
+  /** Joins a group, or applies to it where the owner or an admin decides. */
+  joinGroup(params: JoinGroupRequest): Promise<Success & JoinGroupResponse>;
   /** Puts members out of a group; the owner may, of a Public or Meeting group also an admin ordinary members. */
   kickGroupMember(params: KickRequest, callback: Callback<Success & MemberResultsResponse>): void;
   /** Puts members out of a group; the owner may, of a Public or Meeting group also an admin ordinary members. */
@@ -257,10 +341,22 @@ export interface Im {
   markGroupMessageAsRead(params: GroupRequest, callback: Callback<Success>): void;
   /** Says that all of a group that has arrived is read. */
   markGroupMessageAsRead(params: GroupRequest): Promise<Success>;
+  /** Has a member be silent for some time; the owner may, and an admin ordinary members; not in a Work group. */
+  muteGroupMember(params: MuteRequest, callback: Callback<Success>): void;
+  /** Has a member be silent for some time; the owner may, and an admin ordinary members; not in a Work group. */
+  muteGroupMember(params: MuteRequest): Promise<Success>;
   /** Leaves a group; the owner may leave a Work group only. */
   quitGroup(params: GroupRequest, callback: Callback<Success>): void;
   /** Leaves a group; the owner may leave a Work group only. */
   quitGroup(params: GroupRequest): Promise<Success>;
+  /** Refuses an application to be friends. */
+  refuseFriendApplication(params: IndexRequest, callback: Callback<Success & FriendResultResponse>): void;
+  /** Refuses an application to be friends. */
+  refuseFriendApplication(params: IndexRequest): Promise<Success & FriendResultResponse>;
+  /** Refuses an applicant. */
+  refuseGroupApplication(params: HandleRequest, callback: Callback<Success>): void;
+  /** Refuses an applicant. */
+  refuseGroupApplication(params: HandleRequest): Promise<Success>;
   /** Rejects an invitation. */
   reject(params: InviteStepRequest, callback: Callback<Success>): void;
   /** Rejects an invitation. */
@@ -273,6 +369,14 @@ export interface Im {
   removeConversationListener(params: {}, callback: Callback<Success>): void;
   /** Ends what im.setConversationListener began. */
   removeConversationListener(params?: {}): Promise<Success>;
+  /** Ends what im.setFriendListener began. */
+  removeFriendListener(params: {}, callback: Callback<Success>): void;
+  /** Ends what im.setFriendListener began. */
+  removeFriendListener(params?: {}): Promise<Success>;
+  /** Ends what im.setGroupListener began. */
+  removeGroupListener(params: {}, callback: Callback<Success>): void;
+  /** Ends what im.setGroupListener began. */
+  removeGroupListener(params?: {}): Promise<Success>;
   /** Ends what im.setSDKListener began. */
   removeSDKListener(params: {}, callback: Callback<Success>): void;
   /** Ends what im.setSDKListener began. */
@@ -285,6 +389,10 @@ export interface Im {
   removeSimpleMsgListener(params: {}, callback: Callback<Success>): void;
   /** Ends what im.setSimpleMsgListener began. */
   removeSimpleMsgListener(params?: {}): Promise<Success>;
+  /** Renames a friend group. */
+  renameFriendGroup(params: RenameFriendGroupRequest, callback: Callback<Success>): void;
+  /** Renames a friend group. */
+  renameFriendGroup(params: RenameFriendGroupRequest): Promise<Success>;
   /** Takes a message back, one's own within two minutes; a group's owner and admins may any at any time. */
   revokeMessage(params: RevokeRequest, callback: Callback<Success>): void;
   /** Takes a message back, one's own within two minutes; a group's owner and admins may any at any time. */
@@ -317,12 +425,52 @@ export interface Im {
   setConversationDraft(params: (DraftRequest | Omit<DraftRequest, 'conversationId'> & { conversationID: DraftRequest['conversationId'] })): Promise<Success>;
   /** Has a program's event stream carry what becomes of conversations. The promise is kept once no event can be missed. */
   setConversationListener(params: {}, callback: Callback<Success | ConversationEvent>): Promise<Success>;
+  /** Counts all applications to be friends as read. */
+  setFriendApplicationRead(params: {}, callback: Callback<Success>): void;
+  /** Counts all applications to be friends as read. */
+  setFriendApplicationRead(params?: {}): Promise<Success>;
+  /** Says what this account calls a friend. */
+  setFriendInfo(params: SetFriendInfoRequest, callback: Callback<Success>): void;
+  /** Says what this account calls a friend. */
+  setFriendInfo(params: SetFriendInfoRequest): Promise<Success>;
+  /** Has a program's event stream carry what becomes of friends and the blacklist. The promise is kept once no event can be missed. */
+  setFriendListener(params: {}, callback: Callback<Success | FriendEvent>): Promise<Success>;
+  /** Counts all applications to join groups as read. */
+  setGroupApplicationRead(params: {}, callback: Callback<Success>): void;
+  /** Counts all applications to join groups as read. */
+  setGroupApplicationRead(params?: {}): Promise<Success>;
+  /** Changes a group; in a Work group any member may, in an AVChatRoom the owner, else owner and admins. */
+  setGroupInfo(params: SetGroupInfoRequest, callback: Callback<Success>): void;
+  /** Changes a group; in a Work group any member may, in an AVChatRoom the owner, else owner and admins. */
+  setGroupInfo(params: SetGroupInfoRequest): Promise<Success>;
+  /** Has a program's event stream carry what becomes of groups. The promise is kept once no event can be missed. */
+  setGroupListener(params: {}, callback: Callback<Success | GroupEvent>): Promise<Success>;
+  /** Gives a member a name in the group: everybody his own, the owner all, an admin those of ordinary members. */
+  setGroupMemberInfo(params: SetMemberInfoRequest, callback: Callback<Success>): void;
+  /** Gives a member a name in the group: everybody his own, the owner all, an admin those of ordinary members. */
+  setGroupMemberInfo(params: SetMemberInfoRequest): Promise<Success>;
+  /** Makes a member of a Public or Meeting group an admin, or an ordinary member again; the owner may. */
+  setGroupMemberRole(params: SetRoleRequest, callback: Callback<Success>): void;
+  /** Makes a member of a Public or Meeting group an admin, or an ordinary member again; the owner may. */
+  setGroupMemberRole(params: SetRoleRequest): Promise<Success>;
+  /** Says whether the account's terminals are told of a group's messages. */
+  setReceiveMessageOpt(params: RecvOptRequest, callback: Callback<Success>): void;
+  /** Says whether the account's terminals are told of a group's messages. */
+  setReceiveMessageOpt(params: RecvOptRequest): Promise<Success>;
   /** Has a program's event stream carry the events of the connection and the login. The promise is kept once no event can be missed. */
   setSDKListener(params: {}, callback: Callback<Success | SdkEvent>): Promise<Success>;
+  /** Changes the account's profile. */
+  setSelfInfo(params: SelfInfoRequest, callback: Callback<Success>): void;
+  /** Changes the account's profile. */
+  setSelfInfo(params?: SelfInfoRequest): Promise<Success>;
   /** Has a program's event stream carry invitations and what becomes of them. The promise is kept once no event can be missed. */
   setSignalingListener(params: {}, callback: Callback<Success | SignalingEvent>): Promise<Success>;
   /** Has a program's event stream carry text and custom messages. The promise is kept once no event can be missed. */
   setSimpleMsgListener(params: {}, callback: Callback<SimpleEvent>): Promise<Success>;
+  /** Gives a group to another member; the owner may, but not an AVChatRoom. */
+  transferGroupOwner(params: MemberRequest, callback: Callback<Success>): void;
+  /** Gives a group to another member; the owner may, but not an AVChatRoom. */
+  transferGroupOwner(params: MemberRequest): Promise<Success>;
   /** Gives a file to the board; in Node a path will do. */
   uploadFile(data: FileSource, options: { name?: string }, callback: Callback<Upload>): void;
   uploadFile(data: FileSource, callback: Callback<Upload>): void;
@@ -458,6 +606,7 @@ export type SdkEvent =
   | ImOnConnectSuccess
   | ImOnConnecting
   | ImOnKickedOffline
+  | ImOnSelfInfoUpdated
   | ImOnUserSigExpired;
 
 /** What the listener of simple gets. */
@@ -516,6 +665,36 @@ export type ConversationEvent =
   | ImOnSyncServerFinish
   | ImOnSyncServerStart;
 
+/** What the listener of group gets. */
+export type GroupEvent =
+  | ImOnApplicationProcessed
+  | ImOnGrantAdministrator
+  | ImOnGroupAttributeChanged
+  | ImOnGroupCreated
+  | ImOnGroupDismissed
+  | ImOnGroupInfoChanged
+  | ImOnGroupRecycled
+  | ImOnMemberEnter
+  | ImOnMemberInfoChanged
+  | ImOnMemberInvited
+  | ImOnMemberKicked
+  | ImOnMemberLeave
+  | ImOnQuitFromGroup
+  | ImOnReceiveJoinApplication
+  | ImOnReceiveRESTCustomData
+  | ImOnRevokeAdministrator;
+
+/** What the listener of friend gets. */
+export type FriendEvent =
+  | ImOnBlackListAdded
+  | ImOnBlackListDeleted
+  | ImOnFriendApplicationListAdded
+  | ImOnFriendApplicationListDeleted
+  | ImOnFriendApplicationListRead
+  | ImOnFriendListAdded
+  | ImOnFriendListDeleted
+  | ImOnFriendProfileChanged;
+
 /** The call is over for this board: the last event of each call. */
 export interface CallingOnCallEnd extends CallEndEvent { eventType: 'onCallEnd'; }
 
@@ -567,6 +746,15 @@ export interface DeviceOnHubRewound extends HubRewoundEvent { eventType: 'onHubR
 /** The board's store was damaged: it was set aside and a new one begun. */
 export interface DeviceOnStoreReplaced extends StoreReplacedEvent { eventType: 'onStoreReplaced'; }
 
+/** It is decided whether the account may join a group; the applicant is told. */
+export interface ImOnApplicationProcessed extends ApplicationProcessedEvent { eventType: 'onApplicationProcessed'; }
+
+/** Accounts have come into the blacklist. */
+export interface ImOnBlackListAdded extends FriendsEvent { eventType: 'onBlackListAdded'; }
+
+/** Accounts are out of the blacklist. */
+export interface ImOnBlackListDeleted extends FriendsGoneEvent { eventType: 'onBlackListDeleted'; }
+
 /** The link could not be made, or broke; it is tried again. */
 export interface ImOnConnectFailed extends Failure { eventType: 'onConnectFailed'; }
 
@@ -581,6 +769,42 @@ export interface ImOnConversationChanged extends ConversationsEvent { eventType:
 
 /** Conversations were deleted, perhaps on another terminal. */
 export interface ImOnConversationDeleted extends ConversationsEvent { eventType: 'onConversationDeleted'; }
+
+/** Somebody wants to be the account's friend, or the account somebody's. */
+export interface ImOnFriendApplicationListAdded extends FriendApplicationsEvent { eventType: 'onFriendApplicationListAdded'; }
+
+/** Applications are accepted, refused or deleted. */
+export interface ImOnFriendApplicationListDeleted extends FriendsGoneEvent { eventType: 'onFriendApplicationListDeleted'; }
+
+/** The account has read the applications, perhaps on another terminal. */
+export interface ImOnFriendApplicationListRead { eventType: 'onFriendApplicationListRead'; }
+
+/** Accounts have come into the friend list. */
+export interface ImOnFriendListAdded extends FriendsEvent { eventType: 'onFriendListAdded'; }
+
+/** Accounts are out of the friend list: this one has ended the friendship, or they have on both sides. */
+export interface ImOnFriendListDeleted extends FriendsGoneEvent { eventType: 'onFriendListDeleted'; }
+
+/** Friends have changed their profiles, or this account what it calls them. */
+export interface ImOnFriendProfileChanged extends FriendsEvent { eventType: 'onFriendProfileChanged'; }
+
+/** The owner has made members admins; all members are told. */
+export interface ImOnGrantAdministrator extends MembersEvent { eventType: 'onGrantAdministrator'; }
+
+/** The operator has changed the attributes of a group; all members are told. */
+export interface ImOnGroupAttributeChanged extends GroupAttributesEvent { eventType: 'onGroupAttributeChanged'; }
+
+/** The account has made a group; its terminals are told. */
+export interface ImOnGroupCreated extends OneGroupEvent { eventType: 'onGroupCreated'; }
+
+/** A group was dismissed; all who were members are told. */
+export interface ImOnGroupDismissed extends OneGroupEvent { eventType: 'onGroupDismissed'; }
+
+/** A group has changed; all members are told. */
+export interface ImOnGroupInfoChanged extends GroupChangedEvent { eventType: 'onGroupInfoChanged'; }
+
+/** The operator has ended a group in which nothing was said for long; all who were members are told. */
+export interface ImOnGroupRecycled extends OneGroupEvent { eventType: 'onGroupRecycled'; }
 
 /** The inviter has taken an invitation back. */
 export interface ImOnInvitationCancelled extends CancelledEvent { eventType: 'onInvitationCancelled'; }
@@ -597,14 +821,38 @@ export interface ImOnInviteeRejected extends InviteeEvent { eventType: 'onInvite
 /** The account logged in elsewhere on the same platform, or the operator ended the session; log in again. */
 export interface ImOnKickedOffline extends Failure { eventType: 'onKickedOffline'; }
 
+/** Accounts have joined a group; all members are told. */
+export interface ImOnMemberEnter extends MembersEvent { eventType: 'onMemberEnter'; }
+
+/** A member is muted or may speak again, or has another name in the group; all members are told. */
+export interface ImOnMemberInfoChanged extends MembersChangedEvent { eventType: 'onMemberInfoChanged'; }
+
+/** Somebody has made accounts members of a group; all members are told, the new ones too. */
+export interface ImOnMemberInvited extends MembersEvent { eventType: 'onMemberInvited'; }
+
+/** Somebody has put members out of a group; all members are told, and those who were. */
+export interface ImOnMemberKicked extends MembersEvent { eventType: 'onMemberKicked'; }
+
+/** A member has left a group; all members are told. */
+export interface ImOnMemberLeave extends MemberLeftEvent { eventType: 'onMemberLeave'; }
+
 /** A message that was answered with queued has been stored by the hub, or refused. */
 export interface ImOnMessageStatusChanged extends MessageStatusEvent { eventType: 'onMessageStatusChanged'; }
 
 /** There are new conversations. */
 export interface ImOnNewConversation extends ConversationsEvent { eventType: 'onNewConversation'; }
 
+/** The account has left a group, which is no AVChatRoom; its terminals are told. */
+export interface ImOnQuitFromGroup extends OneGroupEvent { eventType: 'onQuitFromGroup'; }
+
+/** Somebody wants to join a group; its owner and its admins are told. */
+export interface ImOnReceiveJoinApplication extends JoinApplicationEvent { eventType: 'onReceiveJoinApplication'; }
+
 /** The account is invited. */
 export interface ImOnReceiveNewInvitation extends InvitationEvent { eventType: 'onReceiveNewInvitation'; }
+
+/** The operator has sent something to a group; all members are told. */
+export interface ImOnReceiveRESTCustomData extends GroupNoticeEvent { eventType: 'onReceiveRESTCustomData'; }
 
 /** Custom data from an account. */
 export interface ImOnRecvC2CCustomMessage extends C2CCustomEvent { eventType: 'onRecvC2CCustomMessage'; }
@@ -630,6 +878,12 @@ export interface ImOnRecvNewMessage extends NewMessageEvent { eventType: 'onRecv
 /** The fetching of a message's file goes on; its eventType is onRecvNewMessage, too. */
 export interface ImOnRecvNewMessageDownload extends DownloadEvent { eventType: 'onRecvNewMessage'; }
 
+/** The owner has made admins ordinary members; all members are told. */
+export interface ImOnRevokeAdministrator extends MembersEvent { eventType: 'onRevokeAdministrator'; }
+
+/** The account's profile has changed; its terminals are told. */
+export interface ImOnSelfInfoUpdated extends SelfInfoEvent { eventType: 'onSelfInfoUpdated'; }
+
 /** The link broke before all that was missed was here; it goes on when it is back. */
 export interface ImOnSyncServerFailed { eventType: 'onSyncServerFailed'; }
 
@@ -649,6 +903,50 @@ export interface InviteStepRequest {
   data: string;
 }
 
+export interface AcceptFriendRequest {
+  /** Index of the application in the list that this program has fetched last. */
+  index: number;
+  /** Type is 0 to be friends of each other, 1 to be in the other's list alone. */
+  type?: number;
+}
+
+export interface FriendResultResponse {
+  /** Result of it. */
+  result: FriendOperationResult;
+}
+
+export interface HandleRequest {
+  /** Index of the application in the list that this program has fetched last. */
+  index: number;
+  /** Reason goes to the applicant, at most 300 bytes of UTF-8. */
+  reason?: string;
+}
+
+export interface AddFriendRequest {
+  /** UserID of the account. */
+  userId: string;
+  /** FriendRemark is what this account will call the friend, at most 96 bytes of UTF-8. */
+  friendRemark?: string;
+  /** AddWording goes to the other where he decides, at most 120 bytes of UTF-8. */
+  addWording?: string;
+  /** AddSource says where it comes from, at most 64 bytes of UTF-8. */
+  addSource?: string;
+  /** AddType is 0 for friends of each other, 1 for one in the own list alone. */
+  addType?: number;
+}
+
+export interface FriendGroupRequest {
+  /** GroupName of the friend group, 1 to 30 bytes of UTF-8. */
+  groupName: string;
+  /** UserIDList are 1 to 100 userIds. */
+  userIdList: string[];
+}
+
+export interface FriendResultsResponse {
+  /** ResultList has one result for each of the request, in its order. */
+  resultList: FriendOperationResult[];
+}
+
 export interface AddInvitedSignalingRequest {
   /** InviteID of the invitation, as it came by another way than the hub's. */
   inviteId: string;
@@ -661,9 +959,16 @@ export interface UserListRequest {
   userIdList: string[];
 }
 
-export interface FriendResultsResponse {
-  /** ResultList has one result for each of the request, in its order. */
-  resultList: FriendOperationResult[];
+export interface CheckFriendRequest {
+  /** UserID of the account. */
+  userId: string;
+  /** Type is 0 to look into the lists of both, 1 into the own alone. */
+  type?: number;
+}
+
+export interface FriendCheckResponse {
+  /** Result of it. */
+  result: FriendCheckResult;
 }
 
 export interface CreateCustomRequest {
@@ -690,6 +995,13 @@ export interface CreateFileRequest {
   fileName?: string;
 }
 
+export interface NewFriendGroupRequest {
+  /** GroupName of the friend group, 1 to 30 bytes of UTF-8. */
+  groupName: string;
+  /** UserIDList are the friends to be in it, at most 100 userIds. Missing or empty: nobody. */
+  userIdList?: string[];
+}
+
 export interface CreateGroupRequest {
   /** GroupType is Work, Public, Meeting or AVChatRoom. */
   groupType: string;
@@ -702,6 +1014,13 @@ export interface CreateGroupRequest {
 export interface CreateGroupResponse {
   /** GroupID of the new group. */
   groupId: string;
+}
+
+export interface CreateGroupWithMembersRequest {
+  /** GroupInfo is what it is made as. */
+  groupInfo: NewGroup;
+  /** MemberList are its members beside the caller, who owns it; at most 100, and none of an AVChatRoom. */
+  memberList?: NewMember[];
 }
 
 export interface CreateImageRequest {
@@ -753,6 +1072,23 @@ export interface ConversationRequest {
   conversationId: string;
 }
 
+export interface IndexRequest {
+  /** Index of the application in the list that this program has fetched last. */
+  index: number;
+}
+
+export interface FriendGroupNames {
+  /** GroupNameList are 1 to 32 names. */
+  groupNameList: string[];
+}
+
+export interface DeleteFriendsRequest {
+  /** UserIDList are 1 to 100 userIds. */
+  userIdList: string[];
+  /** DeleteType is 0 from the lists of both, 1 from the own alone. */
+  deleteType?: number;
+}
+
 export interface DeleteMessagesRequest {
   /** MsgID of the message; or MsgIDList. */
   msgId?: string;
@@ -765,8 +1101,8 @@ export interface GroupRequest {
   groupId: string;
 }
 
-export interface BlacklistResponse {
-  /** InfoList are those in the blacklist, by userId. */
+export interface FriendsResponse {
+  /** InfoList are the accounts, by userId. */
   infoList: FriendInfo[];
 }
 
@@ -804,6 +1140,35 @@ export interface ConversationListResponse {
   conversationList: Conversation[];
 }
 
+export interface FriendApplicationsResponse {
+  /** UnreadCount is how many of the others' came after im.setFriendApplicationRead. */
+  unreadCount: number;
+  /** ApplicationList are the open ones, the newest first. */
+  applicationList: FriendApplication[];
+}
+
+export interface GetFriendGroupsRequest {
+  /** GroupNameList are at most 32 names. Missing or empty: all. */
+  groupNameList?: string[];
+}
+
+export interface FriendGroupsResponse {
+  /** GroupList are those of the request that there are, by name. */
+  groupList: FriendGroup[];
+}
+
+export interface FriendInfosResponse {
+  /** ResultList has one result for each of the request, in its order. */
+  resultList: FriendInfoResult[];
+}
+
+export interface GroupApplicationsResponse {
+  /** UnreadCount is how many open ones came after im.setGroupApplicationRead. */
+  unreadCount: number;
+  /** GroupApplicationList are the open ones, the newest first, then those that were decided within the last week; at most 200. */
+  groupApplicationList: GroupApplication[];
+}
+
 export interface GroupHistoryRequest {
   /** GroupID of the group. */
   groupId: string;
@@ -811,6 +1176,49 @@ export interface GroupHistoryRequest {
   count?: number;
   /** MsgID before which the page begins, itself not in it. Missing: from the newest. */
   msgId?: string;
+}
+
+export interface MemberListRequest {
+  /** GroupID of the group. */
+  groupId: string;
+  /** Filter is 0 all, 1 the owner, 2 admins, 3 ordinary members. */
+  filter?: number;
+  /** NextSeq is 0 for the first page, then what the page before returned. */
+  nextSeq?: number;
+}
+
+export interface MemberListResponse {
+  /** MemberList is the page, at most 100 members, the longest-standing first. */
+  memberList: GroupMemberInfo[];
+  /** NextSeq is where the next page begins; 0: there is none. */
+  nextSeq: number;
+}
+
+export interface MembersRequest {
+  /** GroupID of the group. */
+  groupId: string;
+  /** UserIDList are 1 to 100 userIds. */
+  userIdList: string[];
+}
+
+export interface MembersResponse {
+  /** MemberList are those of the request who are members, in its order. */
+  memberList: GroupMemberInfo[];
+}
+
+export interface GroupsRequest {
+  /** GroupIDList are 1 to 50 groupIds. */
+  groupIdList: string[];
+}
+
+export interface GroupsResponse {
+  /** GroupResultList has one result for each of the request, in its order. */
+  groupResultList: GroupResult[];
+}
+
+export interface GroupListResponse {
+  /** GroupList are the groups, by groupId. */
+  groupList: GroupInfo[];
 }
 
 export interface LoginStatusResponse {
@@ -842,6 +1250,11 @@ export interface SignalingInfoRequest {
 export interface SignalingInfoResponse {
   /** SignalingInfo is the step. */
   signalingInfo: SignalingInfo;
+}
+
+export interface UsersResponse {
+  /** InfoList are those of the request that there are, in its order. */
+  infoList: UserFullInfo[];
 }
 
 export interface VersionResponse {
@@ -882,6 +1295,8 @@ export interface InviteRequest {
 export interface InviteResponse {
   /** InviteID of the new invitation. */
   inviteId: string;
+  /** RefusedList are those of a group who were not invited, as they have the inviter in the blacklist. */
+  refusedList?: string[];
 }
 
 export interface InviteInGroupRequest {
@@ -916,6 +1331,11 @@ export interface JoinGroupRequest {
   msg?: string;
 }
 
+export interface JoinGroupResponse {
+  /** Applied says that the owner or an admin has to let the account in first. */
+  applied?: boolean;
+}
+
 export interface KickRequest {
   /** GroupID of the group. */
   groupId: string;
@@ -923,7 +1343,7 @@ export interface KickRequest {
   userId?: string;
   /** MemberList are the userIds of 1 to 100 members to put out; or UserID. */
   memberList?: string[];
-  /** Reason of it, at most 512 bytes of UTF-8. It is not passed on yet. */
+  /** Reason of it, which all members are told, at most 512 bytes of UTF-8. */
   reason?: string;
 }
 
@@ -937,6 +1357,22 @@ export interface LoginRequest {
 export interface MarkC2CRequest {
   /** UserID of the other side. */
   userId: string;
+}
+
+export interface MuteRequest {
+  /** GroupID of the group. */
+  groupId: string;
+  /** UserID of the member. */
+  userId: string;
+  /** Seconds from now on, by the hub's clock; 0 lets him speak again. */
+  seconds: number;
+}
+
+export interface RenameFriendGroupRequest {
+  /** OldName of the friend group. */
+  oldName: string;
+  /** NewName, 1 to 30 bytes of UTF-8. */
+  newName: string;
 }
 
 export interface RevokeRequest {
@@ -1005,6 +1441,73 @@ export interface DraftRequest {
   conversationId: string;
   /** DraftText to keep on this board, at most 8192 bytes of UTF-8. Missing or empty: none. */
   draftText?: string;
+}
+
+export interface SetFriendInfoRequest {
+  /** UserID of the friend. */
+  userId: string;
+  /** FriendRemark is what this account calls the friend, at most 96 bytes of UTF-8. Missing or empty: none. */
+  friendRemark?: string;
+}
+
+export interface SetGroupInfoRequest {
+  /** GroupID of the group. */
+  groupId: string;
+  /** GroupName, 1 to 30 bytes of UTF-8. */
+  groupName?: string;
+  /** Notification for the members, at most 300 bytes of UTF-8. */
+  notification?: string;
+  /** Introduction for those who are none, at most 240 bytes of UTF-8. */
+  introduction?: string;
+  /** FaceURL of the group's picture, at most 100 bytes. */
+  faceUrl?: string;
+  /** GroupAddOpt says who may join by himself: 0 everybody, 1 on application, 2 nobody. Not of a Work group. */
+  groupAddOpt?: number;
+  /** AllMuted has ordinary members be silent. */
+  allMuted?: boolean;
+}
+
+export interface SetMemberInfoRequest {
+  /** GroupID of the group. */
+  groupId: string;
+  /** Info says of whom what. */
+  info: MemberChange;
+}
+
+export interface SetRoleRequest {
+  /** GroupID of the group. */
+  groupId: string;
+  /** UserID of the member. */
+  userId: string;
+  /** Role is 0 ordinary, 1 admin. */
+  role: number;
+}
+
+export interface RecvOptRequest {
+  /** GroupID of the group. */
+  groupId: string;
+  /** Opt is 0 received, 1 received without a push, 2 not received. */
+  opt: number;
+}
+
+export interface SelfInfoRequest {
+  /** SelfSignature is what the account says of itself, at most 500 bytes of UTF-8. */
+  selfSignature?: string;
+  /** Gender is 0 unknown, 1 male, 2 female. */
+  gender?: number;
+  /** AllowType is 0 everybody may add the account as a friend, 1 nobody, 2 it decides. */
+  allowType?: number;
+  /** NickName of the account, at most 500 bytes of UTF-8. */
+  nickName?: string;
+  /** FaceURL of the account's picture, at most 500 bytes. */
+  faceUrl?: string;
+}
+
+export interface MemberRequest {
+  /** GroupID of the group. */
+  groupId: string;
+  /** UserID of the member. */
+  userId: string;
 }
 
 export interface CallRequest {
@@ -1290,9 +1793,71 @@ export interface StoreReplacedEvent {
   damaged: number;
 }
 
+export interface ApplicationProcessedEvent {
+  /** GroupID of the group. */
+  groupId: string;
+  /** OpUser is who has decided. */
+  opUser: GroupMemberInfo;
+  /** IsAgreeJoin says that the account is a member now. */
+  isAgreeJoin: boolean;
+  /** OpReason are the words of OpUser. */
+  opReason: string;
+}
+
+export interface FriendsEvent {
+  /** InfoList are the accounts. */
+  infoList: FriendInfo[];
+}
+
+export interface FriendsGoneEvent {
+  /** UserIDList are their userIds. */
+  userIdList: string[];
+  /** UserIDListAlso is the same under another spelling. */
+  userIDList: string[];
+}
+
 export interface ConversationsEvent {
   /** ConversationList are the conversations. */
   conversationList: Conversation[];
+}
+
+export interface FriendApplicationsEvent {
+  /** ApplicationList are the new ones. */
+  applicationList: FriendApplication[];
+}
+
+export interface MembersEvent {
+  /** GroupID of the group. */
+  groupId: string;
+  /** OpUser is who did it; left out where they did it themselves. */
+  opUser?: GroupMemberInfo;
+  /** MemberList are those whom it is about. */
+  memberList: GroupMemberInfo[];
+  /** Reason of it, where one was given. */
+  reason?: string;
+}
+
+export interface GroupAttributesEvent {
+  /** GroupID of the group. */
+  groupId: string;
+  /** GroupAttributeMap are all attributes of the group as they are now. */
+  groupAttributeMap: Record<string, string>;
+}
+
+export interface OneGroupEvent {
+  /** GroupID of the group. */
+  groupId: string;
+  /** OpUser is who did it; without a userId the operator, or nobody. */
+  opUser?: GroupMemberInfo;
+}
+
+export interface GroupChangedEvent {
+  /** GroupID of the group. */
+  groupId: string;
+  /** OpUser is who changed it. */
+  opUser?: GroupMemberInfo;
+  /** GroupInfo has what has changed. */
+  groupInfo: GroupChanged;
 }
 
 export interface CancelledEvent {
@@ -1320,6 +1885,22 @@ export interface InviteeEvent {
   data: string;
 }
 
+export interface MembersChangedEvent {
+  /** GroupID of the group. */
+  groupId: string;
+  /** OpUser is who changed it. */
+  opUser?: GroupMemberInfo;
+  /** InfoList says of whom what has changed. */
+  infoList: MemberChangeInfo[];
+}
+
+export interface MemberLeftEvent {
+  /** GroupID of the group. */
+  groupId: string;
+  /** Member who has left. */
+  member: GroupMemberInfo;
+}
+
 export interface MessageStatusEvent {
   /** MsgID of the message. */
   msgId: string;
@@ -1329,6 +1910,15 @@ export interface MessageStatusEvent {
   code?: number;
   /** Msg says why it failed, in a sentence. */
   msg?: string;
+}
+
+export interface JoinApplicationEvent {
+  /** GroupID of the group. */
+  groupId: string;
+  /** Member is who wants to join. */
+  member: GroupMemberInfo;
+  /** OpReason are his words. */
+  opReason: string;
 }
 
 export interface InvitationEvent {
@@ -1342,6 +1932,13 @@ export interface InvitationEvent {
   inviteeList: string[];
   /** Data as the inviter gave it. */
   data: string;
+}
+
+export interface GroupNoticeEvent {
+  /** GroupID of the group. */
+  groupId: string;
+  /** CustomData that the operator has sent, at most 8 KiB. */
+  customData: string;
 }
 
 export interface C2CCustomEvent {
@@ -1438,13 +2035,57 @@ export interface DownloadEvent {
   download: DownloadInfo;
 }
 
+export interface SelfInfoEvent {
+  /** Info is the account's profile as it is now. */
+  info: UserFullInfo;
+}
+
 export interface FriendOperationResult {
   /** UserID it is about. */
   userId: string;
-  /** ResultCode is 0 if it was done. */
+  /** ResultCode is "0" if it was done, "30539" if it waits for the other's consent. */
+  resultCode: string;
+  /** ResultInfo says why not. */
+  resultInfo: string;
+}
+
+export interface FriendCheckResult {
+  /** UserID it is about. */
+  userId: string;
+  /** ResultCode is 0 if there is such an account. */
   resultCode: number;
   /** ResultInfo says why not. */
   resultInfo: string;
+  /** RelationType is 0 friends of each other, 1 the account is in the own list (of type 0: alone), 2 this account is in its list alone, 3 no friends. */
+  relationType: number;
+}
+
+export interface NewGroup {
+  /** GroupType is Work, Public, Meeting or AVChatRoom. */
+  groupType: string;
+  /** GroupID is 1 to 48 printable ASCII characters, not beginning with "@TGS#". Missing: the hub makes one. */
+  groupId?: string;
+  /** GroupName, 1 to 30 bytes of UTF-8. */
+  groupName: string;
+  /** Notification for the members, at most 300 bytes of UTF-8. */
+  notification?: string;
+  /** Introduction for those who are none, at most 240 bytes of UTF-8. */
+  introduction?: string;
+  /** FaceURL of the group's picture, at most 100 bytes. */
+  faceUrl?: string;
+  /** FaceURLAlso is another spelling of faceUrl. */
+  faceURL?: string;
+  /** AllMuted has ordinary members be silent. */
+  allMuted?: boolean;
+  /** GroupAddOpt says who may join by himself: 0 everybody, 1 on application, 2 nobody. Missing: as the type has it. Not of a Work group. */
+  groupAddOpt?: number;
+}
+
+export interface NewMember {
+  /** UserID of the account. */
+  userId: string;
+  /** Role is 0 ordinary, 1 admin. Missing, or 3: ordinary. */
+  role?: number;
 }
 
 export interface FriendInfo {
@@ -1452,7 +2093,7 @@ export interface FriendInfo {
   userId: string;
   /** FriendRemark that this account has given it. */
   friendRemark: string;
-  /** FriendCustomInfo is what programs have noted at it. */
+  /** FriendCustomInfo is empty: nothing in the API sets it. */
   friendCustomInfo: Record<string, string>;
   /** FriendGroups are the friend groups that it is in. */
   friendGroups: string[];
@@ -1526,6 +2167,133 @@ export interface Conversation {
   draftText: string;
 }
 
+export interface FriendApplication {
+  /** UserID of the other. */
+  userId: string;
+  /** NickName of the other. */
+  nickName: string;
+  /** FaceURL of the other's picture. */
+  faceUrl: string;
+  /** AddTime is when it was made, in Unix seconds. */
+  addTime: number;
+  /** AddSource says where it comes from. */
+  addSource: string;
+  /** AddWording are the words of who applies. */
+  addWording: string;
+  /** Type is 0 made by this account, 1 by the other. */
+  type: number;
+}
+
+export interface FriendGroup {
+  /** GroupName of the friend group. */
+  groupName: string;
+  /** UserCount is how many friends are in it. */
+  userCount: number;
+  /** FriendList are their userIds, in order. */
+  friendList: string[];
+}
+
+export interface FriendInfoResult {
+  /** ResultCode is 0 if FriendInfo is the account. */
+  resultCode: number;
+  /** ResultInfo says why not. */
+  resultInfo: string;
+  /** Relation is 0 friends of each other, 1 the account is in the own list alone, 2 this account is in its list alone, 3 no friends. */
+  relation: number;
+  /** FriendInfo is the account; of one that is not there its userId alone. */
+  friendInfo: FriendInfo;
+}
+
+export interface GroupApplication {
+  /** GroupID of the group. */
+  groupId: string;
+  /** FromUser is the userId of who wants to join. */
+  fromUser: string;
+  /** FromUserNickName is the nickname of FromUser. */
+  fromUserNickName: string;
+  /** FromUserFaceURL is the picture of FromUser. */
+  fromUserFaceUrl: string;
+  /** ToUser is 0, as it is of any application to join. */
+  toUser: string;
+  /** AddTime is when it was made, in Unix seconds, as text. */
+  addTime: string;
+  /** RequestMsg are the applicant's words. */
+  requestMsg: string;
+  /** HandleMsg are the words of who has decided. */
+  handleMsg: string;
+  /** GetType is 0, an application to join. */
+  getType: number;
+  /** HandleStatus is 0 open, 1 decided by somebody else, 2 by this account. */
+  handleStatus: number;
+  /** HandleResult is 0 let in, 1 refused; once it is decided. */
+  handleResult: number;
+}
+
+export interface GroupMemberInfo {
+  /** UserID of the member. */
+  userId: string;
+  /** NickName of the account, empty if it has none. */
+  nickName: string;
+  /** FriendRemark that this account has given the member. */
+  friendRemark: string;
+  /** NameCard of the member in the group. */
+  nameCard: string;
+  /** FaceURL of the account's picture. */
+  faceUrl: string;
+  /** Role is 0 ordinary, 1 admin, 2 owner; left out where it is not told. */
+  role?: number;
+  /** MuteUntil is when the member may speak again, in Unix seconds; left out of who may. */
+  muteUntil?: number;
+  /** JoinTime is when he became a member, in Unix seconds; left out where it is not told. */
+  joinTime?: number;
+}
+
+export interface GroupResult {
+  /** ResultCode is 0 if GroupInfo is the group. */
+  resultCode: number;
+  /** ResultMessage says why not. */
+  resultMessage: string;
+  /** GroupInfo is the group; of one that cannot be told its id alone. */
+  groupInfo: GroupInfo;
+}
+
+export interface GroupInfo {
+  /** GroupID of the group. */
+  groupId: string;
+  /** GroupType is Work, Public, Meeting or AVChatRoom. */
+  groupType: string;
+  /** GroupName as people see it. */
+  groupName: string;
+  /** Notification for the members. */
+  notification: string;
+  /** Introduction for those who are none. */
+  introduction: string;
+  /** FaceURL of the group's picture. */
+  faceUrl: string;
+  /** AllMuted says that ordinary members are silent. */
+  allMuted: boolean;
+  /** Owner is the userId of who owns it. */
+  owner: string;
+  /** CreateTime in Unix seconds. */
+  createTime: number;
+  /** GroupAddOpt says who may join by himself: 0 everybody, 1 on application, 2 nobody. */
+  groupAddOpt: number;
+  /** LastInfoTime is when any of this was changed last, in Unix seconds. */
+  lastInfoTime: number;
+  /** LastMessageTime is when something was said last, in Unix seconds; 0: never. */
+  lastMessageTime: number;
+  /** MemberCount is how many members it has. */
+  memberCount: number;
+  /** OnlineCount is how many of them are online. */
+  onlineCount: number;
+  /** Role of this account: 0 ordinary member, 1 admin, 2 owner, 3 no member. */
+  role: number;
+  /** RecvOpt of this account: 0 received, 1 received without a push, 2 not received. */
+  recvOpt: number;
+  /** JoinTime is when this account became a member, in Unix seconds; 0: it is none. */
+  joinTime: number;
+}
+
 export interface SignalingInfo {
   /** InviteID of the invitation. */
   inviteId: string;
@@ -1543,11 +2311,33 @@ export interface SignalingInfo {
   actionType: number;
 }
 
+export interface UserFullInfo {
+  /** UserID of the account. */
+  userId: string;
+  /** NickName of the account, empty if it has none. */
+  nickName: string;
+  /** FaceURL of the account's picture, empty if it has none. */
+  faceUrl: string;
+  /** SelfSignature is what the account says of itself. */
+  selfSignature: string;
+  /** Gender is 0 unknown, 1 male, 2 female. */
+  gender: number;
+  /** AllowType is 0 everybody may add the account as a friend, 1 nobody, 2 it decides. */
+  allowType: number;
+}
+
 export interface MemberResult {
   /** UserID it is about. */
   userId: string;
   /** Result is 0 failed, 1 done, 2 not valid, 3 waits for somebody's consent. */
   result: number;
+}
+
+export interface MemberChange {
+  /** UserID of the member. */
+  userId: string;
+  /** NameCard in the group, at most 50 bytes of UTF-8. Missing or empty: none. */
+  nameCard?: string;
 }
 
 export interface Rect {
@@ -1668,6 +2458,32 @@ export interface JournalStatus {
   trimmed: number;
 }
 
+export interface GroupChanged {
+  /** GroupName, 1 to 30 bytes of UTF-8. */
+  groupName?: string;
+  /** Notification for the members, at most 300 bytes of UTF-8. */
+  notification?: string;
+  /** Introduction for those who are none, at most 240 bytes of UTF-8. */
+  introduction?: string;
+  /** FaceURL of the group's picture, at most 100 bytes. */
+  faceUrl?: string;
+  /** GroupAddOpt says who may join by himself: 0 everybody, 1 on application, 2 nobody. Not of a Work group. */
+  groupAddOpt?: number;
+  /** AllMuted has ordinary members be silent. */
+  allMuted?: boolean;
+  /** Owner is the userId of the new owner. */
+  owner?: string;
+}
+
+export interface MemberChangeInfo {
+  /** UserID of the member. */
+  userId: string;
+  /** MuteTime is for how long he is to be silent, in seconds from then on; 0: he may speak. */
+  muteTime: number;
+  /** NameCard is his name in the group; left out where that has not changed. */
+  nameCard?: string;
+}
+
 export interface UserInfo {
   /** UserID of the account. */
   userId: string;
@@ -1778,10 +2594,31 @@ export interface SnapshotInfo {
 }
 
 export interface GroupTipInfo {
-  /** Type is 1 created, 2 joined, 3 quit, 4 dismissed, 5 the first of UserIDList owns the group now, 6 kicked. */
+  /** Type is 1 created, 2 joined, 3 quit, 4 dismissed, 5 the first of UserIDList owns the group now, 6 kicked, 7 invited, 8 made admins, 9 admins no more, 10 the group has changed, 11 muted or may speak again, 12 renamed, 13 ended by the operator. */
   type: number;
-  /** OpUser is the userId of whoever did it. */
+  /** OpUser is the userId of whoever did it, empty for the operator. */
   opUser: string;
   /** UserIDList are the userIds whom it concerns. */
   userIdList: string[];
+  /** MemberList are those of UserIDList. */
+  memberList: GroupMemberInfo[];
+  /** GroupInfo has what of the group has changed. */
+  groupInfo?: GroupChange;
+  /** Reason of it, where one was given. */
+  reason?: string;
+}
+
+export interface GroupChange {
+  /** GroupName, 1 to 30 bytes of UTF-8. */
+  groupName?: string;
+  /** Notification for the members, at most 300 bytes of UTF-8. */
+  notification?: string;
+  /** Introduction for those who are none, at most 240 bytes of UTF-8. */
+  introduction?: string;
+  /** FaceURL of the group's picture, at most 100 bytes. */
+  faceUrl?: string;
+  /** GroupAddOpt says who may join by himself: 0 everybody, 1 on application, 2 nobody. Not of a Work group. */
+  groupAddOpt?: number;
+  /** AllMuted has ordinary members be silent. */
+  allMuted?: boolean;
 }

@@ -48,13 +48,20 @@ const METHODS = {
   ],
   "im": [
     "accept",
+    "acceptFriendApplication",
+    "acceptGroupApplication",
+    "addFriend",
+    "addFriendsToFriendGroup",
     "addInvitedSignaling",
     "addToBlackList",
     "cancel",
+    "checkFriend",
     "createCustomMessage",
     "createFaceMessage",
     "createFileMessage",
+    "createFriendGroup",
     "createGroup",
+    "createGroupWithMemberList",
     "createImageMessage",
     "createLocationMessage",
     "createSoundMessage",
@@ -62,7 +69,11 @@ const METHODS = {
     "createTextMessage",
     "createVideoMessage",
     "deleteConversation",
+    "deleteFriendApplication",
+    "deleteFriendGroup",
+    "deleteFriendsFromFriendGroup",
     "deleteFromBlackList",
+    "deleteFromFriendList",
     "deleteMessageFromLocalStorage",
     "deleteMessages",
     "destroy",
@@ -70,11 +81,21 @@ const METHODS = {
     "getBlackList",
     "getC2CHistoryMessageList",
     "getConversationList",
+    "getFriendApplicationList",
+    "getFriendGroupList",
+    "getFriendList",
+    "getFriendsInfo",
+    "getGroupApplicationList",
     "getGroupHistoryMessageList",
+    "getGroupMemberList",
+    "getGroupMembersInfo",
+    "getGroupsInfo",
+    "getJoinedGroupList",
     "getLoginStatus",
     "getLoginUser",
     "getServerTime",
     "getSignalingInfo",
+    "getUsersInfo",
     "getVersion",
     "init",
     "insertGroupMessageToLocalStorage",
@@ -87,13 +108,19 @@ const METHODS = {
     "logout",
     "markC2CMessageAsRead",
     "markGroupMessageAsRead",
+    "muteGroupMember",
     "quitGroup",
+    "refuseFriendApplication",
+    "refuseGroupApplication",
     "reject",
     "removeAdvancedMsgListener",
     "removeConversationListener",
+    "removeFriendListener",
+    "removeGroupListener",
     "removeSDKListener",
     "removeSignalingListener",
     "removeSimpleMsgListener",
+    "renameFriendGroup",
     "revokeMessage",
     "sendC2CCustomMessage",
     "sendC2CTextMessage",
@@ -103,9 +130,20 @@ const METHODS = {
     "setAdvancedMsgListener",
     "setConversationDraft",
     "setConversationListener",
+    "setFriendApplicationRead",
+    "setFriendInfo",
+    "setFriendListener",
+    "setGroupApplicationRead",
+    "setGroupInfo",
+    "setGroupListener",
+    "setGroupMemberInfo",
+    "setGroupMemberRole",
+    "setReceiveMessageOpt",
     "setSDKListener",
+    "setSelfInfo",
     "setSignalingListener",
-    "setSimpleMsgListener"
+    "setSimpleMsgListener",
+    "transferGroupOwner"
   ]
 };
 
@@ -162,6 +200,15 @@ const EVENTS = {
   "device.onStoreReplaced": [
     "device"
   ],
+  "im.onApplicationProcessed": [
+    "group"
+  ],
+  "im.onBlackListAdded": [
+    "friend"
+  ],
+  "im.onBlackListDeleted": [
+    "friend"
+  ],
   "im.onConnectFailed": [
     "sdk"
   ],
@@ -176,6 +223,42 @@ const EVENTS = {
   ],
   "im.onConversationDeleted": [
     "conversation"
+  ],
+  "im.onFriendApplicationListAdded": [
+    "friend"
+  ],
+  "im.onFriendApplicationListDeleted": [
+    "friend"
+  ],
+  "im.onFriendApplicationListRead": [
+    "friend"
+  ],
+  "im.onFriendListAdded": [
+    "friend"
+  ],
+  "im.onFriendListDeleted": [
+    "friend"
+  ],
+  "im.onFriendProfileChanged": [
+    "friend"
+  ],
+  "im.onGrantAdministrator": [
+    "group"
+  ],
+  "im.onGroupAttributeChanged": [
+    "group"
+  ],
+  "im.onGroupCreated": [
+    "group"
+  ],
+  "im.onGroupDismissed": [
+    "group"
+  ],
+  "im.onGroupInfoChanged": [
+    "group"
+  ],
+  "im.onGroupRecycled": [
+    "group"
   ],
   "im.onInvitationCancelled": [
     "signaling"
@@ -192,6 +275,21 @@ const EVENTS = {
   "im.onKickedOffline": [
     "sdk"
   ],
+  "im.onMemberEnter": [
+    "group"
+  ],
+  "im.onMemberInfoChanged": [
+    "group"
+  ],
+  "im.onMemberInvited": [
+    "group"
+  ],
+  "im.onMemberKicked": [
+    "group"
+  ],
+  "im.onMemberLeave": [
+    "group"
+  ],
   "im.onMessageStatusChanged": [
     "simple",
     "advanced"
@@ -199,8 +297,17 @@ const EVENTS = {
   "im.onNewConversation": [
     "conversation"
   ],
+  "im.onQuitFromGroup": [
+    "group"
+  ],
+  "im.onReceiveJoinApplication": [
+    "group"
+  ],
   "im.onReceiveNewInvitation": [
     "signaling"
+  ],
+  "im.onReceiveRESTCustomData": [
+    "group"
   ],
   "im.onRecvC2CCustomMessage": [
     "simple"
@@ -226,6 +333,12 @@ const EVENTS = {
   "im.onRecvNewMessage.download": [
     "advanced"
   ],
+  "im.onRevokeAdministrator": [
+    "group"
+  ],
+  "im.onSelfInfoUpdated": [
+    "sdk"
+  ],
   "im.onSyncServerFailed": [
     "conversation"
   ],
@@ -248,11 +361,15 @@ const LISTENERS = {
   "device.setDeviceListener": "device",
   "im.removeAdvancedMsgListener": "advanced",
   "im.removeConversationListener": "conversation",
+  "im.removeFriendListener": "friend",
+  "im.removeGroupListener": "group",
   "im.removeSDKListener": "sdk",
   "im.removeSignalingListener": "signaling",
   "im.removeSimpleMsgListener": "simple",
   "im.setAdvancedMsgListener": "advanced",
   "im.setConversationListener": "conversation",
+  "im.setFriendListener": "friend",
+  "im.setGroupListener": "group",
   "im.setSDKListener": "sdk",
   "im.setSignalingListener": "signaling",
   "im.setSimpleMsgListener": "simple"

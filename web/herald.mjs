@@ -39,13 +39,20 @@ const METHODS = {
   ],
   "im": [
     "accept",
+    "acceptFriendApplication",
+    "acceptGroupApplication",
+    "addFriend",
+    "addFriendsToFriendGroup",
     "addInvitedSignaling",
     "addToBlackList",
     "cancel",
+    "checkFriend",
     "createCustomMessage",
     "createFaceMessage",
     "createFileMessage",
+    "createFriendGroup",
     "createGroup",
+    "createGroupWithMemberList",
     "createImageMessage",
     "createLocationMessage",
     "createSoundMessage",
@@ -53,7 +60,11 @@ const METHODS = {
     "createTextMessage",
     "createVideoMessage",
     "deleteConversation",
+    "deleteFriendApplication",
+    "deleteFriendGroup",
+    "deleteFriendsFromFriendGroup",
     "deleteFromBlackList",
+    "deleteFromFriendList",
     "deleteMessageFromLocalStorage",
     "deleteMessages",
     "destroy",
@@ -61,11 +72,21 @@ const METHODS = {
     "getBlackList",
     "getC2CHistoryMessageList",
     "getConversationList",
+    "getFriendApplicationList",
+    "getFriendGroupList",
+    "getFriendList",
+    "getFriendsInfo",
+    "getGroupApplicationList",
     "getGroupHistoryMessageList",
+    "getGroupMemberList",
+    "getGroupMembersInfo",
+    "getGroupsInfo",
+    "getJoinedGroupList",
     "getLoginStatus",
     "getLoginUser",
     "getServerTime",
     "getSignalingInfo",
+    "getUsersInfo",
     "getVersion",
     "init",
     "insertGroupMessageToLocalStorage",
@@ -78,13 +99,19 @@ const METHODS = {
     "logout",
     "markC2CMessageAsRead",
     "markGroupMessageAsRead",
+    "muteGroupMember",
     "quitGroup",
+    "refuseFriendApplication",
+    "refuseGroupApplication",
     "reject",
     "removeAdvancedMsgListener",
     "removeConversationListener",
+    "removeFriendListener",
+    "removeGroupListener",
     "removeSDKListener",
     "removeSignalingListener",
     "removeSimpleMsgListener",
+    "renameFriendGroup",
     "revokeMessage",
     "sendC2CCustomMessage",
     "sendC2CTextMessage",
@@ -94,9 +121,20 @@ const METHODS = {
     "setAdvancedMsgListener",
     "setConversationDraft",
     "setConversationListener",
+    "setFriendApplicationRead",
+    "setFriendInfo",
+    "setFriendListener",
+    "setGroupApplicationRead",
+    "setGroupInfo",
+    "setGroupListener",
+    "setGroupMemberInfo",
+    "setGroupMemberRole",
+    "setReceiveMessageOpt",
     "setSDKListener",
+    "setSelfInfo",
     "setSignalingListener",
-    "setSimpleMsgListener"
+    "setSimpleMsgListener",
+    "transferGroupOwner"
   ]
 };
 
@@ -153,6 +191,15 @@ const EVENTS = {
   "device.onStoreReplaced": [
     "device"
   ],
+  "im.onApplicationProcessed": [
+    "group"
+  ],
+  "im.onBlackListAdded": [
+    "friend"
+  ],
+  "im.onBlackListDeleted": [
+    "friend"
+  ],
   "im.onConnectFailed": [
     "sdk"
   ],
@@ -167,6 +214,42 @@ const EVENTS = {
   ],
   "im.onConversationDeleted": [
     "conversation"
+  ],
+  "im.onFriendApplicationListAdded": [
+    "friend"
+  ],
+  "im.onFriendApplicationListDeleted": [
+    "friend"
+  ],
+  "im.onFriendApplicationListRead": [
+    "friend"
+  ],
+  "im.onFriendListAdded": [
+    "friend"
+  ],
+  "im.onFriendListDeleted": [
+    "friend"
+  ],
+  "im.onFriendProfileChanged": [
+    "friend"
+  ],
+  "im.onGrantAdministrator": [
+    "group"
+  ],
+  "im.onGroupAttributeChanged": [
+    "group"
+  ],
+  "im.onGroupCreated": [
+    "group"
+  ],
+  "im.onGroupDismissed": [
+    "group"
+  ],
+  "im.onGroupInfoChanged": [
+    "group"
+  ],
+  "im.onGroupRecycled": [
+    "group"
   ],
   "im.onInvitationCancelled": [
     "signaling"
@@ -183,6 +266,21 @@ const EVENTS = {
   "im.onKickedOffline": [
     "sdk"
   ],
+  "im.onMemberEnter": [
+    "group"
+  ],
+  "im.onMemberInfoChanged": [
+    "group"
+  ],
+  "im.onMemberInvited": [
+    "group"
+  ],
+  "im.onMemberKicked": [
+    "group"
+  ],
+  "im.onMemberLeave": [
+    "group"
+  ],
   "im.onMessageStatusChanged": [
     "simple",
     "advanced"
@@ -190,8 +288,17 @@ const EVENTS = {
   "im.onNewConversation": [
     "conversation"
   ],
+  "im.onQuitFromGroup": [
+    "group"
+  ],
+  "im.onReceiveJoinApplication": [
+    "group"
+  ],
   "im.onReceiveNewInvitation": [
     "signaling"
+  ],
+  "im.onReceiveRESTCustomData": [
+    "group"
   ],
   "im.onRecvC2CCustomMessage": [
     "simple"
@@ -217,6 +324,12 @@ const EVENTS = {
   "im.onRecvNewMessage.download": [
     "advanced"
   ],
+  "im.onRevokeAdministrator": [
+    "group"
+  ],
+  "im.onSelfInfoUpdated": [
+    "sdk"
+  ],
   "im.onSyncServerFailed": [
     "conversation"
   ],
@@ -239,11 +352,15 @@ const LISTENERS = {
   "device.setDeviceListener": "device",
   "im.removeAdvancedMsgListener": "advanced",
   "im.removeConversationListener": "conversation",
+  "im.removeFriendListener": "friend",
+  "im.removeGroupListener": "group",
   "im.removeSDKListener": "sdk",
   "im.removeSignalingListener": "signaling",
   "im.removeSimpleMsgListener": "simple",
   "im.setAdvancedMsgListener": "advanced",
   "im.setConversationListener": "conversation",
+  "im.setFriendListener": "friend",
+  "im.setGroupListener": "group",
   "im.setSDKListener": "sdk",
   "im.setSignalingListener": "signaling",
   "im.setSimpleMsgListener": "simple"

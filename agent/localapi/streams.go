@@ -73,6 +73,8 @@ func (s *Streams) Bind(t *protocol.Table[protocol.Caller]) {
 		{"signaling", protocol.SetSignalingListener, protocol.RemoveSignalingListener},
 		{"advanced", protocol.SetAdvancedMsgListener, protocol.RemoveAdvancedMsgListener},
 		{"conversation", protocol.SetConversationListener, protocol.RemoveConversationListener},
+		{"group", protocol.SetGroupListener, protocol.RemoveGroupListener},
+		{"friend", protocol.SetFriendListener, protocol.RemoveFriendListener},
 		{"calling", protocol.SetCallingListener, protocol.RemoveCallingListener},
 		{"device", protocol.SetDeviceListener, protocol.RemoveDeviceListener},
 	} {

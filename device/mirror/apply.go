@@ -104,12 +104,24 @@ func (m *Mirror) tip(c *Conv, e *protocol.Entry) {
 	}
 	switch t.Kind {
 	case protocol.TipCreated:
-		c.GroupType, c.Name = t.Type, t.Name
+		c.GroupType, c.Name, c.Face, c.RecvOpt = t.Type, t.Name, t.Face, protocol.RecvNormal
 		c.Known, c.Gone = c.Known || c.First <= e.Seq, false
-	case protocol.TipJoined:
+	case protocol.TipJoined, protocol.TipInvited:
 		if slices.Contains(t.Users, m.self) { // what was not readable before may be now
-			c.Gone = false
+			c.Gone, c.RecvOpt = false, protocol.RecvNormal
+			if t.Type != "" {
+				c.GroupType, c.Name, c.Face = t.Type, t.Name, t.Face
+			}
 			c.doubt()
+		}
+	case protocol.TipChanged:
+		if x := t.Change; x != nil {
+			if x.GroupName != nil {
+				c.Name = *x.GroupName
+			}
+			if x.FaceURL != nil {
+				c.Face = *x.FaceURL
+			}
 		}
 	}
 }
@@ -174,6 +186,9 @@ func (m *Mirror) Mark(tx *bbolt.Tx, mark protocol.Mark) error {
 				return err
 			}
 		}
+	case protocol.MarkOption:
+		c.RecvOpt = mark.Opt
+		c.doubt() // a survey that is on its way may not know it
 	}
 	return m.save(tx, c, visible)
 }

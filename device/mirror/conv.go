@@ -35,6 +35,8 @@ type Conv struct {
 	GroupType string `cbor:"17,keyasint,omitempty"`
 	Name      string `cbor:"18,keyasint,omitempty"`
 	Face      string `cbor:"19,keyasint,omitempty"`
+	// RecvOpt is what the account wants to have of it.
+	RecvOpt protocol.RecvOpt `cbor:"20,keyasint,omitempty"`
 
 	Log  string           `cbor:"-"`
 	Kind protocol.LogKind `cbor:"-"`
@@ -78,7 +80,9 @@ func (c *Conv) Unread() int {
 }
 
 // counts tells whether the conversation has an unread count at all.
-func (c *Conv) counts() bool { return c.GroupType != protocol.GroupMeeting }
+func (c *Conv) counts() bool {
+	return c.GroupType != protocol.GroupMeeting && c.RecvOpt != protocol.RecvNot
+}
 
 // Floor is the seq up to which nothing is unread.
 func (c *Conv) Floor() uint64 { return max(c.Read, c.Cleared) }

@@ -75,7 +75,7 @@ func (m *Mirror) settle(tx *bbolt.Tx, asked Asked, st protocol.State) error {
 	}
 	c.Gone = false
 	if c.Kind == protocol.LogGroup {
-		c.GroupType, c.Name, c.Face = st.Type, st.Name, st.Face
+		c.GroupType, c.Name, c.Face, c.RecvOpt = st.Type, st.Name, st.Face, st.RecvOpt
 	}
 	c.PeerRead = max(c.PeerRead, st.PeerRead)
 	if st.Cleared > c.Cleared {

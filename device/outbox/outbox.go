@@ -402,6 +402,13 @@ func decode(cseq uint64, v []byte) Item {
 	return it
 }
 
+// Next is the number of the item that is accepted next.
+func (b *Box) Next() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.known.next
+}
+
 // Status sums up the outbox.
 func (b *Box) Status() protocol.QueueStatus {
 	b.mu.Lock()

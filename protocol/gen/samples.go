@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/herald-im/herald/protocol"
 )
@@ -46,7 +47,7 @@ func method[Req, Res any](m protocol.Method[Req, Res], request string, result Re
 func methodSamples() []methodSample {
 	none := protocol.Empty{}
 	key := protocol.MessageKeyResponse{MessageKey: "k-7Q2M4XDZ"}
-	return []methodSample{
+	return slices.Concat(groupMethods(), friendMethods(), []methodSample{
 		method(protocol.Init, `{"sdkAppId":1400000001,"logLevel":2}`, none, `{"sdkAppId":"1400000001","logLevel":2}`),
 		method(protocol.SetSDKListener, `{"stream":"kitchen"}`, none),
 		method(protocol.RemoveSDKListener, `{"stream":"kitchen"}`, none),
@@ -97,30 +98,12 @@ func methodSamples() []methodSample {
 		}, `{}`, ``),
 		method(protocol.DeleteConversation, `{"conversationId":"c2c_indoor"}`, none),
 		method(protocol.SetConversationDraft, `{"conversationId":"group_family","draftText":"Dinner is"}`, none, `{"conversationID":"group_family","draftText":"Dinner is"}`),
-		method(protocol.AddToBlackList, `{"userIdList":["salesman"]}`, protocol.FriendResultsResponse{ResultList: []protocol.FriendOperationResult{{UserID: "salesman"}}}),
-		method(protocol.DeleteFromBlackList, `{"userIdList":["salesman"]}`, protocol.FriendResultsResponse{ResultList: []protocol.FriendOperationResult{{UserID: "salesman"}}}),
-		method(protocol.GetBlackList, `{}`, protocol.BlacklistResponse{InfoList: []protocol.FriendInfo{{
-			UserID: "salesman", FriendCustomInfo: map[string]string{}, FriendGroups: []string{}, UserInfo: protocol.UserInfo{UserID: "salesman"},
-		}}}, ``),
 		method(protocol.GetMessage, `{"msgId":"`+msgID(41)+`"}`, protocol.MessageResponse{Message: message()}),
 		method(protocol.SetLocalCustomData, `{"msgId":"`+msgID(41)+`","localCustomData":"shown on the panel","localCustomInt":1}`, none),
 		method(protocol.DownloadMessage, `{"msgId":"`+msgID(41)+`","type":0}`, protocol.DownloadResponse{UUID: hash, URL: "/v1/files/" + hash}),
 		method(protocol.SendOnline, `{"userId":"indoor","message":"`+typing+`","idEpoch":3,"idNumber":2199023255553}`, none),
 		method(protocol.PutFile, `{"hash":"`+hash+`","size":48120}`, protocol.PutFileResponse{URL: "http://hub.invalid:8080/files/up?token=t", ExpiresAt: seconds + 3600}),
 		method(protocol.GetFile, `{"hash":"`+hash+`"}`, protocol.GetFileResponse{URL: "http://hub.invalid:8080/files/" + hash + "?token=t", Size: 48120, ExpiresAt: seconds + 600}),
-
-		method(protocol.CreateGroup, `{"groupType":"Meeting","groupId":"family","groupName":"The family"}`,
-			protocol.CreateGroupResponse{GroupID: family}),
-		method(protocol.JoinGroup, `{"groupId":"family","msg":"It is the door"}`, none),
-		method(protocol.QuitGroup, `{"groupId":"family"}`, none),
-		method(protocol.DismissGroup, `{"groupId":"family"}`, none),
-
-		method(protocol.InviteUserToGroup, `{"groupId":"family","userIdList":["phone"]}`, protocol.MemberResultsResponse{
-			ResultList: []protocol.MemberResult{{UserID: "phone", Result: protocol.MemberDone}},
-		}, `{"groupId":"family","userId":"phone"}`),
-		method(protocol.KickGroupMember, `{"groupId":"family","memberList":["phone"],"reason":"moved out"}`, protocol.MemberResultsResponse{
-			ResultList: []protocol.MemberResult{{UserID: "phone", Result: protocol.MemberDone}},
-		}, `{"groupId":"family","userId":"phone","reason":"moved out"}`),
 
 		method(protocol.SetSignalingListener, `{"stream":"default"}`, none, `{}`, ``),
 		method(protocol.RemoveSignalingListener, `{"stream":"default"}`, none, `{}`, ``),
@@ -189,7 +172,7 @@ func methodSamples() []methodSample {
 				{MsgID: msgID(44), GroupID: family, Bytes: 34, QueuedAt: seconds + 1},
 			},
 		}, `{}`, ``),
-	}
+	})
 }
 
 // eventSample is an example of an event.
@@ -207,7 +190,7 @@ func event[T any](e protocol.Event[T], data T) eventSample {
 func eventSamples() []eventSample {
 	none := protocol.Empty{}
 	sender := protocol.UserInfo{UserID: door, NickName: "Front door"}
-	return []eventSample{
+	return append(peopleEvents(), []eventSample{
 		event(protocol.OnConnecting, none),
 		event(protocol.OnConnectSuccess, none),
 		event(protocol.OnConnectFailed, protocol.Error{Code: protocol.CodeNetConnTimeout, Msg: "the connection timed out"}),
@@ -268,7 +251,7 @@ func eventSamples() []eventSample {
 			Reason: "invalid database", SetAside: "/var/lib/herald/agent.db.damaged-1760000000",
 		}),
 		event(protocol.OnHubRewound, protocol.HubRewoundEvent{Logs: 2, Entries: 17, Sent: 3, Queue: 4}),
-	}
+	}...)
 }
 
 func methodSampleOf(i *protocol.Info) (methodSample, error) {

@@ -37,13 +37,20 @@ export const METHODS = {
   ],
   "im": [
     "accept",
+    "acceptFriendApplication",
+    "acceptGroupApplication",
+    "addFriend",
+    "addFriendsToFriendGroup",
     "addInvitedSignaling",
     "addToBlackList",
     "cancel",
+    "checkFriend",
     "createCustomMessage",
     "createFaceMessage",
     "createFileMessage",
+    "createFriendGroup",
     "createGroup",
+    "createGroupWithMemberList",
     "createImageMessage",
     "createLocationMessage",
     "createSoundMessage",
@@ -51,7 +58,11 @@ export const METHODS = {
     "createTextMessage",
     "createVideoMessage",
     "deleteConversation",
+    "deleteFriendApplication",
+    "deleteFriendGroup",
+    "deleteFriendsFromFriendGroup",
     "deleteFromBlackList",
+    "deleteFromFriendList",
     "deleteMessageFromLocalStorage",
     "deleteMessages",
     "destroy",
@@ -59,11 +70,21 @@ export const METHODS = {
     "getBlackList",
     "getC2CHistoryMessageList",
     "getConversationList",
+    "getFriendApplicationList",
+    "getFriendGroupList",
+    "getFriendList",
+    "getFriendsInfo",
+    "getGroupApplicationList",
     "getGroupHistoryMessageList",
+    "getGroupMemberList",
+    "getGroupMembersInfo",
+    "getGroupsInfo",
+    "getJoinedGroupList",
     "getLoginStatus",
     "getLoginUser",
     "getServerTime",
     "getSignalingInfo",
+    "getUsersInfo",
     "getVersion",
     "init",
     "insertGroupMessageToLocalStorage",
@@ -76,13 +97,19 @@ export const METHODS = {
     "logout",
     "markC2CMessageAsRead",
     "markGroupMessageAsRead",
+    "muteGroupMember",
     "quitGroup",
+    "refuseFriendApplication",
+    "refuseGroupApplication",
     "reject",
     "removeAdvancedMsgListener",
     "removeConversationListener",
+    "removeFriendListener",
+    "removeGroupListener",
     "removeSDKListener",
     "removeSignalingListener",
     "removeSimpleMsgListener",
+    "renameFriendGroup",
     "revokeMessage",
     "sendC2CCustomMessage",
     "sendC2CTextMessage",
@@ -92,9 +119,20 @@ export const METHODS = {
     "setAdvancedMsgListener",
     "setConversationDraft",
     "setConversationListener",
+    "setFriendApplicationRead",
+    "setFriendInfo",
+    "setFriendListener",
+    "setGroupApplicationRead",
+    "setGroupInfo",
+    "setGroupListener",
+    "setGroupMemberInfo",
+    "setGroupMemberRole",
+    "setReceiveMessageOpt",
     "setSDKListener",
+    "setSelfInfo",
     "setSignalingListener",
-    "setSimpleMsgListener"
+    "setSimpleMsgListener",
+    "transferGroupOwner"
   ]
 };
 
@@ -151,6 +189,15 @@ export const EVENTS = {
   "device.onStoreReplaced": [
     "device"
   ],
+  "im.onApplicationProcessed": [
+    "group"
+  ],
+  "im.onBlackListAdded": [
+    "friend"
+  ],
+  "im.onBlackListDeleted": [
+    "friend"
+  ],
   "im.onConnectFailed": [
     "sdk"
   ],
@@ -165,6 +212,42 @@ export const EVENTS = {
   ],
   "im.onConversationDeleted": [
     "conversation"
+  ],
+  "im.onFriendApplicationListAdded": [
+    "friend"
+  ],
+  "im.onFriendApplicationListDeleted": [
+    "friend"
+  ],
+  "im.onFriendApplicationListRead": [
+    "friend"
+  ],
+  "im.onFriendListAdded": [
+    "friend"
+  ],
+  "im.onFriendListDeleted": [
+    "friend"
+  ],
+  "im.onFriendProfileChanged": [
+    "friend"
+  ],
+  "im.onGrantAdministrator": [
+    "group"
+  ],
+  "im.onGroupAttributeChanged": [
+    "group"
+  ],
+  "im.onGroupCreated": [
+    "group"
+  ],
+  "im.onGroupDismissed": [
+    "group"
+  ],
+  "im.onGroupInfoChanged": [
+    "group"
+  ],
+  "im.onGroupRecycled": [
+    "group"
   ],
   "im.onInvitationCancelled": [
     "signaling"
@@ -181,6 +264,21 @@ export const EVENTS = {
   "im.onKickedOffline": [
     "sdk"
   ],
+  "im.onMemberEnter": [
+    "group"
+  ],
+  "im.onMemberInfoChanged": [
+    "group"
+  ],
+  "im.onMemberInvited": [
+    "group"
+  ],
+  "im.onMemberKicked": [
+    "group"
+  ],
+  "im.onMemberLeave": [
+    "group"
+  ],
   "im.onMessageStatusChanged": [
     "simple",
     "advanced"
@@ -188,8 +286,17 @@ export const EVENTS = {
   "im.onNewConversation": [
     "conversation"
   ],
+  "im.onQuitFromGroup": [
+    "group"
+  ],
+  "im.onReceiveJoinApplication": [
+    "group"
+  ],
   "im.onReceiveNewInvitation": [
     "signaling"
+  ],
+  "im.onReceiveRESTCustomData": [
+    "group"
   ],
   "im.onRecvC2CCustomMessage": [
     "simple"
@@ -215,6 +322,12 @@ export const EVENTS = {
   "im.onRecvNewMessage.download": [
     "advanced"
   ],
+  "im.onRevokeAdministrator": [
+    "group"
+  ],
+  "im.onSelfInfoUpdated": [
+    "sdk"
+  ],
   "im.onSyncServerFailed": [
     "conversation"
   ],
@@ -237,11 +350,15 @@ export const LISTENERS = {
   "device.setDeviceListener": "device",
   "im.removeAdvancedMsgListener": "advanced",
   "im.removeConversationListener": "conversation",
+  "im.removeFriendListener": "friend",
+  "im.removeGroupListener": "group",
   "im.removeSDKListener": "sdk",
   "im.removeSignalingListener": "signaling",
   "im.removeSimpleMsgListener": "simple",
   "im.setAdvancedMsgListener": "advanced",
   "im.setConversationListener": "conversation",
+  "im.setFriendListener": "friend",
+  "im.setGroupListener": "group",
   "im.setSDKListener": "sdk",
   "im.setSignalingListener": "signaling",
   "im.setSimpleMsgListener": "simple"

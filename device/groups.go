@@ -1,0 +1,90 @@
+package device
+
+import (
+	"slices"
+
+	"github.com/herald-im/herald/protocol"
+)
+
+// groupEvent is the event of a change in a group; without Info for what this account
+// is not told. A change of a kind that this version does not know is none.
+func (s *session) groupEvent(group string, e *protocol.Entry) (protocol.Occurrence, error) {
+	var t protocol.Tip
+	if err := protocol.Unmarshal(e.Body, &t); err != nil {
+		return protocol.Occurrence{}, err
+	}
+	op := s.operatorOf(group, e.From)
+	some := protocol.MembersEvent{GroupID: group, OpUser: op, MemberList: s.memberList(group, t.Users), Reason: t.Reason}
+	switch t.Kind {
+	case protocol.TipCreated:
+		if e.From == s.user {
+			return protocol.OnGroupCreated.New(protocol.OneGroupEvent{GroupID: group})
+		}
+	case protocol.TipJoined:
+		if slices.Contains(t.Users, e.From) {
+			some.OpUser = nil
+		}
+		return protocol.OnMemberEnter.New(some)
+	case protocol.TipInvited:
+		return protocol.OnMemberInvited.New(some)
+	case protocol.TipKicked:
+		return protocol.OnMemberKicked.New(some)
+	case protocol.TipQuit:
+		if slices.Contains(t.Users, s.user) {
+			return protocol.OnQuitFromGroup.New(protocol.OneGroupEvent{GroupID: group})
+		}
+		if len(some.MemberList) == 1 {
+			return protocol.OnMemberLeave.New(protocol.MemberLeftEvent{GroupID: group, Member: some.MemberList[0]})
+		}
+	case protocol.TipAdmin:
+		return protocol.OnGrantAdministrator.New(some)
+	case protocol.TipNoAdmin:
+		return protocol.OnRevokeAdministrator.New(some)
+	case protocol.TipMuted, protocol.TipCard:
+		ev := protocol.MembersChangedEvent{GroupID: group, OpUser: op, InfoList: make([]protocol.MemberChangeInfo, len(t.Users))}
+		for i, user := range t.Users {
+			ev.InfoList[i] = protocol.MemberChangeInfo{UserID: user, MuteTime: int64(t.Seconds)}
+			if t.Kind == protocol.TipCard {
+				ev.InfoList[i].NameCard = &t.Card
+			}
+		}
+		return protocol.OnMemberInfoChanged.New(ev)
+	case protocol.TipChanged, protocol.TipOwner:
+		ev := protocol.GroupChangedEvent{GroupID: group, OpUser: op}
+		if t.Change != nil {
+			ev.GroupInfo.GroupChange = *t.Change
+		}
+		if t.Kind == protocol.TipOwner && len(t.Users) == 1 {
+			ev.GroupInfo.Owner = t.Users[0]
+		}
+		return protocol.OnGroupInfoChanged.New(ev)
+	case protocol.TipDismissed:
+		return protocol.OnGroupDismissed.New(protocol.OneGroupEvent{GroupID: group, OpUser: op})
+	case protocol.TipRecycled:
+		return protocol.OnGroupRecycled.New(protocol.OneGroupEvent{GroupID: group, OpUser: op})
+	}
+	return protocol.Occurrence{}, nil
+}
+
+// operatorOf is who did something in a group; nil: the hub's operator.
+func (s *session) operatorOf(group, user string) *protocol.GroupMemberInfo {
+	if user == "" {
+		return nil
+	}
+	info := s.memberInfo(group, user)
+	return &info
+}
+
+// memberInfo is a member of a group as this board knows him.
+func (s *session) memberInfo(group, user string) protocol.GroupMemberInfo {
+	p, card := s.people.of(user, group)
+	return protocol.GroupMemberInfo{UserID: user, NickName: p.Nick, FriendRemark: p.Remark, NameCard: card, FaceURL: p.Face}
+}
+
+func (s *session) memberList(group string, users []string) []protocol.GroupMemberInfo {
+	out := make([]protocol.GroupMemberInfo, len(users))
+	for i, user := range users {
+		out[i] = s.memberInfo(group, user)
+	}
+	return out
+}

@@ -304,18 +304,18 @@ type GroupsResponse struct {
 // GroupChange is what of a group is to be changed, or was.
 type GroupChange struct {
 	// GroupName, 1 to 30 bytes of UTF-8.
-	GroupName *string `json:"groupName,omitempty"`
+	GroupName *string `json:"groupName,omitempty" cbor:"1,keyasint,omitempty"`
 	// Notification for the members, at most 300 bytes of UTF-8.
-	Notification *string `json:"notification,omitempty"`
+	Notification *string `json:"notification,omitempty" cbor:"2,keyasint,omitempty"`
 	// Introduction for those who are none, at most 240 bytes of UTF-8.
-	Introduction *string `json:"introduction,omitempty"`
+	Introduction *string `json:"introduction,omitempty" cbor:"3,keyasint,omitempty"`
 	// FaceURL of the group's picture, at most 100 bytes.
-	FaceURL *string `json:"faceUrl,omitempty"`
+	FaceURL *string `json:"faceUrl,omitempty" cbor:"4,keyasint,omitempty"`
 	// GroupAddOpt says who may join by himself: 0 everybody, 1 on application,
 	// 2 nobody. Not of a Work group.
-	GroupAddOpt *AddOpt `json:"groupAddOpt,omitempty"`
+	GroupAddOpt *AddOpt `json:"groupAddOpt,omitempty" cbor:"5,keyasint,omitempty"`
 	// AllMuted has ordinary members be silent.
-	AllMuted *bool `json:"allMuted,omitempty"`
+	AllMuted *bool `json:"allMuted,omitempty" cbor:"6,keyasint,omitempty"`
 }
 
 // Empty tells whether nothing is changed.

@@ -115,6 +115,7 @@ func (m *Machine) invited(c *call, user string, done func(error), ask func(conte
 			done(late)
 		case err == nil:
 			c.invites[res.InviteID] = user
+			m.refusedBy(c, res.RefusedList)
 			m.answeredEarly(res.InviteID)
 			done(nil)
 			m.glared()
@@ -125,6 +126,17 @@ func (m *Machine) invited(c *call, user string, done func(error), ask func(conte
 			m.early = nil
 		}
 	})
+}
+
+// refusedBy takes out who does not want to be called by this account.
+func (m *Machine) refusedBy(c *call, users []string) {
+	for _, user := range users {
+		if x := c.member(user); x != nil && m.call == c {
+			raise(m, protocol.OnReject, protocol.CallUserEvent{UserID: user})
+			m.drop(x, protocol.EndRejected)
+			m.listChanged()
+		}
+	}
 }
 
 // notPlaced takes out whom the hub does not invite.

@@ -154,6 +154,25 @@ func (r *rig) start() {
 		ts.Close()
 		http.DefaultClient.CloseIdleConnections()
 	})
+	r.awaitSweep()
+}
+
+// awaitSweep waits for the sweep that Run begins with: it would see what a test does
+// meanwhile.
+func (r *rig) awaitSweep() {
+	r.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		r.sweeping.Lock() // a sweep has it all along
+		swept := !r.checked.IsZero()
+		r.sweeping.Unlock()
+		if swept || strings.Contains(r.log.String(), "files that are due are not removed") {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatal("there is no sweep")
+		}
+		time.Sleep(time.Millisecond) // a state of another goroutine, without an event
+	}
 }
 
 // restart is what a hub that was killed and started again is like, as far as its

@@ -112,6 +112,33 @@ func TestCloseFromCallbacks(t *testing.T) {
 	})
 }
 
+// TestStreamsWait: nothing is read or sent before pion takes in what comes. It would read from the network as soon as the
+// handshake is over, and if one end closed just then, closing would wait for ever for whoever takes the first packet.
+func TestStreamsWait(t *testing.T) {
+	noLeak(t)
+	cam := newCamera(t)
+	f, g := newFactory(t, testConfig(t)), newFactory(t, testConfig(t))
+	a, b := newEnd(t, f, cam.options()), newEnd(t, g, cam.options())
+	negotiate(t, a, b)
+	for _, x := range []*end{a, b} {
+		select {
+		case <-x.flowing:
+			t.Error("streams flow before there is a connection")
+		default:
+		}
+	}
+	trickle(t, a, b)
+	trickle(t, b, a)
+	receive(t, a.flowing, "a's streams")
+	receive(t, b.flowing, "b's streams")
+	a.awaitTracks(2)
+	if n := a.streams.begun.Load(); n == 0 {
+		t.Error("streams flow by the clock alone")
+	}
+	a.Close()
+	b.Close()
+}
+
 // TestManyPeersLeaveNothing opens and closes 200 connections.
 func TestManyPeersLeaveNothing(t *testing.T) {
 	noLeak(t)

@@ -60,8 +60,19 @@ type Peer struct {
 	outgoing map[Kind]*outgoing
 	remote   map[Kind]*RemoteTrack
 	wg       sync.WaitGroup
+	flow     func()        // closes flowing, once
+	flowing  chan struct{} // closed once streams may be read and sent
+	flowLate *time.Timer   // calls flow where nothing else does; nil until connected
+	over     chan struct{} // closed when Close begins
 	done     chan struct{} // closed when Close has done its work
 }
+
+// When streams are read and sent at the latest, after the connection stands: where the far end does not send, and where it
+// cannot.
+const (
+	flowAfter   = time.Second
+	viewedAfter = 50 * time.Millisecond
+)
 
 // NewPeer makes a Peer. It waits for the certificate, so the first may take seconds on a weak board.
 // Errors: ErrClosed, ErrTooMany.
@@ -80,10 +91,18 @@ func (f *Factory) newPeer(ctx context.Context, options Options, viewer bool) (*P
 		return nil, err
 	}
 	p := &Peer{
-		factory: f, options: options, viewer: viewer, log: f.log, events: newEvents(), state: StateNew, done: make(chan struct{}),
+		factory: f, options: options, viewer: viewer, log: f.log, events: newEvents(), state: StateNew,
+		flowing: make(chan struct{}), over: make(chan struct{}), done: make(chan struct{}),
 		outgoing: map[Kind]*outgoing{}, remote: map[Kind]*RemoteTrack{},
 	}
-	p.streams.tooMany = p.hangUp
+	// Streams may flow once pion takes in those of the far end itself. If they were read or sent before, pion would begin to
+	// read from the network at the end of the handshake, and if either end closed just then, nobody would take the first packet
+	// that came, and closing would wait for its reader for ever.
+	p.flow = sync.OnceFunc(func() {
+		close(p.flowing)
+		p.events.add(p.begin)
+	})
+	p.streams.tooMany, p.streams.one = p.hangUp, p.flow
 	if err := f.add(p); err != nil {
 		return nil, err
 	}
@@ -142,16 +161,31 @@ func (p *Peer) noteState() {
 		return
 	}
 	p.state = state
-	if state == StateConnected {
+	switch {
+	case state != StateConnected:
+	case p.flowLate == nil:
+		after := flowAfter
+		if p.viewer {
+			after = viewedAfter
+		}
+		p.flowLate = time.AfterFunc(after, p.flow)
+	default: // again
 		for _, o := range p.outgoing {
-			p.events.add(func() {
-				o.begin()
-				o.askKeyframe()
-			})
+			p.events.add(o.askKeyframe)
 		}
 	}
 	if call := p.options.State; call != nil {
 		p.events.add(func() { call(state) })
+	}
+}
+
+// begin sends what there is to send, from a key frame on.
+func (p *Peer) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.outgoing {
+		o.begin()
+		o.askKeyframe()
 	}
 }
 
@@ -366,6 +400,11 @@ func (p *Peer) transceiver(kind Kind) error {
 
 // readReports reads what the far end says of what we send. pion needs it read, too, for sending lost packets again.
 func (p *Peer) readReports(sender *webrtc.RTPSender, o *outgoing) {
+	select {
+	case <-p.flowing:
+	case <-p.over:
+		return
+	}
 	for {
 		packets, _, err := sender.ReadRTCP()
 		if err != nil {
@@ -458,6 +497,10 @@ func (p *Peer) Close() {
 		return
 	}
 	p.closing = true
+	close(p.over)
+	if p.flowLate != nil {
+		p.flowLate.Stop()
+	}
 	p.state = StateClosed
 	p.mu.Unlock()
 	defer close(p.done)

@@ -20,12 +20,16 @@ const (
 type streams struct {
 	begun   atomic.Int32
 	tooMany func() // must not block
+	one     func() // likewise: there is one; nil: nobody wants to know
 }
 
 // buffer is pion's: it makes what keeps a stream's packets until they are read.
 func (s *streams) buffer(packetio.BufferPacketType, uint32) io.ReadWriteCloser {
 	b := unread{packetio.NewBuffer()}
 	b.SetLimitSize(maxUnread)
+	if s.one != nil {
+		s.one()
+	}
 	if s.begun.Add(1) > maxStreams {
 		b.SetLimitSize(1)
 		s.tooMany()

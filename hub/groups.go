@@ -311,7 +311,11 @@ func (h *Hub) dismissGroup(ctx context.Context, c Caller, req protocol.GroupRequ
 
 // endGroup ends a group. readers are told.
 func (h *Hub) endGroup(ctx context.Context, c Caller, g store.Group, kind protocol.TipKind, readers []string) error {
-	id, seq, err := h.tip(ctx, c, g, protocol.Tip{Kind: kind, Users: []string{c.User}}, readers)
+	tip := protocol.Tip{Kind: kind}
+	if c.User != "" {
+		tip.Users = []string{c.User}
+	}
+	id, seq, err := h.tip(ctx, c, g, tip, readers)
 	if err == nil && seq > 0 {
 		err = c.tx.EndReader(ctx, c.App, "", id, seq)
 		if err == nil {

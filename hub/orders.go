@@ -64,6 +64,8 @@ func (h *Hub) carryOut(o store.Order) {
 		if h.files != nil {
 			h.files.EndKey(o.Arg)
 		}
+	case store.OrderOperate:
+		h.operate(o)
 	default:
 		h.log.Warn("unknown order: a newer herald-hub gave it", "kind", o.Kind)
 	}

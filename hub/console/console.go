@@ -62,7 +62,7 @@ func (o *options) root() *cobra.Command {
 	root.SetVersionTemplate("herald-hub {{.Version}}\n")
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%v", err) })
-	root.AddCommand(o.run(), o.user(), o.app(), o.files())
+	root.AddCommand(o.run(), o.user(), o.group(), o.friend(), o.importAll(), o.app(), o.files())
 	return root
 }
 

@@ -144,6 +144,8 @@ const (
 	OrderKick  = "kick"  // end the user's sessions
 	OrderBlock = "block" // the user was blocked
 	OrderKey   = "key"   // the key Arg was removed
+	// OrderOperate asks for operations, which Arg has, and for an answer.
+	OrderOperate = "operate"
 )
 
 // Order is the operator's word to the hubs that run.
@@ -161,7 +163,13 @@ const orderAge = time.Hour
 
 // AddOrder gives an order.
 func (t *Tx) AddOrder(ctx context.Context, o Order, now time.Time) error {
-	id, err := t.next(ctx, "order")
+	_, err := t.AddQuestion(ctx, o, now)
+	return err
+}
+
+// AddQuestion is AddOrder for an order that is answered.
+func (t *Tx) AddQuestion(ctx context.Context, o Order, now time.Time) (id int64, err error) {
+	id, err = t.next(ctx, "order")
 	if err == nil {
 		_, err = t.q.exec(ctx, `INSERT INTO orders (id, app, kind, user_id, arg, ordered_ms) VALUES ($1, $2, $3, $4, $5, $6)`,
 			id, int64(o.App), o.Kind, o.User, o.Arg, now.UnixMilli())
@@ -169,10 +177,30 @@ func (t *Tx) AddOrder(ctx context.Context, o Order, now time.Time) error {
 	if err == nil {
 		_, err = t.q.exec(ctx, `DELETE FROM orders WHERE ordered_ms < $1`, now.Add(-orderAge).UnixMilli())
 	}
+	if err == nil {
+		_, err = t.q.exec(ctx, `DELETE FROM order_answers WHERE answered_ms < $1`, now.Add(-orderAge).UnixMilli())
+	}
 	if err != nil {
-		return fmt.Errorf("give the order: %w", err)
+		return 0, fmt.Errorf("give the order: %w", err)
+	}
+	return id, nil
+}
+
+// AnswerOrder says what became of an order.
+func (t *Tx) AnswerOrder(ctx context.Context, id int64, text string, now time.Time) error {
+	_, err := t.q.exec(ctx, `INSERT INTO order_answers (id, body, answered_ms) VALUES ($1, $2, $3)`, id, text, now.UnixMilli())
+	if err != nil {
+		return fmt.Errorf("answer the order: %w", err)
 	}
 	return nil
+}
+
+// Answer reads what became of an order, or ErrNotFound.
+func (v View) Answer(ctx context.Context, id int64) (text string, err error) {
+	if err := v.q.row(ctx, `SELECT body FROM order_answers WHERE id = $1`, id).Scan(&text); err != nil {
+		return "", fmt.Errorf("read the order's answer: %w", notFound(err))
+	}
+	return text, nil
 }
 
 // Orders lists the orders after the one with this id.

@@ -2,6 +2,8 @@
 import { advanced } from './advanced.mjs';
 import { call } from './call.mjs';
 import { conversation } from './conversation.mjs';
+import { group } from './group.mjs';
+import { people } from './people.mjs';
 import { samples } from './sample.mjs';
 import { sdk, sdkEnd } from './sdk.mjs';
 import { signaling } from './signaling.mjs';
@@ -9,7 +11,7 @@ import { simple } from './simple.mjs';
 import { World } from './world.mjs';
 
 // families are the cases by family: [what it shows, what runs].
-const families = { sdk, simple, signaling, advanced, conversation, call, sdkEnd };
+const families = { sdk, simple, signaling, advanced, conversation, group, people, call, sdkEnd };
 
 // unraised are events that no case can have raised, with the reason.
 const unraised = {

@@ -1,4 +1,4 @@
-// The families of conversations and of the blacklist.
+// The family of conversations.
 import { message } from './advanced.mjs';
 import { bool, check, filled, int, list, maybe, str } from './world.mjs';
 
@@ -41,16 +41,5 @@ export const conversation = [
     await w.peer.event('onConversationDeleted', { conversationList: has(`c2c_${w.third.user}`) });
     const { messageList } = await w.peer.call('im.getC2CHistoryMessageList', { userId: w.third.user, count: 5 });
     check(messageList, []);
-  }],
-  ['the blacklist', async w => {
-    const user = { userId: w.peer.user, nickName: str, faceUrl: str };
-    check(await w.me.call('im.addToBlackList', { userIdList: [w.peer.user] }), { resultList: [{ userId: w.peer.user, resultCode: 0, resultInfo: str }] });
-    check(await w.me.call('im.getBlackList'), {
-      infoList: [{ userId: w.peer.user, friendRemark: str, friendCustomInfo: v => v && typeof v === 'object', friendGroups: v => Array.isArray(v), userInfo: user }],
-    });
-    await w.peer.refused(20007, 'im.sendC2CTextMessage', { text: 'no', userId: w.me.user });
-    await w.me.call('im.deleteFromBlackList', { userIdList: [w.peer.user] });
-    check(await w.me.call('im.getBlackList'), { infoList: [] });
-    await w.peer.call('im.sendC2CTextMessage', { text: 'yes', userId: w.me.user });
   }],
 ];

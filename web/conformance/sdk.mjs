@@ -8,6 +8,8 @@ export const listeners = [
   ['im', 'setSignalingListener', false],
   ['im', 'setAdvancedMsgListener', false],
   ['im', 'setConversationListener', false],
+  ['im', 'setGroupListener', false],
+  ['im', 'setFriendListener', false],
   ['calling', 'setCallingListener', true],
   ['device', 'setDeviceListener', false],
 ];

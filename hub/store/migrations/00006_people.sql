@@ -71,7 +71,6 @@ CREATE INDEX friend_group_members_user ON friend_group_members (app, owner, user
 -- What became of an order that asks for an answer.
 CREATE TABLE order_answers (
     id          BIGINT NOT NULL PRIMARY KEY,
-    code        BIGINT NOT NULL, -- 0: done
-    body        TEXT   NOT NULL, -- the response, or the sentence to code
+    body        TEXT   NOT NULL, -- JSON
     answered_ms BIGINT NOT NULL
 );

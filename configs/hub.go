@@ -145,6 +145,9 @@ type Accounts struct {
 	// LockAfterFailures is how many wrong UserSigs within a minute lock an
 	// account for a minute to the address that they come from (70050). 1 to 1000.
 	LockAfterFailures int `toml:"lock_after_failures"`
+	// FriendsOnly has messages to an account, and invitations, go between friends
+	// alone (20009, 20010, 20011).
+	FriendsOnly bool `toml:"friends_only"`
 }
 
 // Limits are what users may not exceed; the defaults are Tencent's.
@@ -163,6 +166,18 @@ type Limits struct {
 	GroupsPerUser int `toml:"groups_per_user"`
 	// GroupNameBytes is the longest name of a group, in bytes of UTF-8. 1 to 30.
 	GroupNameBytes int `toml:"group_name_bytes"`
+	// GroupRate is how many messages a second a group takes; of low priority three
+	// quarters of that, of high priority a quarter more. 0 to 100000; 0: any number.
+	GroupRate int `toml:"group_rate"`
+	// Friends is how many friends one may have. 1 to 100000.
+	Friends int `toml:"friends"`
+	// FriendApplications is how many one may have sent, or received, and not decided
+	// yet. 1 to 1000.
+	FriendApplications int `toml:"friend_applications"`
+	// FriendGroups is how many friend groups one may have. 1 to 32.
+	FriendGroups int `toml:"friend_groups"`
+	// Blacklist is how many accounts one may have in the blacklist. 1 to 100000.
+	Blacklist int `toml:"blacklist"`
 	// PullEntries is how many entries of a log a terminal gets at a time. 1 to
 	// 512.
 	PullEntries int `toml:"pull_entries"`
@@ -214,6 +229,11 @@ func DefaultHub() Hub {
 			GroupMeetingMembers: 6000,
 			GroupsPerUser:       1000,
 			GroupNameBytes:      30,
+			GroupRate:           40,
+			Friends:             3000,
+			FriendApplications:  100,
+			FriendGroups:        32,
+			Blacklist:           1000,
 			PullEntries:         256,
 			SyncEntries:         100_000,
 			RevokeWindow:        Duration(2 * time.Minute),
@@ -287,6 +307,11 @@ func (h Hub) rules() []rule {
 		count("limits.group_meeting_members", h.Limits.GroupMeetingMembers, 2, 100_000),
 		count("limits.groups_per_user", h.Limits.GroupsPerUser, 1, 4000),
 		count("limits.group_name_bytes", h.Limits.GroupNameBytes, 1, 30),
+		count("limits.group_rate", h.Limits.GroupRate, 0, 100_000),
+		count("limits.friends", h.Limits.Friends, 1, 100_000),
+		count("limits.friend_applications", h.Limits.FriendApplications, 1, 1000),
+		count("limits.friend_groups", h.Limits.FriendGroups, 1, 32),
+		count("limits.blacklist", h.Limits.Blacklist, 1, 100_000),
 		count("limits.pull_entries", h.Limits.PullEntries, 1, 512),
 		count("limits.sync_entries", h.Limits.SyncEntries, 1000, 10_000_000),
 		span("limits.revoke_window", h.Limits.RevokeWindow, time.Second, 168*time.Hour),

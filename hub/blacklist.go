@@ -10,8 +10,6 @@ import (
 )
 
 const (
-	maxBlacklist = 1000 // accounts in one (Tencent's limit)
-
 	maxBooks       = 65536   // accounts whose blacklists are kept in memory
 	maxBookEntries = 200_000 // in all of these
 )
@@ -85,7 +83,7 @@ func (h *Hub) addToBlackList(ctx context.Context, c Caller, req protocol.UserLis
 		case err != nil:
 			return res, err
 		case refusal != nil, slices.Contains(list, user): // it is as he wants it
-		case len(list) >= maxBlacklist:
+		case len(list) >= h.cfg.Blacklist:
 			refusal = protocol.Errorf(protocol.CodeSvrFriendshipBlacklistLimit, "the blacklist has %d accounts, which is the limit", len(list))
 		default:
 			if err := c.tx.AddToBlacklist(ctx, c.App, c.User, user, c.now); err != nil {

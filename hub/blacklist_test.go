@@ -84,7 +84,7 @@ func TestBlacklist(t *testing.T) {
 		eve.does(c2c("bob", "8"), 0, "c2c:bob:eve:3")
 
 		r.mustWrite(func(ctx context.Context, tx *store.Tx) error {
-			for i := range maxBlacklist {
+			for i := range r.cfg.Blacklist {
 				user := fmt.Sprint("u", i)
 				if err := errors.Join(tx.CreateUser(ctx, r.app, user, r.cfg.Now()), tx.AddToBlacklist(ctx, r.app, "bob", user, r.cfg.Now())); err != nil {
 					return err
@@ -100,7 +100,7 @@ func TestBlacklist(t *testing.T) {
 			t.Errorf("room for one: rows %v", got)
 		}
 		eve.does(c2c("bob", "9"), protocol.CodeSvrMsgInPeerBlacklist, "")
-		if got := bob.blacklist(); len(got) != maxBlacklist {
+		if got := bob.blacklist(); len(got) != r.cfg.Blacklist {
 			t.Errorf("the blacklist has %d accounts", len(got))
 		}
 	})

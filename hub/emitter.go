@@ -267,7 +267,7 @@ func encodePushes(runs []*run, people []byte) [][]byte {
 			fields = 2
 		}
 		b = appendHead(b, 5, fields) // a map: the frame
-		b = appendHead(b, 0, 6) // Push
+		b = appendHead(b, 0, 6)      // Push
 		b = appendHead(b, 5, 1)
 		b = appendHead(b, 0, 1) // Logs
 		b = appendHead(b, 4, len(logs))

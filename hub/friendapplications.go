@@ -28,7 +28,7 @@ func (h *Hub) applyToFriend(ctx context.Context, c Caller, req protocol.AddFrien
 				n++
 			}
 		}
-		if n >= maxFriendApplications {
+		if n >= h.cfg.FriendApplications {
 			return protocol.Errorf(protocol.CodeSvrFriendshipPendencyLimit, "%s has %d applications open, which is the limit", side.owner, n)
 		}
 		a.User, a.Received = side.other, side.received

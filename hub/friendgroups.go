@@ -33,7 +33,7 @@ func (h *Hub) createFriendGroup(ctx context.Context, c Caller, req protocol.NewF
 		return res, err
 	case slices.Contains(names, req.GroupName):
 		return res, sameFriendGroup("groupName", req.GroupName)
-	case len(names) >= protocol.MaxFriendGroups:
+	case len(names) >= h.cfg.FriendGroups:
 		return res, protocol.Errorf(protocol.CodeSvrFriendshipGroupCountLimit, "there are %d friend groups, which is the limit", len(names))
 	}
 	if err := c.tx.CreateFriendGroup(ctx, c.App, c.User, req.GroupName, c.now); err != nil {

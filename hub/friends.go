@@ -9,11 +9,6 @@ import (
 	"github.com/herald-im/herald/protocol"
 )
 
-const (
-	maxFriends            = 3000 // of an account (Tencent's)
-	maxFriendApplications = 100  // open ones that an account has received, or sent (Tencent's)
-)
-
 // friendInfos are accounts as an owner of a friend list sees them; who is not there
 // any more has a userId alone.
 func (c Caller) friendInfos(ctx context.Context, owner string, users []string) ([]protocol.FriendInfo, error) {
@@ -196,9 +191,9 @@ func (h *Hub) befriend(ctx context.Context, c Caller, list ...friendship) error 
 			continue
 		case err != nil:
 			return err
-		case n >= maxFriends && f.owner == c.User:
+		case n >= h.cfg.Friends && f.owner == c.User:
 			return protocol.Errorf(protocol.CodeSvrFriendshipCountLimit, "%s has %d friends, which is the limit", f.owner, n)
-		case n >= maxFriends:
+		case n >= h.cfg.Friends:
 			return protocol.Errorf(protocol.CodeSvrFriendshipPeerFriendLimit, "%s has %d friends, which is the limit", f.owner, n)
 		}
 		if err := h.informFriends(ctx, c, protocol.OnFriendListAdded, f.owner, f.user); err != nil {

@@ -59,16 +59,22 @@ type Config struct {
 	ClockTolerance       time.Duration // how far in the future a UserSig may have been issued; 10 min
 	LockAfterFailures    int           // wrong UserSigs in a minute, per account and address; 10
 
-	MessageBytes   int  // of a text or custom message; 8 KiB, which is also the most
-	WorkMembers    int  // of a group; 200
-	PublicMembers  int  // 2000
-	MeetingMembers int  // 6000
-	GroupsPerUser  int  // 1000
-	GroupNameBytes int  // 30
-	GroupRate      int  // messages a second in a group; 40. Below 0: no limit
-	FriendsOnly    bool // messages and invitations go between friends alone
-	PullEntries    int  // in a range; 256, at most 512
-	SyncEntries    int  // of one log, that a terminal gets after it was away; 100,000
+	MessageBytes   int // of a text or custom message; 8 KiB, which is also the most
+	WorkMembers    int // of a group; 200
+	PublicMembers  int // 2000
+	MeetingMembers int // 6000
+	GroupsPerUser  int // 1000
+	GroupNameBytes int // 30
+	GroupRate      int // messages a second in a group; 40. Below 0: no limit
+
+	FriendsOnly        bool // messages and invitations go between friends alone
+	Friends            int  // of an account; 3000
+	FriendApplications int  // open ones that an account has received, or sent; 100
+	FriendGroups       int  // of an account; 32, which is also the most
+	Blacklist          int  // accounts in one; 1000
+
+	PullEntries int // in a range; 256, at most 512
+	SyncEntries int // of one log, that a terminal gets after it was away; 100,000
 
 	RevokeWindow time.Duration // in which a sender may take a message back; 2 min
 
@@ -90,6 +96,10 @@ func (c *Config) fill() {
 	c.GroupsPerUser = cmp.Or(c.GroupsPerUser, 1000)
 	c.GroupNameBytes = cmp.Or(c.GroupNameBytes, protocol.MaxGroupName)
 	c.GroupRate = cmp.Or(c.GroupRate, 40)
+	c.Friends = cmp.Or(c.Friends, 3000)
+	c.FriendApplications = cmp.Or(c.FriendApplications, 100)
+	c.FriendGroups = cmp.Or(c.FriendGroups, protocol.MaxFriendGroups)
+	c.Blacklist = cmp.Or(c.Blacklist, 1000)
 	c.PullEntries = cmp.Or(c.PullEntries, 256)
 	c.SyncEntries = cmp.Or(c.SyncEntries, 100_000)
 	c.RevokeWindow = cmp.Or(c.RevokeWindow, 2*time.Minute)

@@ -159,7 +159,9 @@ func (h *Hub) operate(o store.Order) {
 	}
 	text, err := json.Marshal(out)
 	if err == nil {
-		err = h.write(func(ctx context.Context, tx *store.Tx) error { return tx.AnswerOrder(ctx, o.ID, string(text), h.cfg.Now()) })
+		err = h.write(func(ctx context.Context, tx *store.Tx) error {
+			return tx.AnswerOrder(ctx, o.ID, string(text), h.cfg.Now())
+		})
 	}
 	if err != nil {
 		h.log.Error("an order could not be answered", "err", err)

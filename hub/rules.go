@@ -121,4 +121,3 @@ func (c Caller) other(ctx context.Context, a *acting, user, what string) (m stor
 	}
 	return m, nil
 }
-

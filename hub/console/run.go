@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -174,6 +175,12 @@ func hubConfig(c configs.Hub) (hub.Config, error) {
 		MeetingMembers:       c.Limits.GroupMeetingMembers,
 		GroupsPerUser:        c.Limits.GroupsPerUser,
 		GroupNameBytes:       c.Limits.GroupNameBytes,
+		GroupRate:            cmp.Or(c.Limits.GroupRate, -1),
+		FriendsOnly:          c.Accounts.FriendsOnly,
+		Friends:              c.Limits.Friends,
+		FriendApplications:   c.Limits.FriendApplications,
+		FriendGroups:         c.Limits.FriendGroups,
+		Blacklist:            c.Limits.Blacklist,
 		PullEntries:          c.Limits.PullEntries,
 		SyncEntries:          c.Limits.SyncEntries,
 		RevokeWindow:         time.Duration(c.Limits.RevokeWindow),

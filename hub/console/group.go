@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -270,42 +271,52 @@ func (o *options) dismissGroup() *cobra.Command {
 
 func (o *options) recycleGroups() *cobra.Command {
 	idle, dry := "", false
-	cmd := o.operated("recycle", "End the groups in which nothing was said for long", exactly(), nil)
+	cmd := o.operated("recycle [GROUP...]", "End groups, or all in which nothing was said for long", nil, nil)
 	cmd.Flags().StringVar(&idle, "idle", "", "for how long, such as 90d")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only list the groups that nothing has changed in for so long")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if idle == "" {
-			return usagef("--idle is missing: say for how long nothing was said, such as 90d")
-		}
-		d, err := parseSpan(idle)
-		if err != nil {
+	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
+		var since time.Time
+		switch d, err := parseSpan(cmp.Or(idle, "1s")); {
+		case (idle == "") == (len(ids) == 0):
+			return usagef("name either groups or, with --idle, for how long nothing was said, such as 90d")
+		case err != nil:
 			return usagef("--idle: %v", err)
+		case idle != "":
+			since = time.Now().Add(-d)
 		}
 		s, app, _, err := o.open(cmd.Context())
 		if err != nil {
 			return err
 		}
-		since := time.Now().Add(-d)
-		all, err := allGroups(cmd, s, app)
-		var ops []hub.Operation
-		var ids, ended []string
-		for _, g := range all {
-			if g.Changed.After(since) {
-				continue
+		if idle != "" {
+			all, e := allGroups(cmd, s, app)
+			for _, g := range all {
+				if !g.Changed.After(since) {
+					ids = append(ids, g.ID)
+				}
 			}
-			op, e := operation(hub.OpRecycle, "", hub.Recycle{GroupID: g.ID, Since: since})
-			err = errors.Join(err, e)
-			ops, ids = append(ops, op), append(ids, g.ID)
+			err = e
 		}
+		ops := make([]hub.Operation, len(ids))
+		for i, id := range ids {
+			var e error
+			ops[i], e = operation(hub.OpRecycle, "", hub.Recycle{GroupID: id, Since: since})
+			err = errors.Join(err, e)
+		}
+		var ended []string
+		var not []error
 		if err == nil && dry {
 			ended = ids
 		} else if err == nil {
 			err = batch(cmd.Context(), s, app, ops, func(i int, r hub.Outcome) {
 				if r.Code == 0 {
 					ended = append(ended, ids[i])
+				} else if idle == "" {
+					not = append(not, failure(r))
 				}
 			}, func(int) {})
 		}
+		err = errors.Join(err, errors.Join(not...))
 		if err := errors.Join(err, s.Close()); err != nil {
 			return err
 		}

@@ -20,6 +20,9 @@ const sourcesDir = "../web/src"
 // joined: each uses those before it. registry.mjs, which is generated, comes first.
 var sources = []string{"error.mjs", "transport.mjs", "sse.mjs", "position.mjs", "stream.mjs", "view.mjs", "file.mjs", "main.mjs"}
 
+// pageSource is the part that is of the classic build alone.
+const pageSource = "page.mjs"
+
 // exports are what the client gives to programs, by its source's last lines.
 var exports = []string{"Herald", "HeraldError", "Im", "calling", "device"}
 
@@ -32,15 +35,19 @@ func scripts(dir string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	body := &bytes.Buffer{}
+	body, page := &bytes.Buffer{}, &bytes.Buffer{}
 	body.Write(inner(registry))
-	for _, name := range sources {
+	for _, name := range append(slices.Clone(sources), pageSource) {
 		b, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(sourcesDir), name))
 		if err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(body, "\n// %s\n\n", name)
-		body.Write(inner(b))
+		to := body
+		if name == pageSource {
+			to = page
+		}
+		fmt.Fprintf(to, "\n// %s\n\n", name)
+		to.Write(inner(b))
 	}
 	names := strings.Join(exports, ", ")
 	const head = "// Herald's JavaScript client. Generated from web/src by protocol/gen: do not edit, run make generate.\n"
@@ -50,15 +57,16 @@ func scripts(dir string) (map[string][]byte, error) {
 // no module. herald.mjs is the same for import.
 (function (root, make) {
   'use strict';
-  if (typeof module === 'object' && module.exports) module.exports = make();
-  else Object.assign(root, make());
+  const [client, install] = make();
+  if (typeof module === 'object' && module.exports) module.exports = client;
+  else install(root, client);
 })(globalThis, function () {
 'use strict';
 
-%s
-return { %s };
+%s%s
+return [{ %s }, install];
 });
-`, head, names, body, names)
+`, head, names, body, page, names)
 	return map[string][]byte{
 		sourcesDir + "/registry.mjs": registry,
 		"../web/herald.mjs":          []byte(module),

@@ -219,7 +219,7 @@ func (h *house) serve() {
 	})
 	mux.HandleFunc("GET /config.json", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(h.config) })
 	mux.HandleFunc("POST /control/{what}", func(w http.ResponseWriter, r *http.Request) {
-		out, err := h.control(r.Context(), r.PathValue("what"), r.FormValue("user"), r.FormValue("expire"))
+		out, err := h.control(r.Context(), r.PathValue("what"), r.FormValue)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -232,7 +232,8 @@ func (h *house) serve() {
 }
 
 // control does what no program of a board can.
-func (h *house) control(ctx context.Context, what, user, expire string) (string, error) {
+func (h *house) control(ctx context.Context, what string, field func(string) string) (string, error) {
+	user := field("user")
 	switch what {
 	case "stop-hub":
 		return "", h.hub.Stop()
@@ -245,7 +246,11 @@ func (h *house) control(ctx context.Context, what, user, expire string) (string,
 	case "kick":
 		return h.hub.Command(ctx, "user", "kick", user)
 	case "sig":
-		return h.hub.UserSig(ctx, user, "--expire", expire)
+		return h.hub.UserSig(ctx, user, "--expire", field("expire"))
+	case "notify", "attribute":
+		return h.hub.Command(ctx, "group", what, field("group"), field("text"))
+	case "recycle":
+		return h.hub.Command(ctx, "group", what, field("group"))
 	}
 	return "", fmt.Errorf("there is no %q", what)
 }

@@ -204,4 +204,18 @@ export const group = [
     await w.me.call('im.dismissGroup', { groupId });
     await w.me.event('onGroupDismissed', { groupId });
   }],
+  ['what the operator does', async w => {
+    const groupId = await make(w, 'Work', [w.peer.user]);
+    await w.control('notify', { group: groupId, text: 'the alarm is tested' });
+    await all([w.me, w.peer], 'onReceiveRESTCustomData', { groupId }, { customData: 'the alarm is tested' });
+    await w.control('attribute', { group: groupId, text: 'floor=2' });
+    await all([w.me, w.peer], 'onGroupAttributeChanged', { groupId }, { groupAttributeMap: { floor: '2' } });
+    none([w.third], 'onReceiveRESTCustomData', { groupId });
+    const room = await make(w, 'AVChatRoom');
+    for (const id of [groupId, room]) await w.control('recycle', { group: id });
+    await all([w.me, w.peer], 'onGroupRecycled', { groupId });
+    await w.me.event('onGroupRecycled', { groupId: room });
+    none([w.third], 'onGroupRecycled', { groupId });
+    await w.me.refused(10010, 'im.quitGroup', { groupId });
+  }],
 ];

@@ -78,6 +78,36 @@ const calledAndBack = async (w, told) => {
 };
 const work = async w => (await w.me.call('im.createGroup', { groupType: 'Work', groupName: 'Work' })).groupId;
 
+const publicGroup = async w => {
+  const groupId = `public${Date.now()}`;
+  await w.me.call('im.createGroupWithMemberList', { groupInfo: { groupType: 'Public', groupId, groupName: 'Public' }, memberList: [{ userId: w.peer.user }] });
+  return { groupId };
+};
+const applied = async w => {
+  const groupId = `applied${Date.now()}`;
+  await w.me.call('im.createGroup', { groupType: 'Public', groupId, groupName: 'x' });
+  await w.peer.call('im.joinGroup', { groupId, msg: 'for a sample' });
+  await w.me.call('im.getGroupApplicationList');
+};
+const friends = w => w.me.call('im.addFriend', { userId: w.peer.user });
+const noFriends = async w => {
+  await w.me.call('im.deleteFromFriendList', { userIdList: [w.peer.user], deleteType: 0 });
+  await w.peer.call('im.deleteFromFriendList', { userIdList: [w.me.user], deleteType: 1 });
+};
+const wooed = async w => {
+  await noFriends(w);
+  await w.me.call('im.setSelfInfo', { allowType: 2 });
+  await w.peer.call('im.addFriend', { userId: w.me.user });
+  await w.me.call('im.getFriendApplicationList');
+};
+const allowAll = w => w.me.call('im.setSelfInfo', { allowType: 0 });
+const noFriendGroup = name => w => w.me.call('im.deleteFriendGroup', { groupNameList: [name] }).catch(() => {});
+const friendGroup = async w => {
+  await friends(w);
+  await w.me.call('im.createFriendGroup', { groupName: 'friendGroupName001', userIdList: [w.peer.user] }).catch(() => {}); // it may be there
+};
+const results = { resultList: v => Array.isArray(v) };
+
 // needs says for a sample what has to be there first (before), what it is filled in
 // with (values), the variables that it takes from around it (scope), what it gives
 // (gives; {status: true} besides), and what has to be put back (after).
@@ -140,6 +170,33 @@ const needs = {
     },
     gives: { resultList: [{ result: 1 }] },
   },
+  'im.setGroupListener': listener(),
+  'im.setFriendListener': listener(),
+  'im.createGroupWithMemberList': { values: () => ({ groupId: `list${Date.now()}` }) },
+  'im.getJoinedGroupList': { gives: { groupList: v => Array.isArray(v) } },
+  'im.getGroupsInfo': { gives: { groupResultList: [{ resultCode: 0, groupInfo: { groupId: 'group001' } }] } },
+  ...Object.fromEntries(['setGroupInfo', 'setReceiveMessageOpt', 'setGroupMemberInfo', 'muteGroupMember', 'setGroupMemberRole', 'transferGroupOwner'].map(m => [`im.${m}`, { values: publicGroup }])),
+  'im.getGroupMemberList': { gives: { memberList: v => v.length > 0 } },
+  'im.getGroupApplicationList': { gives: { unreadCount: int, groupApplicationList: v => Array.isArray(v) } },
+  'im.acceptGroupApplication': { before: applied },
+  'im.refuseGroupApplication': { before: applied },
+  'im.getUsersInfo': { gives: { infoList: [{ userId: 'test001' }] } },
+  'im.getFriendList': { gives: { infoList: v => Array.isArray(v) } },
+  'im.getFriendsInfo': { gives: { resultList: [{ resultCode: 0 }] } },
+  'im.setFriendInfo': { before: friends },
+  'im.addFriend': { before: noFriends, gives: { result: { resultCode: '0' } } },
+  'im.deleteFromFriendList': { before: friends, gives: { resultList: [{ resultCode: '0' }] } },
+  'im.checkFriend': { gives: { result: { relationType: int } } },
+  'im.getFriendApplicationList': { gives: { unreadCount: int, applicationList: v => Array.isArray(v) } },
+  'im.acceptFriendApplication': { before: wooed, gives: { result: { resultCode: '0' } }, after: allowAll },
+  'im.refuseFriendApplication': { before: wooed, gives: { result: { resultCode: '0' } }, after: allowAll },
+  'im.deleteFriendApplication': { before: wooed, after: allowAll },
+  'im.createFriendGroup': { before: noFriendGroup('friendGroupName001'), gives: results },
+  'im.getFriendGroupList': { before: friendGroup, gives: { groupList: [{ groupName: 'friendGroupName001' }] } },
+  'im.deleteFriendGroup': { before: friendGroup },
+  'im.renameFriendGroup': { before: async w => { await friendGroup(w); await noFriendGroup('renamed')(w); }, values: () => ({ oldName: 'friendGroupName001', newName: 'renamed' }) },
+  'im.addFriendsToFriendGroup': { before: friendGroup, gives: results },
+  'im.deleteFriendsFromFriendGroup': { before: friendGroup, gives: results },
   'im.getConversationList': { gives: { conversationList: v => Array.isArray(v) } },
   'im.deleteConversation': { before: w => sentText(w, { userId: w.third.user }), values: w => ({ conversationId: `c2c_${w.third.user}` }) },
   'im.setConversationDraft': { values: w => ({ conversationId: `c2c_${w.peer.user}` }) },

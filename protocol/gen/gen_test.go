@@ -19,7 +19,11 @@ func page(t *testing.T) (string, comments) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := methodsPage(docs)
+	tested, err := testedBy("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := methodsPage(docs, tested)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,11 @@ func generate(dir string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := methodsPage(docs)
+	tested, err := testedBy(dir)
+	if err != nil {
+		return nil, err
+	}
+	page, err := methodsPage(docs, tested)
 	if err != nil {
 		return nil, err
 	}

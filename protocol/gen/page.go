@@ -23,6 +23,8 @@ A method is a POST with a JSON object on the board's unix socket, or on TCP with
 ` + "`im.login`" + ` is ` + "`POST /v1/im/login`" + `. An empty body is an empty object; fields that a method does not know are ignored.
 The examples use ` + "`curl --json`" + ` (curl 7.82); an older one needs ` + "`-H 'Content-Type: application/json' -d`" + `.
 
+Each method's cases of conformance are named with it; the document's own samples are run beside them, where its text is at hand.
+
 In JavaScript it is ` + "`Im.login({…}, function (ret, err) {…})`" + `: see web/README.md.
 
 A success is 200 and ` + "`{\"status\":true,…}`" + ` with the fields of the response. A failure is a status of 4xx or 5xx and ` + "`{\"code\":…,\"msg\":\"…\"}`" + `:
@@ -52,7 +54,7 @@ a *transient* one goes to the streams that are open and has no position.
 `
 
 // methodsPage writes docs/methods.md.
-func methodsPage(docs comments) ([]byte, error) {
+func methodsPage(docs comments, tested map[string][]string) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(pageHead)
 	codeTable(&b, anyMethod)
@@ -63,7 +65,7 @@ func methodsPage(docs comments) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := methodSection(&b, docs, i, s); err != nil {
+		if err := methodSection(&b, docs, i, s, tested[i.Name]); err != nil {
 			return nil, fmt.Errorf("%s: %w", i.Name, err)
 		}
 	}
@@ -103,16 +105,15 @@ func contents(b *bytes.Buffer) {
 	b.WriteString("\n[Error codes](#error-codes)\n\n")
 }
 
-func methodSection(b *bytes.Buffer, docs comments, i *protocol.Info, s methodSample) error {
+func methodSection(b *bytes.Buffer, docs comments, i *protocol.Info, s methodSample, cases []string) error {
 	fmt.Fprintf(b, "### %s\n\n%s.\n\n", i.Name, sentence(i.Doc))
-	// A line here for each thing to know; "tested by" would be one more.
 	facts := []string{"Scope: " + i.Scope.String(), "Route: " + i.Route.String()}
 	if i.Source == i.Name[strings.Index(i.Name, ".")+1:] {
 		facts = append(facts, "described in the IM document under “"+i.Source+"”")
 	} else {
 		facts = append(facts, "described here ("+i.Source+")")
 	}
-	fmt.Fprintf(b, "%s.\n\n", strings.Join(facts, " · "))
+	fmt.Fprintf(b, "%s.\n\n%s\n\n", strings.Join(facts, " · "), testedLine(cases))
 
 	request, err := docs.fieldsOf(i.Request)
 	if err != nil {

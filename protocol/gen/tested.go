@@ -20,6 +20,9 @@ var (
 	listenersRow = regexp.MustCompile(`^  \['(im|calling|device)', '(set\w+Listener)'`)
 )
 
+// common is for what a family's cases do by way of functions of theirs.
+const common = "what its cases have in common"
+
 // The cases of listeners name their methods in a list of their own.
 const (
 	setCase    = "sdk: every listener is told that it stands"
@@ -45,7 +48,7 @@ func testedBy(dir string) (map[string][]string, error) {
 			return nil, err
 		}
 		file := strings.TrimSuffix(filepath.Base(path), ".mjs")
-		family, title := file, "what its cases have in common"
+		family, title := file, common
 		for line := range bytes.Lines(b) {
 			if m := listenersRow.FindSubmatch(line); m != nil {
 				method := string(m[1]) + "." + string(m[2])
@@ -53,13 +56,10 @@ func testedBy(dir string) (map[string][]string, error) {
 				add(strings.Replace(method, ".set", ".remove", 1), removeCase)
 			}
 			if m := familyStart.FindSubmatch(line); m != nil {
-				family, title = cmp.Or(string(m[1]), file), ""
+				family, title = cmp.Or(string(m[1]), file), common
 			}
 			if m := caseTitle.FindSubmatch(line); m != nil {
 				title = string(m[1])
-			}
-			if family == "" || title == "" {
-				continue
 			}
 			for _, m := range methodNamed.FindAllSubmatch(line, -1) {
 				add(string(m[1])+"."+string(m[2]), family+": "+title)

@@ -141,8 +141,10 @@ func TestRun(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS("..")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.CopyFS(filepath.Join(dir, sourcesDir), os.DirFS(filepath.Join("..", sourcesDir))); err != nil {
-		t.Fatal(err)
+	for _, more := range []string{sourcesDir, conformanceDir} {
+		if err := os.CopyFS(filepath.Join(dir, more), os.DirFS(filepath.Join("..", more))); err != nil {
+			t.Fatal(err)
+		}
 	}
 	gone := filepath.Join(dir, "testdata", "methods", "im.gone.json")
 	kept := filepath.Join(dir, "testdata", "fuzz", "kept.json")

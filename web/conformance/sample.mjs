@@ -14,7 +14,8 @@ export function find(text, methods) {
   let heading = '';
   for (let i = 0; i < lines.length; i++) {
     if (names.has(lines[i]) && lines[i - 1] === '' && lines[i + 1] === '') heading = lines[i];
-    if (lines[i] !== '示例代码' && lines[i] !== '代码示例') continue;
+    const titled = lines[i] === 'callback' && lines[i + 2]?.startsWith(`Im.${heading}({`); // one sample has another's title
+    if (lines[i] !== '示例代码' && lines[i] !== '代码示例' && !titled) continue;
     const module = i > calling ? 'calling' : 'im';
     const code = [];
     while (++i < lines.length && !/^可用性/.test(lines[i])) code.push(lines[i]);

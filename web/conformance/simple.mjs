@@ -37,7 +37,7 @@ export const simple = [
       const result = { resultList: [{ userId: w.peer.user, result: 1 }] };
       const tip = type => ({ elemType: 9, message: { groupId, msg: { groupTip: { type, opUser: w.me.user, userIdList: [w.peer.user] } } } });
       check(await w.me.call('im.inviteUserToGroup', userId ? { groupId, userId } : { groupId, userIdList: list }), result, `inviteUserToGroup ${i}`);
-      await w.peer.event('onRecvNewMessage', tip(2));
+      await w.peer.event('onRecvNewMessage', tip(7));
       check(await w.me.call('im.kickGroupMember', userId ? { groupId, userId, reason: 'for a test' } : { groupId, memberList: list, reason: 'for a test' }), result, `kickGroupMember ${i}`);
     }
   }],

@@ -145,6 +145,22 @@ func (b *board) link(state string) {
 	}
 }
 
+// introduced waits until what the board asks of friends by itself is answered and
+// written down.
+func (b *board) introduced() {
+	b.t.Helper()
+	for synced := false; !synced; {
+		if b.t.Context().Err() != nil {
+			b.t.Fatal("the friends are not asked for")
+		}
+		time.Sleep(time.Millisecond) // a state of another goroutine, without an event
+		b.session.people.mu.Lock()
+		synced = b.session.people.synced
+		b.session.people.mu.Unlock()
+	}
+	b.db.Ping()
+}
+
 // happening is an event as a program sees it.
 type happening struct {
 	Pos  uint64

@@ -114,6 +114,7 @@ func TestCallsWithoutALink(t *testing.T) {
 	h := newHub(t)
 	b := start(t, config(t, h.addr))
 	b.mustLogin()
+	b.introduced()
 	pending := make(chan error, maxPending+1)
 	for range maxPending + 1 {
 		go func() { _, err := b.ask(t.Context()); pending <- err }()

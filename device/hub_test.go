@@ -41,6 +41,7 @@ type fakeHub struct {
 	changed   chan struct{}            // closed and renewed with seen
 	terminal  string                   // the last that said hello
 	live      []protocol.LiveRoom
+	friends   []protocol.FriendInfo    // of every account
 	grant     func(filter string) bool // subscriptions; nil: all. Set before the first, as it is called with and without mu
 }
 
@@ -157,6 +158,9 @@ func (h *fakeHub) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.clients[topic.Terminal] = cl
+	if h.introduce(topic.User, topic.Terminal, f) {
+		return pk, packets.CodeSuccessIgnore
+	}
 	h.seen = append(h.seen, f)
 	close(h.changed)
 	h.changed = make(chan struct{})
@@ -164,6 +168,29 @@ func (h *fakeHub) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet
 		h.handle(topic.User, topic.Terminal, f)
 	}
 	return pk, packets.CodeSuccessIgnore
+}
+
+// introduce answers what a board asks of friends by itself at its first link, which
+// most tests have nothing to do with. h.mu is held.
+func (h *fakeHub) introduce(user, terminal string, f *protocol.Frame) bool {
+	if f.Call == nil || h.boots[terminal] != f.Boot {
+		return false
+	}
+	var res any
+	switch f.Call.Method {
+	case protocol.GetFriendList.Info().Name:
+		res = protocol.FriendsResponse{InfoList: h.friends}
+	case protocol.GetUsersInfo.Info().Name:
+		res = protocol.UsersResponse{}
+	default:
+		return false
+	}
+	body, err := protocol.Marshal(res)
+	if err != nil {
+		h.t.Error(err)
+	}
+	h.to(user, terminal, &protocol.Frame{Reply: &protocol.Reply{ID: f.Call.ID, Body: body}})
+	return true
 }
 
 // to sends a frame to a terminal. h.mu is held.

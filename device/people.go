@@ -237,6 +237,7 @@ func (s *session) askPeople() error {
 	}
 	changes := make(map[string]person)
 	s.people.befriended(changes, friends.InfoList)
+	s.people.unfriendOthers(changes, friends.InfoList)
 	for _, u := range self.InfoList {
 		s.people.change(changes, u.UserID, func(p *person) { p.Nick, p.Face = u.NickName, u.FaceURL })
 	}
@@ -263,6 +264,27 @@ func (p *people) befriended(changes map[string]person, list []protocol.FriendInf
 		})
 	}
 }
+
+// unfriendOthers notes that no other account is in the friend list.
+func (p *people) unfriendOthers(changes map[string]person, list []protocol.FriendInfo) {
+	in := make(map[string]bool, len(list))
+	for _, f := range list {
+		in[f.UserID] = true
+	}
+	var out []string
+	p.mu.Lock()
+	for user, x := range p.known {
+		if x.Friend && !in[user] {
+			out = append(out, user)
+		}
+	}
+	p.mu.Unlock()
+	for _, user := range out {
+		p.change(changes, user, unfriend)
+	}
+}
+
+func unfriend(p *person) { p.Remark, p.Friend = "", false }
 
 // showNames tells programs of conversations with those whose names have changed.
 func (s *session) showNames(changes map[string]person) {
@@ -298,7 +320,7 @@ func (s *session) learn(tx *bbolt.Tx, ev protocol.HubEvent) (map[string]person, 
 		s.people.befriended(changes, friends.InfoList)
 	case ev.As(protocol.OnFriendListDeleted.Info().Name, &left):
 		for _, user := range left.UserIDList {
-			s.people.change(changes, user, func(p *person) { p.Remark, p.Friend = "", false })
+			s.people.change(changes, user, unfriend)
 		}
 	case ev.As(protocol.OnSelfInfoUpdated.Info().Name, &self):
 		s.people.change(changes, s.user, func(p *person) { p.Nick, p.Face = self.Info.NickName, self.Info.FaceURL })

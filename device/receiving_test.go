@@ -399,6 +399,7 @@ func TestUnreadableLiveMessages(t *testing.T) {
 	var log logbook
 	b := startWith(t, config(t, h.addr), log.keep)
 	b.mustLogin()
+	b.introduced()
 	h.with(func() { h.answer = func(*protocol.Call) *protocol.Reply { return &protocol.Reply{} } })
 	commits := func() (n int) {
 		if _, err := b.session.ask(t.Context(), "im.getServerTime", nil); err != nil { // the reply comes behind what was sent before

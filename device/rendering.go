@@ -31,7 +31,7 @@ func (s *session) renderDecoded(tx *bbolt.Tx, kind protocol.LogKind, id string, 
 	from, card := s.people.of(e.From, group)
 	info := protocol.MessageInfo{
 		MsgID: e.MsgID, Timestamp: e.Time / 1000, Sender: e.From, NickName: from.Nick, FriendRemark: from.Remark, NameCard: card, FaceURL: from.Face,
-	 Status: protocol.StatusSent, IsSelf: e.From == s.user, Priority: e.Priority,
+		Status: protocol.StatusSent, IsSelf: e.From == s.user, Priority: e.Priority,
 	}
 	if kind == protocol.LogGroup {
 		info.GroupID = id

@@ -73,7 +73,7 @@ func describeCall(e client.Event) (at int64, says string, err error) {
 	case protocol.OnCallingError.Info().Name:
 		return describe(e, func(d protocol.Error) (int64, string) { return 0, "call: trouble: " + d.Error() })
 	}
-	return 0, e.Name + " " + string(e.Data), nil
+	return describeGroup(e)
 }
 
 func sends(user string, yes bool, what string) string {

@@ -40,6 +40,14 @@ func TestEventLines(t *testing.T) {
 		{occur(t, protocol.OnInvitationCancelled, protocol.CancelledEvent{InviteID: "I", Inviter: "door", Data: "x"}), `12:00:00  door cancels (I)  "x"`},
 		{occur(t, protocol.OnInvitationTimeout, protocol.InvitationTimeoutEvent{InviteID: "I", InviteeList: []string{"a", "b"}}), "12:00:00  no answer of a, b (I)"},
 		{occur(t, protocol.OnStoreReplaced, protocol.StoreReplacedEvent{Reason: "bad page", SetAside: "/f"}), "12:00:00  the store was damaged and is replaced: bad page; the old one is /f"},
+		{occur(t, protocol.OnMemberEnter, protocol.MembersEvent{GroupID: "house", MemberList: []protocol.GroupMemberInfo{{UserID: "a"}, {UserID: "b"}}}), "12:00:00  group house: a, b joined"},
+		{occur(t, protocol.OnMemberKicked, protocol.MembersEvent{GroupID: "house", OpUser: &protocol.GroupMemberInfo{UserID: "door"}, MemberList: []protocol.GroupMemberInfo{{UserID: "a"}}, Reason: "late"}), `12:00:00  group house: a put out by door  "late"`},
+		{occur(t, protocol.OnMemberInfoChanged, protocol.MembersChangedEvent{GroupID: "house", InfoList: []protocol.MemberChangeInfo{{UserID: "a", MuteTime: 90}, {UserID: "b"}, {UserID: "c", NameCard: new("Cee")}}}), `12:00:00  group house: a may not speak for 1m30s, b may speak again, c is called "Cee"`},
+		{occur(t, protocol.OnGroupInfoChanged, protocol.GroupChangedEvent{GroupID: "house", OpUser: &protocol.GroupMemberInfo{}, GroupInfo: protocol.GroupChanged{Owner: "a", GroupChange: protocol.GroupChange{GroupName: new("Home"), AllMuted: new(true)}}}), `12:00:00  group house: name "Home", owner a, ordinary members may not speak by the operator`},
+		{occur(t, protocol.OnReceiveRESTCustomData, protocol.GroupNoticeEvent{GroupID: "house", CustomData: "x"}), `12:00:00  group house: the operator says "x"`},
+		{occur(t, protocol.OnApplicationProcessed, protocol.ApplicationProcessedEvent{GroupID: "house", OpUser: protocol.GroupMemberInfo{UserID: "door"}, IsAgreeJoin: true}), `12:00:00  group house: door lets you in`},
+		{occur(t, protocol.OnFriendApplicationListAdded, protocol.FriendApplicationsEvent{ApplicationList: []protocol.FriendApplication{{UserID: "a", AddWording: "hi", Type: protocol.ApplicationReceived}}}), `12:00:00  friends: a wants to be a friend  "hi"`},
+		{occur(t, protocol.OnBlackListDeleted, protocol.FriendsGoneEvent{UserIDList: []string{"a"}}), "12:00:00  blacklist: a taken off"},
 	} {
 		sh := newShell("", nil, nil)
 		if got := sh.eventLine(client.Event{Name: c.o.Info.Name, Data: c.o.JSON}); got != c.want {

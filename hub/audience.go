@@ -30,9 +30,6 @@ func newMembership(version uint64, list []store.Member) membership {
 	return m
 }
 
-// picky tells whether there are members who do not want its messages.
-func (m membership) picky() bool { return len(m.wanting) != len(m.users) }
-
 // room is a group as the present transaction sees it.
 type room struct {
 	store.Group

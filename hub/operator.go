@@ -91,8 +91,9 @@ type order struct {
 // MaxOperations is the most of one order.
 const MaxOperations = 100
 
-// ErrNoHub says that no hub has answered an order.
-var ErrNoHub = errors.New("no hub has answered: is one running on this database? Start it with herald-hub run")
+// ErrNoHub says that no hub has answered an order in time. One that is busy may
+// still carry it out.
+var ErrNoHub = errors.New("no hub has answered: is one running on this database? Start it with herald-hub run; if it is busy, look later whether it was done")
 
 // Operate has the hub on a database do operations, one after the other, each by
 // itself, and waits for what becomes of them. ErrNoHub.

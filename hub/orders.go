@@ -9,7 +9,7 @@ import (
 )
 
 // orderEvery is how soon the hub does what the operator orders.
-const orderEvery = 500 * time.Millisecond
+const orderEvery = 250 * time.Millisecond
 
 // obey carries out the operator's orders until ctx ends.
 func (h *Hub) obey(ctx context.Context) {

@@ -167,6 +167,19 @@ func (o *options) open(ctx context.Context) (*store.Store, protocol.AppID, confi
 	return s, apps[0], cfg, nil
 }
 
+// openRunning is open for what a hub that runs is to do. That none does is seen at
+// once where its lock is on this machine.
+func (o *options) openRunning(ctx context.Context) (*store.Store, protocol.AppID, error) {
+	s, app, cfg, err := o.open(ctx)
+	if err != nil || store.IsPostgres(location(cfg)) {
+		return s, app, err
+	}
+	if runs(cfg.Data.Dir) {
+		return s, app, nil
+	}
+	return nil, 0, errors.Join(errors.New("no hub runs on this database: start it with herald-hub run"), s.Close())
+}
+
 // answer prints v as JSON, or text where that was not asked for.
 func (o *options) answer(v any, text string) error {
 	if o.json {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,7 +17,7 @@ func (o *options) friend() *cobra.Command {
 	cmd := group("friend", "Who is whose friend")
 	remark, single := "", false
 	add := o.operated("add USER FRIEND", "Make two accounts friends", exactly("USER", "FRIEND"), func(cmd *cobra.Command, args []string) error {
-		return o.ask(cmd, hub.OpBefriend, "", hub.Befriend{UserID: args[0], FriendID: args[1], FriendRemark: remark, Both: !single}, "")
+		return o.ask(cmd, hub.OpBefriend, "", hub.Befriend{UserID: args[0], FriendID: args[1], FriendRemark: remark, Both: !single})
 	})
 	add.Flags().StringVar(&remark, "remark", "", "what USER calls FRIEND")
 	add.Flags().BoolVar(&single, "single", false, "put FRIEND into USER's list alone")
@@ -26,13 +27,32 @@ func (o *options) friend() *cobra.Command {
 		if onlyOne {
 			kind = protocol.FriendSingle
 		}
-		return o.ask(cmd, protocol.DeleteFromFriendList.Info().Name, args[0], protocol.DeleteFriendsRequest{
-			UserListRequest: protocol.UserListRequest{UserIDList: args[1:]}, DeleteType: kind,
-		}, "")
+		return o.unfriend(cmd, args[0], protocol.DeleteFriendsRequest{UserListRequest: protocol.UserListRequest{UserIDList: args[1:]}, DeleteType: kind})
 	})
 	remove.Flags().BoolVar(&onlyOne, "single", false, "take FRIEND out of USER's list alone")
 	cmd.AddCommand(o.listFriends(), add, remove)
 	return cmd
+}
+
+// unfriend ends friendships, and fails if one of them is not ended.
+func (o *options) unfriend(cmd *cobra.Command, user string, req protocol.DeleteFriendsRequest) error {
+	b, err := o.operate(cmd, protocol.DeleteFromFriendList.Info().Name, user, req)
+	if err != nil {
+		return err
+	}
+	var res protocol.FriendResultsResponse
+	if err := json.Unmarshal(b, &res); err != nil {
+		return err
+	}
+	for _, r := range res.ResultList {
+		if r.ResultCode != "0" {
+			err = errors.Join(err, fmt.Errorf("%s: %s (code %s)", r.UserID, r.ResultInfo, r.ResultCode))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return o.answer(res, "")
 }
 
 type friendRow struct {

@@ -162,7 +162,7 @@ func (o *options) createGroup() *cobra.Command {
 		for _, m := range members {
 			req.MemberList = append(req.MemberList, protocol.NewMember{UserID: m})
 		}
-		return o.ask(cmd, protocol.CreateGroupWithMemberList.Info().Name, owner, req, "")
+		return o.ask(cmd, protocol.CreateGroupWithMemberList.Info().Name, owner, req)
 	})
 	f := cmd.Flags()
 	f.StringVar(&owner, "owner", "", "the account that owns it")
@@ -192,23 +192,12 @@ func (o *options) removeMembers() *cobra.Command {
 
 // membersChanged has the hub change members, and fails if one of them is not done.
 func (o *options) membersChanged(cmd *cobra.Command, method string, body any) error {
-	op, err := operation(method, "", body)
+	b, err := o.operate(cmd, method, "", body)
 	if err != nil {
-		return err
-	}
-	s, app, _, err := o.open(cmd.Context())
-	if err != nil {
-		return err
-	}
-	out, err := hub.Operate(cmd.Context(), s, app, []hub.Operation{op}, hubPatience)
-	if err := errors.Join(err, s.Close()); err != nil {
-		return err
-	}
-	if err := failure(out[0]); err != nil {
 		return err
 	}
 	var res protocol.MemberResultsResponse
-	if err := json.Unmarshal(out[0].Body, &res); err != nil {
+	if err := json.Unmarshal(b, &res); err != nil {
 		return err
 	}
 	var not []string
@@ -252,20 +241,20 @@ func (o *options) setGroup() *cobra.Command {
 		if req.Empty() {
 			return usagef("there is nothing to change: name it with a flag")
 		}
-		return o.ask(cmd, protocol.SetGroupInfo.Info().Name, "", req, "")
+		return o.ask(cmd, protocol.SetGroupInfo.Info().Name, "", req)
 	}
 	return cmd
 }
 
 func (o *options) transferGroup() *cobra.Command {
 	return o.operated("transfer GROUP USER", "Give a group to another member", exactly("GROUP", "USER"), func(cmd *cobra.Command, args []string) error {
-		return o.ask(cmd, protocol.TransferGroupOwner.Info().Name, "", protocol.MemberRequest{GroupID: args[0], UserID: args[1]}, "")
+		return o.ask(cmd, protocol.TransferGroupOwner.Info().Name, "", protocol.MemberRequest{GroupID: args[0], UserID: args[1]})
 	})
 }
 
 func (o *options) dismissGroup() *cobra.Command {
 	return o.operated("dismiss GROUP", "End a group of any type", exactly("GROUP"), func(cmd *cobra.Command, args []string) error {
-		return o.ask(cmd, protocol.DismissGroup.Info().Name, "", protocol.GroupRequest{GroupID: args[0]}, "")
+		return o.ask(cmd, protocol.DismissGroup.Info().Name, "", protocol.GroupRequest{GroupID: args[0]})
 	})
 }
 
@@ -284,7 +273,7 @@ func (o *options) recycleGroups() *cobra.Command {
 		case idle != "":
 			since = time.Now().Add(-d)
 		}
-		s, app, _, err := o.open(cmd.Context())
+		s, app, err := o.openRunning(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -331,7 +320,7 @@ func (o *options) recycleGroups() *cobra.Command {
 
 func (o *options) notifyGroup() *cobra.Command {
 	return o.operated("notify GROUP DATA", "Tell all members of a group something (onReceiveRESTCustomData)", exactly("GROUP", "DATA"), func(cmd *cobra.Command, args []string) error {
-		return o.ask(cmd, hub.OpNotify, "", hub.GroupNotice{GroupID: args[0], CustomData: args[1]}, "")
+		return o.ask(cmd, hub.OpNotify, "", hub.GroupNotice{GroupID: args[0], CustomData: args[1]})
 	})
 }
 
@@ -347,6 +336,6 @@ func (o *options) attributes() *cobra.Command {
 				in.Attributes[name] = &value
 			}
 		}
-		return o.ask(cmd, hub.OpAttributes, "", in, "")
+		return o.ask(cmd, hub.OpAttributes, "", in)
 	})
 }

@@ -19,7 +19,7 @@ import (
 // maxImport is the longest file that is read, in bytes.
 const maxImport = 256 << 20
 
-// importFile is what a file of accounts, groups and friends holds; see docs/operations.md.
+// importFile is what a file of accounts, groups and friends holds; see docs/operator.md.
 type importFile struct {
 	Users   []hub.Account  `json:"users"`
 	Groups  []importGroup  `json:"groups"`
@@ -44,7 +44,7 @@ func (o *options) importAll() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s, app, _, err := o.open(cmd.Context())
+		s, app, err := o.openRunning(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -95,6 +95,32 @@ type step struct {
 	count *int
 	n     int           // of what it brings in
 	fine  protocol.Code // that is as good as done
+	// members says that the answer has a result for each of them.
+	members bool
+}
+
+// outsiders returns how many accounts have become members by an answer of the hub,
+// and why others are none: one that was a member before is not among them.
+func outsiders(ctx context.Context, s *store.Store, app protocol.AppID, answer []byte) (joined int, not []string) {
+	var res protocol.MemberResultsResponse
+	if err := json.Unmarshal(answer, &res); err != nil {
+		return 0, []string{"the hub's answer cannot be read: " + err.Error()}
+	}
+	for _, r := range res.ResultList {
+		switch {
+		case r.Result == protocol.MemberDone:
+			joined++
+		case r.Result != protocol.MemberInvalid:
+			not = append(not, r.UserID+" is in too many groups")
+		default:
+			if _, err := s.User(ctx, app, r.UserID); errors.Is(err, store.ErrNotFound) {
+				not = append(not, "there is no account "+r.UserID)
+			} else if err != nil {
+				not = append(not, err.Error())
+			}
+		}
+	}
+	return joined, not
 }
 
 // into brings everything in. It goes on where it broke off when it is run again: what
@@ -112,11 +138,20 @@ func (in importFile) into(ctx context.Context, s *store.Store, app protocol.AppI
 	var failed []error
 	err = batch(ctx, s, app, ops, func(i int, r hub.Outcome) {
 		x := steps[i]
-		if err := failure(r); err != nil && r.Code != x.fine {
-			failed = append(failed, fmt.Errorf("%s: %w", x.what, err))
+		if err := failure(r); err != nil {
+			if r.Code != x.fine {
+				failed = append(failed, fmt.Errorf("%s: %w", x.what, err))
+			}
 			return
 		}
-		*x.count += x.n
+		n, not := x.n, []string(nil)
+		if x.members {
+			n, not = outsiders(ctx, s, app, r.Body)
+		}
+		*x.count += n
+		for _, why := range not {
+			failed = append(failed, fmt.Errorf("%s: %s", x.what, why))
+		}
 	}, bar.set)
 	if len(failed) > maxFailures {
 		failed = append(failed[:maxFailures], fmt.Errorf("and %d more", len(failed)-maxFailures))
@@ -131,7 +166,7 @@ func (in importFile) steps(n *imported) (out []step, err error) {
 	add := func(what, method, user string, body any, count *int, of int, fine protocol.Code) {
 		op, e := operation(method, user, body)
 		err = errors.Join(err, e)
-		out = append(out, step{op, what, count, of, fine})
+		out = append(out, step{op: op, what: what, count: count, n: of, fine: fine})
 	}
 	var nothing int
 	for _, u := range in.Users {
@@ -153,6 +188,7 @@ func (in importFile) steps(n *imported) (out []step, err error) {
 			part := users[:min(len(users), protocol.MaxMembersAtOnce)]
 			users = users[len(part):]
 			add("members of "+what, protocol.InviteUserToGroup.Info().Name, "", protocol.InviteToGroupRequest{GroupID: g.GroupID, UserIDList: part}, &n.Members, len(part), 0)
+			out[len(out)-1].members = true
 		}
 		for _, m := range g.Members {
 			if m.Role == protocol.RoleAdmin {

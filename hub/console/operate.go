@@ -24,27 +24,33 @@ func operation(method, user string, body any) (hub.Operation, error) {
 	return hub.Operation{Method: method, User: user, Body: b}, err
 }
 
-// ask has the hub do one thing and prints what it answers.
-func (o *options) ask(cmd *cobra.Command, method, user string, body any, done string) error {
+// operate has the hub do one thing. An error is also what the hub refuses.
+func (o *options) operate(cmd *cobra.Command, method, user string, body any) (json.RawMessage, error) {
 	op, err := operation(method, user, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s, app, _, err := o.open(cmd.Context())
+	s, app, err := o.openRunning(cmd.Context())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	out, err := hub.Operate(cmd.Context(), s, app, []hub.Operation{op}, hubPatience)
 	if err := errors.Join(err, s.Close()); err != nil {
+		return nil, err
+	}
+	return out[0].Body, failure(out[0])
+}
+
+// ask has the hub do one thing and prints what it answers.
+func (o *options) ask(cmd *cobra.Command, method, user string, body any) error {
+	res, err := o.operate(cmd, method, user, body)
+	if err != nil {
 		return err
 	}
-	if err := failure(out[0]); err != nil {
-		return err
+	if o.json && len(res) > 0 {
+		return o.answer(res, "")
 	}
-	if o.json && len(out[0].Body) > 0 {
-		return o.answer(out[0].Body, "")
-	}
-	return o.answer(map[string]any{"status": true}, done)
+	return o.answer(map[string]any{"status": true}, "")
 }
 
 func failure(r hub.Outcome) error {

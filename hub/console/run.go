@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -281,6 +282,16 @@ func (r *runner) watch(ctx context.Context, h *hub.Hub) {
 
 // lockFile keeps two hubs from running on one data directory.
 const lockFile = "hub.lock"
+
+// runs tells whether a hub runs on a data directory; also if that cannot be seen.
+func runs(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, lockFile))
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	defer f.Close() // with it ends the lock
+	return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
+}
 
 // lockDir takes the data directory for this process.
 func lockDir(dir string) (*os.File, error) {

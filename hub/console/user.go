@@ -41,6 +41,8 @@ after a minute, unless its UserSig is void; a program has to log in again.`
 			return tx.CreateUser(ctx, app, user, time.Now())
 		}),
 		o.list(),
+		o.showUser(),
+		o.setUser(),
 		o.sig(),
 		kick,
 		o.act("block USER", "Refuse an account's logins and end its sessions", func(ctx context.Context, tx *store.Tx, app protocol.AppID, user string) error {
@@ -91,6 +93,13 @@ type userRow struct {
 	Blocked bool      `json:"blocked"`
 }
 
+func (u userRow) state() string {
+	if u.Blocked {
+		return "blocked"
+	}
+	return "ok"
+}
+
 func (o *options) list() *cobra.Command {
 	return o.machine(o.where(&cobra.Command{
 		Use: "list", Short: "List the accounts", Args: exactly(),
@@ -109,11 +118,7 @@ func (o *options) list() *cobra.Command {
 			fmt.Fprintln(w, "USER\tCREATED\tSTATE")
 			for _, u := range users {
 				rows = append(rows, userRow{u.ID, u.Created.UTC(), u.Blocked})
-				state := "ok"
-				if u.Blocked {
-					state = "blocked"
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\n", u.ID, u.Created.UTC().Format(time.RFC3339), state)
+				fmt.Fprintf(w, "%s\t%s\t%s\n", u.ID, u.Created.UTC().Format(time.RFC3339), rows[len(rows)-1].state())
 			}
 			if err := w.Flush(); err != nil {
 				return err

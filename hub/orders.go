@@ -8,14 +8,19 @@ import (
 	"github.com/herald-im/herald/protocol"
 )
 
-// orderEvery is how soon the hub does what the operator orders.
-const orderEvery = 250 * time.Millisecond
+// The hub looks for orders this often. After one it looks sooner for a while: an
+// import gives many, each as soon as the last is answered.
+const (
+	orderEvery = 250 * time.Millisecond
+	orderSoon  = 10 * time.Millisecond
+	orderLooks = 25
+)
 
 // obey carries out the operator's orders until ctx ends.
 func (h *Hub) obey(ctx context.Context) {
-	last, known, failing := int64(0), false, false
-	tick := time.NewTicker(orderEvery)
-	defer tick.Stop()
+	last, known, failing, soon := int64(0), false, false, 0
+	timer := time.NewTimer(orderEvery)
+	defer timer.Stop()
 	for {
 		var orders []store.Order
 		read, cancel := h.store.ReadContext(ctx)
@@ -37,8 +42,16 @@ func (h *Hub) obey(ctx context.Context) {
 				h.carryOut(o)
 			}
 		}
+		wait := orderEvery
+		if len(orders) > 0 {
+			soon = orderLooks
+		}
+		if soon > 0 {
+			soon, wait = soon-1, orderSoon
+		}
+		timer.Reset(wait)
 		select {
-		case <-tick.C:
+		case <-timer.C:
 		case <-ctx.Done():
 			return
 		}

@@ -90,6 +90,7 @@ func newHouseAt(t *testing.T, db, data string) *house {
 	}
 	h.hub, err = h.rig.AddHub(db, data)
 	must(t, err)
+	must(t, h.hub.Configure("[limits]\ngroup_rate = 0\n")) // streams are as fast as they can
 	h.startHub()
 	t.Cleanup(func() {
 		h.tasks.Wait()

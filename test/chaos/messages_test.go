@@ -65,7 +65,7 @@ func revoked(msgID string) func([]event) bool {
 func TestRevoke(t *testing.T) {
 	h := newHouse(t, "")
 	must(t, h.hub.Stop())
-	must(t, h.hub.Configure("[limits]\nrevoke_window = \"3s\"\n"))
+	must(t, h.hub.Configure("[limits]\ngroup_rate = 0\nrevoke_window = \"3s\"\n"))
 	h.startHub()
 	door, indoor := h.actor("door"), h.actor("indoor")
 	phone := h.platform("phone", "door", "phone")

@@ -90,10 +90,11 @@ func (h *reading) begin(ctx context.Context, msgID string) error {
 		return protocol.Errorf(protocol.CodeInvalidParameters, "msgId: the message %s is in another conversation", msgID)
 	}
 	r, err := h.s.pull(ctx, protocol.Pull{Log: h.log, MsgID: msgID})
-	if err != nil {
+	closed := unreadable(err)
+	if err != nil && !closed {
 		return err
 	}
-	if len(r.Entries) != 1 {
+	if closed || len(r.Entries) != 1 {
 		return protocol.Errorf(protocol.CodeInvalidParameters, "msgId: there is no message %s in this conversation", msgID)
 	}
 	h.before = mirror.Pos{Seq: r.Entries[0].Seq}
@@ -128,6 +129,12 @@ func (h *reading) held() (page mirror.Page, err error) {
 	return page, err
 }
 
+// unreadable tells whether a log is not there for this account.
+func unreadable(err error) bool {
+	var e *protocol.Error
+	return errors.As(err, &e) && (e.Code == protocol.CodeSvrGroupPermissionDeny || e.Code == protocol.CodeSvrGroupNotFound)
+}
+
 // maxPages is how many pages of the hub's one page may be made of: a part of a log
 // may hold little that is shown.
 const maxPages = 16
@@ -146,7 +153,7 @@ func (h *reading) older(ctx context.Context, below uint64) error {
 		case errors.As(err, &e) && (e.Code == protocol.CodeNetDisconnect || e.Code == protocol.CodeRequestTimeout):
 			h.res.Offline = true
 			return nil
-		case errors.As(err, &e) && (e.Code == protocol.CodeSvrGroupPermissionDeny || e.Code == protocol.CodeSvrGroupNotFound):
+		case unreadable(err):
 			h.res.IsFinished = true // nobody has written here, or it is not for this account (any more)
 			return nil
 		case err != nil:

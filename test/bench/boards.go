@@ -301,20 +301,22 @@ func terminals(ctx context.Context, b *bench) ([]row, error) {
 	return []row{{"hub: 5,000 idle terminals, RSS", "≤ 400 MB", fmt.Sprintf("%.0f MB", full), full <= 400, how}}, nil
 }
 
+// benchBoot is the boot of every terminal here.
+const benchBoot = 7
+
 // login is one terminal's way to its welcome.
 func login(ctx context.Context, addr string, app protocol.AppID, key []byte, user string) (*link.Conn, error) {
 	sig, err := usersig.Sign(usersig.Claims{UserID: user, AppID: uint32(app), IssuedAt: time.Now(), Expire: time.Hour}, key)
 	if err != nil {
 		return nil, err
 	}
-	const boot = 7
 	c, err := link.Dial(ctx, link.Params{
-		Addr: addr, App: app, User: user, Terminal: "bench", Sig: sig, Boot: boot, ConnectTimeout: 30 * time.Second, KeepAlive: time.Minute,
+		Addr: addr, App: app, User: user, Terminal: "bench", Sig: sig, Boot: benchBoot, ConnectTimeout: 30 * time.Second, KeepAlive: time.Minute,
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = c.Send(&protocol.Frame{Boot: boot, Hello: &protocol.Hello{Version: protocol.Version, Platform: "linux", Epoch: 1}})
+	err = c.Send(&protocol.Frame{Boot: benchBoot, Hello: &protocol.Hello{Version: protocol.Version, Platform: "linux", Epoch: 1}})
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,8 @@ var sections = []section{
 	{"enqueue", enqueue},
 	{"history", history},
 	{"files", files},
+	{"groups", groups},
+	{"liveroom", liveRoom},
 	{"idle", idle},
 	{"terminals", terminals},
 	{"firstpicture", firstPicture},

@@ -157,34 +157,14 @@ func sendAll(ctx context.Context, c *client.Client, to string, n, callers int) (
 // mosquitto measures how many QoS 1 publishes of 256 B Mosquitto acknowledges
 // in a second to one paho client with a window.
 func mosquitto(ctx context.Context, window int, d time.Duration) (float64, error) {
-	path, err := exec.LookPath("mosquitto")
-	if err != nil {
-		path = "/usr/sbin/mosquitto"
-	}
-	dir, err := os.MkdirTemp("", "mosquitto")
+	m, err := startMosquitto()
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir)
-	port, err := rig.FreePort()
+	defer m.stop()
+	c, err := m.publisher()
 	if err != nil {
 		return 0, err
-	}
-	conf := filepath.Join(dir, "conf")
-	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\npersistence false\nmax_inflight_messages 0\n", port)
-	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
-		return 0, err
-	}
-	cmd := exec.Command(path, "-c", conf)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return 0, fmt.Errorf("mosquitto (scripts/deps bench installs it): %w", err)
-	}
-	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(fmt.Sprintf("tcp://127.0.0.1:%d", port)).SetClientID("bench").
-		SetConnectRetry(true).SetConnectRetryInterval(20 * time.Millisecond))
-	if t := c.Connect(); !t.WaitTimeout(10*time.Second) || t.Error() != nil {
-		return 0, errors.Join(errors.New("connect to mosquitto"), t.Error())
 	}
 	defer c.Disconnect(100)
 	tokens := make(chan mqtt.Token, window)
@@ -202,6 +182,57 @@ func mosquitto(ctx context.Context, window int, d time.Duration) (float64, error
 		tokens <- c.Publish("bench", 1, false, body)
 	}
 	return perSecond(acked, time.Since(began)), ctx.Err()
+}
+
+// bareBroker is a Mosquitto that keeps nothing and asks nobody who he is.
+type bareBroker struct {
+	addr string
+	stop func()
+}
+
+func startMosquitto() (b bareBroker, err error) {
+	path, err := exec.LookPath("mosquitto")
+	if err != nil {
+		path = "/usr/sbin/mosquitto"
+	}
+	dir, err := os.MkdirTemp("", "mosquitto")
+	if err != nil {
+		return b, err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(dir)
+		}
+	}()
+	port, err := rig.FreePort()
+	if err != nil {
+		return b, err
+	}
+	conf := filepath.Join(dir, "conf")
+	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\npersistence false\nmax_inflight_messages 0\nmax_queued_messages 0\n", port)
+	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+		return b, err
+	}
+	cmd := exec.Command(path, "-c", conf)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return b, fmt.Errorf("mosquitto (scripts/deps bench installs it): %w", err)
+	}
+	return bareBroker{fmt.Sprintf("127.0.0.1:%d", port), func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = os.RemoveAll(dir)
+	}}, nil
+}
+
+// publisher connects, as soon as the broker listens.
+func (b bareBroker) publisher() (mqtt.Client, error) {
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + b.addr).SetClientID("bench").
+		SetConnectRetry(true).SetConnectRetryInterval(20 * time.Millisecond))
+	if t := c.Connect(); !t.WaitTimeout(10*time.Second) || t.Error() != nil {
+		return nil, errors.Join(errors.New("connect to mosquitto"), t.Error())
+	}
+	return c, nil
 }
 
 // latency measures an idle system: one message at a time.

@@ -91,6 +91,37 @@ func FuzzDecodeMessage(f *testing.F) {
 	})
 }
 
+// Whatever a hub says has happened is one of its events with data as declared, which
+// programs can read, or none.
+func FuzzDecodeHubEvent(f *testing.F) {
+	for _, add := range []func() ([]byte, error){
+		func() ([]byte, error) { return NewHubEvent(OnGroupCreated, OneGroupEvent{GroupID: "g"}) },
+		func() ([]byte, error) {
+			return NewHubEvent(OnFriendListAdded, FriendsEvent{InfoList: []FriendInfo{{UserID: "a", FriendGroups: []string{"g"}}}})
+		},
+		func() ([]byte, error) {
+			return NewHubEvent(OnGroupAttributeChanged, GroupAttributesEvent{GroupID: "g", GroupAttributeMap: map[string]string{"k": "v"}})
+		},
+		func() ([]byte, error) { return NewHubEvent(OnConnecting, Empty{}) }, // which no hub may tell of
+		func() ([]byte, error) { return Marshal(HubEvent{Name: "im.onSomethingNew"}) },
+	} {
+		b, err := add()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		ev, o, err := DecodeHubEvent(body)
+		if err != nil || o.Info == nil {
+			return
+		}
+		if o.Info.Name != ev.Name || !o.Info.FromHub || !json.Valid(o.JSON) || !utf8.Valid(o.JSON) {
+			t.Fatalf("%q: %q", ev.Name, o.JSON)
+		}
+	})
+}
+
 // What a terminal marks or takes back is refused with a code, or is within limits
 // and says the same when it is written again.
 func FuzzDecodeMark(f *testing.F) {

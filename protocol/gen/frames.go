@@ -37,6 +37,15 @@ func frameSamples() []frameSample {
 		Seq: 42, Era: 5, Time: millis + 12, Kind: protocol.EntryMessage, From: door, MsgID: msgID(42), Body: bell, Term: board,
 	}
 	tip := protocol.Entry{Seq: 8, Era: 5, Time: millis, Kind: protocol.EntryTip, From: door, Body: joined}
+	name := "The house"
+	changed := protocol.Entry{Seq: 9, Era: 5, Time: millis, Kind: protocol.EntryTip, From: indoor, MsgID: msgID(9), Body: body(protocol.Tip{
+		Kind: protocol.TipChanged, Change: &protocol.GroupChange{GroupName: &name},
+	})}
+	befriended, err := protocol.NewHubEvent(protocol.OnFriendListAdded, protocol.FriendsEvent{InfoList: []protocol.FriendInfo{friend()}})
+	if err != nil {
+		panic(err) // a type of the registry that CBOR cannot say
+	}
+	event := protocol.Entry{Seq: 4, Era: 5, Time: millis, Kind: protocol.EntryEvent, From: "phone", Body: befriended}
 	nobody := []protocol.LiveRoom{}
 
 	return []frameSample{
@@ -63,6 +72,18 @@ func frameSamples() []frameSample {
 		}}}},
 		{"push", "two messages of a conversation and a change of a group", protocol.Frame{Exp: millis + 30000, Push: &protocol.Push{
 			Logs: []protocol.LogEntries{{Log: conversation, Entries: []protocol.Entry{first, second}}, {Log: group, Entries: []protocol.Entry{tip}}},
+		}}},
+		{"append-waited", "what waited on door while it had no link is held to no group's rate", protocol.Frame{Boot: boot, Append: &protocol.Append{
+			Epoch: epoch, Base: 38, First: 48, Items: []protocol.Item{
+				{Kind: protocol.ItemGroup, To: family, Body: text, Waited: true},
+				{Kind: protocol.ItemMark, Body: body(protocol.Mark{Kind: protocol.MarkOption, Log: group, UpTo: uint64(protocol.RecvNot)})},
+			}}}},
+		{"push-people", "a group was renamed by somebody who has a nickname, and a name of his own in it", protocol.Frame{Exp: millis + 30000,
+			People: []protocol.Person{{User: indoor, Nick: "Anna", Face: "https://pictures.example/anna.png", Group: family, Card: "Mum"}},
+			Push:   &protocol.Push{Logs: []protocol.LogEntries{{Log: group, Entries: []protocol.Entry{changed}}}},
+		}},
+		{"push-event", "door has a new friend", protocol.Frame{Exp: millis + 30000, Push: &protocol.Push{
+			Logs: []protocol.LogEntries{{Log: own, Entries: []protocol.Entry{event}}},
 		}}},
 		{"pull", "door has missed entries of a conversation", protocol.Frame{Boot: boot, Pull: &protocol.Pull{
 			ID: 7, Log: conversation, After: 40, Limit: 256,
@@ -101,7 +122,7 @@ func frameSamples() []frameSample {
 			{Log: conversation, Head: 44, Read: 38, PeerRead: 42, Cleared: 12, Unread: 2, Last: &protocol.Entry{
 				Seq: 40, Era: 5, Time: millis, Kind: protocol.EntryMessage, From: indoor, MsgID: msgID(40), Term: board, Body: text,
 			}},
-			{Log: group, Head: 8, Type: protocol.GroupMeeting, Name: "The family"},
+			{Log: group, Head: 8, Type: protocol.GroupMeeting, Name: "The family", RecvOpt: protocol.RecvQuiet},
 		}}}},
 		{"signal-online", "door's text in a conversation, for those who are online alone", protocol.Frame{Exp: millis + 5000, Signal: &protocol.Signal{
 			From: door, Term: board, MsgID: msgID(47), Time: millis, Body: text, Online: true, Peer: indoor,
@@ -137,6 +158,9 @@ func frameSamples() []frameSample {
 		}}},
 		{"signal", "a message in a live room", protocol.Frame{Exp: millis + 5000, Signal: &protocol.Signal{
 			Group: lobby, From: door, Term: board, MsgID: msgID(45), Time: millis, Body: text,
+		}}},
+		{"signal-tip", "somebody has joined a live room", protocol.Frame{Exp: millis + 5000, Signal: &protocol.Signal{
+			Group: lobby, From: door, Time: millis, Kind: protocol.EntryTip, Body: joined,
 		}}},
 		{"signal-rooms", "indoor listens to no live room any more", protocol.Frame{Exp: millis + 5000, Signal: &protocol.Signal{
 			From: indoor, Time: millis, Rooms: &nobody,

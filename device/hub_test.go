@@ -25,6 +25,8 @@ type fakeHub struct {
 	server *mochi.Server
 	addr   string
 
+	listener net.Listener
+
 	mu        sync.Mutex
 	refuse    map[string]*protocol.Bye                        // by user or UserSig: why a login is refused
 	knock     func(sig string)                                // sees the UserSigs of logins before they are judged
@@ -74,6 +76,10 @@ func (h *fakeHub) serve(l net.Listener) {
 	if err == nil {
 		err = h.server.AddListener(listeners.NewNet("tcp", l))
 	}
+	// Until it is closed there is a client more: a connection that is just accepted
+	// is else the first to be counted while Close waits for the last, which is a race.
+	h.listener = l
+	h.server.Listeners.ClientsWg.Add(1)
 	if err == nil {
 		err = h.server.Serve()
 	}
@@ -85,6 +91,8 @@ func (h *fakeHub) serve(l net.Listener) {
 // stop ends the broker; restart brings it back on the same address.
 func (h *fakeHub) stop() {
 	if h.server != nil {
+		_ = h.listener.Close()
+		h.server.Listeners.ClientsWg.Done()
 		_ = h.server.Close()
 		h.server = nil
 	}
@@ -189,15 +197,19 @@ func (h *fakeHub) introduce(user, terminal string, f *protocol.Frame) bool {
 	if err != nil {
 		h.t.Error(err)
 	}
-	h.to(user, terminal, &protocol.Frame{Reply: &protocol.Reply{ID: f.Call.ID, Body: body}})
+	h.publish(user, terminal, &protocol.Frame{Reply: &protocol.Reply{ID: f.Call.ID, Body: body}})
 	return true
 }
 
-// to sends a frame to a terminal. h.mu is held.
+// to sends a frame to a terminal, if it does not get lost. h.mu is held.
 func (h *fakeHub) to(user, terminal string, f *protocol.Frame) {
 	if h.drop != nil && h.drop(false, f) {
 		return
 	}
+	h.publish(user, terminal, f)
+}
+
+func (h *fakeHub) publish(user, terminal string, f *protocol.Frame) {
 	b, err := protocol.EncodeFrame(f)
 	if err != nil {
 		h.t.Error(err)

@@ -85,10 +85,17 @@ func startBroker(t testing.TB, l net.Listener) *broker {
 	if err := b.server.AddListener(listeners.NewNet("tcp", l)); err != nil {
 		t.Fatal(err)
 	}
+	// Until it is closed there is a client more: a connection that is just accepted
+	// is else the first to be counted while Close waits for the last, which is a race.
+	b.server.Listeners.ClientsWg.Add(1)
 	if err := b.server.Serve(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = b.server.Close() })
+	t.Cleanup(func() {
+		_ = l.Close()
+		b.server.Listeners.ClientsWg.Done()
+		_ = b.server.Close()
+	})
 	return b
 }
 

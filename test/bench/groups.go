@@ -410,7 +410,9 @@ func (l *listeners) measure(ctx context.Context, n int, send func() error) (floa
 	return perSecond(n*len(l.conns), took), <-sent
 }
 
-func mqttString(s string) []byte { return append(binary.BigEndian.AppendUint16(nil, uint16(len(s))), s...) }
+func mqttString(s string) []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(s))), s...)
+}
 
 func mqttPacket(head byte, parts ...[]byte) []byte {
 	var body []byte
@@ -432,4 +434,3 @@ func readPacket(r *bufio.Reader) (head byte, body []byte, err error) {
 	_, err = io.ReadFull(r, body)
 	return head, body, err
 }
-

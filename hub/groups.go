@@ -203,6 +203,9 @@ func (h *Hub) enterGroup(ctx context.Context, c Caller, g *store.Group, user str
 	g.Members++
 	err := c.tx.AddMember(ctx, c.App, g, store.Member{User: user}, c.now)
 	if err == nil {
+		err = c.tx.Withdraw(ctx, c.App, g.ID, user) // there is nothing left to decide
+	}
+	if err == nil {
 		err = c.tx.UpdateGroup(ctx, c.App, *g)
 	}
 	if err != nil {

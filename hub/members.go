@@ -87,7 +87,11 @@ func (h *Hub) addMember(ctx context.Context, c Caller, g *store.Group, user stri
 		return protocol.MemberFailed, err
 	}
 	g.Members++
-	return protocol.MemberDone, c.tx.AddMember(ctx, c.App, g, store.Member{User: user}, c.now)
+	err = c.tx.AddMember(ctx, c.App, g, store.Member{User: user}, c.now)
+	if err == nil {
+		err = c.tx.Withdraw(ctx, c.App, g.ID, user) // there is nothing left to decide
+	}
+	return protocol.MemberDone, err
 }
 
 // kickGroupMember puts members out of a group.

@@ -246,6 +246,7 @@ func (h *Hub) quitGroup(ctx context.Context, c Caller, req protocol.GroupRequest
 	if err != nil {
 		return res, err
 	}
+	h.forgetCards(c, g.ID, c.User)
 	id, seq, err := h.tip(ctx, c, g, protocol.Tip{Kind: protocol.TipQuit, Users: []string{c.User}}, readers)
 	if err != nil {
 		return res, err
@@ -328,6 +329,7 @@ func (h *Hub) endGroup(ctx context.Context, c Caller, g store.Group, kind protoc
 	if err != nil {
 		return err
 	}
+	h.forgetCards(c, g.ID, readers...)
 	g.Dismissed, g.Members, g.Attributes = true, 0, nil
 	g.LiveEpoch++ // who listens to the room hears nothing more
 	err = c.tx.ClearGroup(ctx, c.App, g.ID)

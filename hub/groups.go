@@ -55,6 +55,9 @@ func (h *Hub) createGroupWithMembers(ctx context.Context, c Caller, req protocol
 	if len(info.GroupName) > h.cfg.GroupNameBytes {
 		return res, protocol.Errorf(protocol.CodeGroupInvalidName, "groupName: it must be text of at most %d bytes", h.cfg.GroupNameBytes)
 	}
+	if info.AllMuted && rulesOf[info.GroupType].mute == nobody && !c.Operator {
+		return res, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "groupInfo.allMuted: nobody is muted in a Work group")
+	}
 	if err := h.mayHaveMore(ctx, c, c.User); err != nil {
 		return res, err
 	}

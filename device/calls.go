@@ -12,6 +12,7 @@ type call struct {
 	asked[[]byte]
 	method string
 	body   []byte
+	parts  protocol.Parts // of the reply, so far
 }
 
 // ask runs a method at the hub.
@@ -44,10 +45,17 @@ func (c *connection) replied(r *protocol.Reply) {
 	if call == nil {
 		return
 	}
-	delete(c.pending, r.ID)
-	if r.Code != 0 {
-		call.done(nil, protocol.Errorf(r.Code, "%s", r.Msg))
+	body, done, err := call.parts.Add(r)
+	if !done {
 		return
 	}
-	call.done(r.Body, nil)
+	delete(c.pending, r.ID)
+	if r.Code != 0 {
+		err = protocol.Errorf(r.Code, "%s", r.Msg)
+	}
+	if err != nil {
+		call.done(nil, err)
+		return
+	}
+	call.done(body, nil)
 }

@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -40,6 +41,26 @@ func TestCalls(t *testing.T) {
 	})
 	if _, err := b.ask(t.Context()); code(err) != protocol.CodeSvrGroupNotFound || protocol.AsError(err).Msg != "no such group" {
 		t.Error(err)
+	}
+}
+
+// TestLongReply: one that comes in parts is put together.
+func TestLongReply(t *testing.T) {
+	noneLeft(t)
+	h := newHub(t)
+	b := start(t, config(t, h.addr))
+	b.mustLogin()
+	text := make([]byte, 600_000)
+	for i := range text {
+		text[i] = 'a' + byte(rand.IntN(26))
+	}
+	long, err := protocol.Marshal(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.with(func() { h.answer = func(*protocol.Call) *protocol.Reply { return &protocol.Reply{Body: long} } })
+	if got, err := b.ask(t.Context()); got != string(long) || err != nil {
+		t.Errorf("%d bytes of %d, %v", len(got), len(long), err)
 	}
 }
 

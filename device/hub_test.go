@@ -258,7 +258,18 @@ func (h *fakeHub) handle(user, terminal string, f *protocol.Frame) {
 	case f.Call != nil && h.answer != nil:
 		if r := h.answer(f.Call); r != nil {
 			r.ID = f.Call.ID
-			h.to(user, terminal, &protocol.Frame{Reply: r})
+			frames, err := protocol.EncodeReply(r)
+			if err != nil {
+				h.t.Error(err)
+			}
+			for _, b := range frames {
+				part, err := protocol.DecodeFrame(b)
+				if err != nil {
+					h.t.Error(err)
+					return
+				}
+				h.to(user, terminal, part)
+			}
 		}
 	}
 }

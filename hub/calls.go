@@ -152,13 +152,23 @@ func (h *Hub) reply(j *callJob, body []byte, err *protocol.Error) {
 		r.Code, r.Msg, r.Body = err.Code, err.Msg, nil
 	}
 	h.log.Debug("call", "user", j.s.user, "terminal", j.s.terminal, "method", j.method, "code", r.Code)
-	b, encodeErr := protocol.EncodeFrame(&protocol.Frame{Reply: r})
+	frames, encodeErr := protocol.EncodeReply(r)
+	if encodeErr != nil {
+		h.log.Error("response not sent", "user", j.s.user, "method", j.method, "err", encodeErr)
+		frames, encodeErr = protocol.EncodeReply(&protocol.Reply{ID: j.id, Code: protocol.CodeSvrGroupInternalError, Msg: j.method + ": the response is too long to be sent"})
+	}
 	if encodeErr != nil {
 		h.log.Error("reply not sent", "method", j.method, "err", encodeErr)
 		return
 	}
-	j.s.calls.end(j.id, b)
-	h.send(protocol.TopicToTerminal(h.app, j.s.user, j.s.terminal), b, 1)
+	if len(frames) == 1 {
+		j.s.calls.end(j.id, frames[0])
+	} else { // a list, which is not worth the room: it may be asked for twice
+		j.s.calls.end(j.id, nil)
+	}
+	for _, b := range frames {
+		h.send(protocol.TopicToTerminal(h.app, j.s.user, j.s.terminal), b, 1)
+	}
 }
 
 // refuseCall answers a call whose transaction failed with err.

@@ -31,10 +31,12 @@ func (f *faces) forget(user string) {
 	f.turn++
 }
 
-func (f *faces) forgetCard(group, user string) {
+func (f *faces) forgetCards(group string, users ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.cards.rows, memberName{group, user})
+	for _, user := range users {
+		delete(f.cards.rows, memberName{group, user})
+	}
 	f.turn++
 }
 

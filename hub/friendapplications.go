@@ -127,6 +127,11 @@ func (h *Hub) decideFriendApplication(ctx context.Context, c Caller, req protoco
 		}
 		return res, err
 	}
+	if req.Do != protocol.FriendRefuse {
+		if err := c.mayBefriend(ctx, a.User); err != nil {
+			return res, err
+		}
+	}
 	if err := h.settle(ctx, c, c.User, a.User); err != nil || req.Do == protocol.FriendRefuse {
 		return res, err
 	}

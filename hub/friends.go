@@ -203,16 +203,24 @@ func (h *Hub) befriend(ctx context.Context, c Caller, list ...friendship) error 
 	return nil
 }
 
+// mayBefriend refuses who has the caller in his blacklist, or is in the caller's.
+func (c Caller) mayBefriend(ctx context.Context, user string) error {
+	if refused, err := c.plan.refusals.refuses(ctx, c.tx, c.App, c.User, user); err != nil || refused {
+		return orRefusal(err, protocol.Errorf(protocol.CodeSvrFriendshipInSelfBlacklist, "%s is in the own blacklist: take him out of it first", user))
+	}
+	if refused, err := c.plan.refusals.refuses(ctx, c.tx, c.App, user, c.User); err != nil || refused {
+		return orRefusal(err, protocol.Errorf(protocol.CodeSvrFriendshipInPeerBlacklist, "%s has %s in the blacklist", user, c.User))
+	}
+	return nil
+}
+
 func (h *Hub) addFriend(ctx context.Context, c Caller, req protocol.AddFriendRequest) (res protocol.FriendResultResponse, err error) {
 	res.Result = protocol.FriendOperationResult{UserID: req.UserID, ResultCode: "0"}
 	if refusal, err := c.there(ctx, req.UserID); err != nil || refusal != nil {
 		return res, orRefusal(err, refusal)
 	}
-	if refused, err := c.plan.refusals.refuses(ctx, c.tx, c.App, c.User, req.UserID); err != nil || refused {
-		return res, orRefusal(err, protocol.Errorf(protocol.CodeSvrFriendshipInSelfBlacklist, "%s is in the own blacklist: take him out of it first", req.UserID))
-	}
-	if refused, err := c.plan.refusals.refuses(ctx, c.tx, c.App, req.UserID, c.User); err != nil || refused {
-		return res, orRefusal(err, protocol.Errorf(protocol.CodeSvrFriendshipInPeerBlacklist, "%s has %s in the blacklist", req.UserID, c.User))
+	if err := c.mayBefriend(ctx, req.UserID); err != nil {
+		return res, err
 	}
 	relation, err := c.relation(ctx, req.UserID)
 	if err != nil {

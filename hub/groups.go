@@ -55,6 +55,9 @@ func (h *Hub) createGroupWithMembers(ctx context.Context, c Caller, req protocol
 	if len(info.GroupName) > h.cfg.GroupNameBytes {
 		return res, protocol.Errorf(protocol.CodeGroupInvalidName, "groupName: it must be text of at most %d bytes", h.cfg.GroupNameBytes)
 	}
+	if info.AllMuted && rulesOf[info.GroupType].mute == nobody && !c.Operator {
+		return res, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "groupInfo.allMuted: nobody is muted in a Work group")
+	}
 	if err := h.mayHaveMore(ctx, c, c.User); err != nil {
 		return res, err
 	}
@@ -203,6 +206,9 @@ func (h *Hub) enterGroup(ctx context.Context, c Caller, g *store.Group, user str
 	g.Members++
 	err := c.tx.AddMember(ctx, c.App, g, store.Member{User: user}, c.now)
 	if err == nil {
+		err = c.tx.Withdraw(ctx, c.App, g.ID, user) // there is nothing left to decide
+	}
+	if err == nil {
 		err = c.tx.UpdateGroup(ctx, c.App, *g)
 	}
 	if err != nil {
@@ -243,6 +249,7 @@ func (h *Hub) quitGroup(ctx context.Context, c Caller, req protocol.GroupRequest
 	if err != nil {
 		return res, err
 	}
+	h.forgetCards(c, g.ID, c.User)
 	id, seq, err := h.tip(ctx, c, g, protocol.Tip{Kind: protocol.TipQuit, Users: []string{c.User}}, readers)
 	if err != nil {
 		return res, err
@@ -325,6 +332,7 @@ func (h *Hub) endGroup(ctx context.Context, c Caller, g store.Group, kind protoc
 	if err != nil {
 		return err
 	}
+	h.forgetCards(c, g.ID, readers...)
 	g.Dismissed, g.Members, g.Attributes = true, 0, nil
 	g.LiveEpoch++ // who listens to the room hears nothing more
 	err = c.tx.ClearGroup(ctx, c.App, g.ID)

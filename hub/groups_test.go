@@ -462,3 +462,20 @@ func logID(r *rig, group string) store.LogID {
 	}
 	return l.ID
 }
+
+// TestWorkGroupIsNotSilent: a Work group cannot be made silent, which nobody in it
+// could undo.
+func TestWorkGroupIsNotSilent(t *testing.T) {
+	r := newRig(t, sqlite(t))
+	ann := r.online("ann", "t")
+	for _, kind := range []string{protocol.GroupWork, protocol.GroupPublic, protocol.GroupMeeting, protocol.GroupAVChatRoom} {
+		want := protocol.Code(0)
+		if kind == protocol.GroupWork {
+			want = protocol.CodeSvrGroupPermissionDeny
+		}
+		info := protocol.NewGroup{CreateGroupRequest: protocol.CreateGroupRequest{GroupType: kind, GroupName: "x"}, AllMuted: true}
+		if code := ann.call("im.createGroupWithMemberList", protocol.CreateGroupWithMembersRequest{GroupInfo: info}, nil); code != want {
+			t.Errorf("%s: code %d, want %d", kind, code, want)
+		}
+	}
+}

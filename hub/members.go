@@ -87,7 +87,11 @@ func (h *Hub) addMember(ctx context.Context, c Caller, g *store.Group, user stri
 		return protocol.MemberFailed, err
 	}
 	g.Members++
-	return protocol.MemberDone, c.tx.AddMember(ctx, c.App, g, store.Member{User: user}, c.now)
+	err = c.tx.AddMember(ctx, c.App, g, store.Member{User: user}, c.now)
+	if err == nil {
+		err = c.tx.Withdraw(ctx, c.App, g.ID, user) // there is nothing left to decide
+	}
+	return protocol.MemberDone, err
 }
 
 // kickGroupMember puts members out of a group.
@@ -128,6 +132,7 @@ func (h *Hub) kickGroupMember(ctx context.Context, c Caller, req protocol.KickRe
 	if len(gone) == 0 {
 		return res, nil
 	}
+	h.forgetCards(c, g.ID, gone...)
 	id, seq, err := h.tip(ctx, c, g, protocol.Tip{Kind: protocol.TipKicked, Users: gone, Reason: req.Reason}, readers)
 	if err != nil {
 		return res, err
@@ -196,7 +201,7 @@ func (h *Hub) setGroupMemberInfo(ctx context.Context, c Caller, req protocol.Set
 		return res, nil
 	}
 	m.Card = req.Info.NameCard
-	c.res.done = append(c.res.done, func() { h.faces.forgetCard(a.ID, m.User) })
+	h.forgetCards(c, a.ID, m.User)
 	return res, h.changeMember(ctx, c, &a, m, protocol.Tip{Kind: protocol.TipCard, Card: m.Card})
 }
 

@@ -123,6 +123,7 @@ func (p *planner) begin(now time.Time) {
 	p.now, p.mixed = now, false
 	p.newAccount, p.newLogs = p.newAccount[:0], nil
 	p.refusals.begin()
+	p.rates.begin()
 	p.clear()
 }
 
@@ -142,6 +143,7 @@ func (p *planner) committed() {
 		p.ids.put(name, id)
 	}
 	p.refusals.committed()
+	p.rates.committed()
 	p.begin(p.now)
 }
 

@@ -404,9 +404,21 @@ func (x *term) call(method string, req, res any) protocol.Code {
 	}
 	id := callIDs.Add(1)
 	x.send(&protocol.Frame{Call: &protocol.Call{ID: id, Method: method, Body: body}})
-	f := x.until(func(f *protocol.Frame) bool { return f.Reply != nil && f.Reply.ID == id })
+	var parts protocol.Parts
+	var reply []byte
+	f := x.until(func(f *protocol.Frame) bool {
+		if f.Reply == nil || f.Reply.ID != id {
+			return false
+		}
+		b, done, err := parts.Add(f.Reply)
+		if err != nil {
+			x.t.Fatal(err)
+		}
+		reply = b
+		return done
+	})
 	if f.Reply.Code == 0 && res != nil {
-		if err := protocol.Unmarshal(f.Reply.Body, res); err != nil {
+		if err := protocol.Unmarshal(reply, res); err != nil {
 			x.t.Fatal(err)
 		}
 	}

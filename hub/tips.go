@@ -115,3 +115,8 @@ func (c Caller) tellRooms(users ...string) {
 		c.res.out = append(c.res.out, &roomsChanged{user, c.now.UnixMilli()})
 	}
 }
+
+// forgetCards has members' names in a group read anew after the commit.
+func (h *Hub) forgetCards(c Caller, group string, users ...string) {
+	c.res.done = append(c.res.done, func() { h.faces.forgetCards(group, users...) })
+}

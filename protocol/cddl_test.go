@@ -187,6 +187,10 @@ func (c cddl) fits(typ string, g reflect.Type, compare func(reflect.Type)) error
 		if typ != "bool" {
 			return fmt.Errorf("%s is no bool", typ)
 		}
+	case g == reflect.TypeFor[[]byte]():
+		if typ != "bstr" {
+			return fmt.Errorf("%s is no bytes", typ)
+		}
 	case g.Kind() == reflect.Slice:
 		_, _, elem, ok := cddlList(typ)
 		if !ok {

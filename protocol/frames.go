@@ -346,6 +346,10 @@ type Reply struct {
 	Code Code            `cbor:"2,keyasint,omitempty"` // 0: Body holds the response
 	Msg  string          `cbor:"3,keyasint,omitempty"`
 	Body cbor.RawMessage `cbor:"4,keyasint,omitempty"`
+	// Part is in place of a Body that is too long for one frame: the next part of it,
+	// deflated as a whole.
+	Part []byte `cbor:"5,keyasint,omitempty"`
+	More bool   `cbor:"6,keyasint,omitempty"` // other parts follow, in replies of the same ID
 }
 
 // Beat says that the terminal lives, how its cursors stand, and which of them

@@ -90,7 +90,10 @@ type FriendApplicationsEvent struct {
 	ApplicationList []FriendApplication `json:"applicationList"`
 }
 
-var friendDecisions = []Code{CodeSvrFriendshipPendencyNotFound, CodeSvrFriendshipCountLimit, CodeSvrFriendshipPeerFriendLimit, CodeSvrFriendshipInvalidParameters}
+var friendDecisions = []Code{
+	CodeSvrFriendshipPendencyNotFound, CodeSvrFriendshipCountLimit, CodeSvrFriendshipPeerFriendLimit, CodeSvrFriendshipInvalidParameters,
+	CodeSvrFriendshipInSelfBlacklist, CodeSvrFriendshipInPeerBlacklist,
+}
 
 // The applications to be friends.
 var (

@@ -99,7 +99,7 @@ type NewGroup struct {
 	FaceURL string `json:"faceUrl,omitempty"`
 	// FaceURLAlso is another spelling of faceUrl.
 	FaceURLAlso string `json:"faceURL,omitempty"`
-	// AllMuted has ordinary members be silent.
+	// AllMuted has ordinary members be silent. Not of a Work group.
 	AllMuted bool `json:"allMuted,omitempty"`
 	// GroupAddOpt says who may join by himself: 0 everybody, 1 on application,
 	// 2 nobody. Missing: as the type has it. Not of a Work group.

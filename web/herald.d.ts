@@ -2075,7 +2075,7 @@ export interface NewGroup {
   faceUrl?: string;
   /** FaceURLAlso is another spelling of faceUrl. */
   faceURL?: string;
-  /** AllMuted has ordinary members be silent. */
+  /** AllMuted has ordinary members be silent. Not of a Work group. */
   allMuted?: boolean;
   /** GroupAddOpt says who may join by himself: 0 everybody, 1 on application, 2 nobody. Missing: as the type has it. Not of a Work group. */
   groupAddOpt?: number;

@@ -38,9 +38,9 @@ WHERE app = $1 AND group_id = $2 AND user_id = $3 AND handled_ms = 0`, int64(app
 	return t.one(res, err, ErrNotFound, "decide about the application")
 }
 
-// Withdraw removes an application, if there is one.
+// Withdraw removes an open application, if there is one.
 func (t *Tx) Withdraw(ctx context.Context, app protocol.AppID, group, user string) error {
-	_, err := t.q.exec(ctx, `DELETE FROM applications WHERE app = $1 AND group_id = $2 AND user_id = $3`, int64(app), group, user)
+	_, err := t.q.exec(ctx, `DELETE FROM applications WHERE app = $1 AND group_id = $2 AND user_id = $3 AND handled_ms = 0`, int64(app), group, user)
 	if err != nil {
 		return fmt.Errorf("remove the application: %w", err)
 	}

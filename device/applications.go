@@ -11,26 +11,40 @@ import (
 // theirs anew.
 const maxListers = 64
 
+// lister is a program, and the account that was logged in when it fetched a list.
+type lister struct {
+	app       protocol.AppID
+	user, who string
+}
+
+func (d *Device) lister(c protocol.Caller) (lister, error) {
+	s, err := d.current()
+	if err != nil {
+		return lister{}, err
+	}
+	return lister{s.app, s.user, c.Who}, nil
+}
+
 // listed remembers for each program what the list held that it has fetched last: it
 // names what is in it by its place.
 type listed[T any] struct {
 	mu    sync.Mutex
-	lists map[string][]T // by Caller.Who
+	lists map[lister][]T
 }
 
-func (l *listed[T]) keep(c protocol.Caller, list []T) {
+func (l *listed[T]) keep(by lister, list []T) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, known := l.lists[c.Who]; l.lists == nil || !known && len(l.lists) >= maxListers {
-		l.lists = make(map[string][]T)
+	if _, known := l.lists[by]; l.lists == nil || !known && len(l.lists) >= maxListers {
+		l.lists = make(map[lister][]T)
 	}
-	l.lists[c.Who] = list
+	l.lists[by] = list
 }
 
-func (l *listed[T]) at(c protocol.Caller, index int) (x T, err error) {
+func (l *listed[T]) at(by lister, index int) (x T, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	list, fetched := l.lists[c.Who]
+	list, fetched := l.lists[by]
 	switch {
 	case !fetched:
 		return x, protocol.Errorf(protocol.CodeInvalidParameters, "index: this program has not fetched the list of applications yet")
@@ -44,6 +58,10 @@ func (l *listed[T]) at(c protocol.Caller, index int) (x T, err error) {
 type groupWish struct{ group, user string }
 
 func (d *Device) getGroupApplications(ctx context.Context, c protocol.Caller, _ protocol.Empty) (protocol.GroupApplicationsResponse, error) {
+	by, err := d.lister(c)
+	if err != nil {
+		return protocol.GroupApplicationsResponse{}, err
+	}
 	res, err := Ask(ctx, d, protocol.ListGroupApplications, protocol.Empty{})
 	if err != nil {
 		return res, err
@@ -52,7 +70,7 @@ func (d *Device) getGroupApplications(ctx context.Context, c protocol.Caller, _ 
 	for i, a := range res.GroupApplicationList {
 		list[i] = groupWish{a.GroupID, a.FromUser}
 	}
-	d.groupWishes.keep(c, list)
+	d.groupWishes.keep(by, list)
 	return res, nil
 }
 
@@ -65,7 +83,11 @@ func (d *Device) refuseGroupApplication(ctx context.Context, c protocol.Caller, 
 }
 
 func (d *Device) decideGroup(ctx context.Context, c protocol.Caller, r protocol.HandleRequest, agree bool) (protocol.Empty, error) {
-	a, err := d.groupWishes.at(c, *r.Index)
+	by, err := d.lister(c)
+	if err != nil {
+		return protocol.Empty{}, err
+	}
+	a, err := d.groupWishes.at(by, *r.Index)
 	if err != nil {
 		return protocol.Empty{}, err
 	}
@@ -79,6 +101,10 @@ type friendWish struct {
 }
 
 func (d *Device) getFriendApplications(ctx context.Context, c protocol.Caller, _ protocol.Empty) (protocol.FriendApplicationsResponse, error) {
+	by, err := d.lister(c)
+	if err != nil {
+		return protocol.FriendApplicationsResponse{}, err
+	}
 	res, err := Ask(ctx, d, protocol.ListFriendApplications, protocol.Empty{})
 	if err != nil {
 		return res, err
@@ -87,7 +113,7 @@ func (d *Device) getFriendApplications(ctx context.Context, c protocol.Caller, _
 	for i, a := range res.ApplicationList {
 		list[i] = friendWish{a.UserID, a.Type}
 	}
-	d.friendWishes.keep(c, list)
+	d.friendWishes.keep(by, list)
 	return res, nil
 }
 
@@ -109,7 +135,11 @@ func (d *Device) deleteFriendApplication(ctx context.Context, c protocol.Caller,
 }
 
 func (d *Device) decideFriend(ctx context.Context, c protocol.Caller, index, do int) (res protocol.FriendResultResponse, err error) {
-	a, err := d.friendWishes.at(c, index)
+	by, err := d.lister(c)
+	if err != nil {
+		return res, err
+	}
+	a, err := d.friendWishes.at(by, index)
 	if err != nil {
 		return res, err
 	}

@@ -66,13 +66,33 @@ func (s *session) groupEvent(group string, e *protocol.Entry) (protocol.Occurren
 	return protocol.Occurrence{}, nil
 }
 
-// operatorOf is who did something in a group; nil: the hub's operator.
+// operatorOf is who did something in a group; without a userId the hub's operator.
 func (s *session) operatorOf(group, user string) *protocol.GroupMemberInfo {
-	if user == "" {
+	var info protocol.GroupMemberInfo
+	if user != "" {
+		info = s.memberInfo(group, user)
+	}
+	return &info
+}
+
+// cards takes from a change in a group what members are called in it from then on; nil:
+// what they are called has not changed. That of who has none is in no frame's People.
+func cards(group string, e *protocol.Entry) func(alter) {
+	var t protocol.Tip
+	if protocol.Unmarshal(e.Body, &t) != nil {
 		return nil
 	}
-	info := s.memberInfo(group, user)
-	return &info
+	switch t.Kind {
+	case protocol.TipCard, protocol.TipJoined, protocol.TipInvited: // who joins has none yet
+		return func(change alter) {
+			for _, user := range t.Users {
+				if protocol.ValidUserID(user) {
+					change(cardKey(group, user), func(p *person) { p.Nick = short(t.Card, maxCard) })
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // memberInfo is a member of a group as this board knows him.

@@ -1,71 +1,143 @@
 package device
 
 import (
-	"strings"
+	"bytes"
+	"encoding/json"
 	"testing"
 
 	"github.com/herald-im/herald/protocol"
 )
 
-// TestGroupEvents: each change in a group is one of the document's events, with whom
-// it is about and who did it, as this board calls them; what is not for this account, or
-// of a kind to come, is none.
-func TestGroupEvents(t *testing.T) {
+// tip writes a change of a group into its log and pushes it.
+func (h *fakeHub) tip(group, from string, tip protocol.Tip, people ...protocol.Person) {
+	h.with(func() {
+		body, err := protocol.Marshal(tip)
+		if err != nil {
+			h.t.Error(err)
+		}
+		log := protocol.GroupLog(group)
+		e := h.entryOf(log, from, protocol.EntryTip, body)
+		h.to("door", h.terminal, &protocol.Frame{People: people, Push: &protocol.Push{Logs: []protocol.LogEntries{{Log: log, Entries: []protocol.Entry{e}}}}})
+	})
+}
+
+// told waits for an event of a type beyond the first n, and returns it as programs see it.
+func (b *board) told(n int, eventType string) (out map[string]any) {
+	b.t.Helper()
+	for {
+		changed := b.journal.Changed()
+		list, err := b.journal.Read(0, 1<<20)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for _, e := range list {
+			out = nil
+			if err := json.Unmarshal(e.JSON, &out); err != nil {
+				b.t.Fatal(err)
+			}
+			if out["eventType"] != eventType {
+				continue
+			}
+			if n--; n < 0 {
+				return out
+			}
+		}
+		n = 0
+		select {
+		case <-changed:
+		case <-b.t.Context().Done():
+			b.t.Fatal("no ", eventType)
+		}
+	}
+}
+
+// TestCards: a name in a group goes when it is taken back, and does not come back with
+// whoever joins again. Frames have those only who have a name.
+func TestCards(t *testing.T) {
+	noneLeft(t)
 	h := newHub(t)
-	h.friends = []protocol.FriendInfo{{UserID: "anna", FriendRemark: "sister", UserInfo: protocol.UserInfo{UserID: "anna", NickName: "Anna", FaceURL: "a.png"}}}
 	b := start(t, config(t, h.addr))
 	b.mustLogin()
-	b.introduced()
-	b.session.meet([]protocol.Person{{User: "anna", Nick: "Anna", Face: "a.png", Group: "g", Card: "Ann"}, {User: "bert", Nick: "Bert"}})
-	const (
-		anna = `{"userId":"anna","nickName":"Anna","friendRemark":"sister","nameCard":"Ann","faceUrl":"a.png"}`
-		bert = `{"userId":"bert","nickName":"Bert","friendRemark":"","nameCard":"","faceUrl":""}`
-		door = `{"userId":"door","nickName":"","friendRemark":"","nameCard":"","faceUrl":""}`
-	)
-	name, muted := "New", true
-	for what, c := range map[string]struct {
-		from      string
-		tip       protocol.Tip
-		name, why string
-	}{
-		"made by me":        {"door", protocol.Tip{Kind: protocol.TipCreated}, "im.onGroupCreated", `{"groupId":"g"}`},
-		"made by another":   {"anna", protocol.Tip{Kind: protocol.TipCreated}, "", ""},
-		"joined":            {"anna", protocol.Tip{Kind: protocol.TipJoined, Users: []string{"anna"}}, "im.onMemberEnter", `{"groupId":"g","memberList":[` + anna + `]}`},
-		"let in":            {"anna", protocol.Tip{Kind: protocol.TipJoined, Users: []string{"bert"}}, "im.onMemberEnter", `{"groupId":"g","opUser":` + anna + `,"memberList":[` + bert + `]}`},
-		"invited":           {"anna", protocol.Tip{Kind: protocol.TipInvited, Users: []string{"bert", "door"}}, "im.onMemberInvited", `{"groupId":"g","opUser":` + anna + `,"memberList":[` + bert + `,` + door + `]}`},
-		"by the operator":   {"", protocol.Tip{Kind: protocol.TipInvited, Users: []string{"bert"}}, "im.onMemberInvited", `{"groupId":"g","memberList":[` + bert + `]}`},
-		"put out":           {"anna", protocol.Tip{Kind: protocol.TipKicked, Users: []string{"door"}, Reason: "late"}, "im.onMemberKicked", `{"groupId":"g","opUser":` + anna + `,"memberList":[` + door + `],"reason":"late"}`},
-		"I quit":            {"door", protocol.Tip{Kind: protocol.TipQuit, Users: []string{"door"}}, "im.onQuitFromGroup", `{"groupId":"g"}`},
-		"another quits":     {"anna", protocol.Tip{Kind: protocol.TipQuit, Users: []string{"anna"}}, "im.onMemberLeave", `{"groupId":"g","member":` + anna + `}`},
-		"nobody quits":      {"anna", protocol.Tip{Kind: protocol.TipQuit}, "", ""},
-		"an admin":          {"anna", protocol.Tip{Kind: protocol.TipAdmin, Users: []string{"bert"}}, "im.onGrantAdministrator", `{"groupId":"g","opUser":` + anna + `,"memberList":[` + bert + `]}`},
-		"no admin":          {"anna", protocol.Tip{Kind: protocol.TipNoAdmin, Users: []string{"bert"}}, "im.onRevokeAdministrator", `{"groupId":"g","opUser":` + anna + `,"memberList":[` + bert + `]}`},
-		"muted":             {"anna", protocol.Tip{Kind: protocol.TipMuted, Users: []string{"bert"}, Seconds: 60}, "im.onMemberInfoChanged", `{"groupId":"g","opUser":` + anna + `,"infoList":[{"userId":"bert","muteTime":60}]}`},
-		"may speak":         {"anna", protocol.Tip{Kind: protocol.TipMuted, Users: []string{"bert"}}, "im.onMemberInfoChanged", `{"groupId":"g","opUser":` + anna + `,"infoList":[{"userId":"bert","muteTime":0}]}`},
-		"renamed":           {"anna", protocol.Tip{Kind: protocol.TipChanged, Change: &protocol.GroupChange{GroupName: &name, AllMuted: &muted}}, "im.onGroupInfoChanged", `{"groupId":"g","opUser":` + anna + `,"groupInfo":{"groupName":"New","allMuted":true}}`},
-		"another owner":     {"anna", protocol.Tip{Kind: protocol.TipOwner, Users: []string{"bert"}}, "im.onGroupInfoChanged", `{"groupId":"g","opUser":` + anna + `,"groupInfo":{"owner":"bert"}}`},
-		"dismissed":         {"anna", protocol.Tip{Kind: protocol.TipDismissed}, "im.onGroupDismissed", `{"groupId":"g","opUser":` + anna + `}`},
-		"recycled":          {"", protocol.Tip{Kind: protocol.TipRecycled}, "im.onGroupRecycled", `{"groupId":"g"}`},
-		"of a kind to come": {"anna", protocol.Tip{Kind: 99, Users: []string{"bert"}}, "", ""},
-	} {
-		body, err := protocol.Marshal(c.tip)
+	anna := []string{"anna"}
+	card := func(of map[string]any) any {
+		t.Helper()
+		list, _ := of["memberList"].([]any)
+		if len(list) != 1 {
+			t.Fatal(of)
+		}
+		return list[0].(map[string]any)["nameCard"]
+	}
+	named := protocol.Person{User: "anna", Group: "g", Card: "cook"}
+	h.tip("g", "anna", protocol.Tip{Kind: protocol.TipCard, Users: anna, Card: "cook"}, named)
+	h.tip("g", "owner", protocol.Tip{Kind: protocol.TipAdmin, Users: anna}, named)
+	if got := card(b.told(0, "onGrantAdministrator")); got != "cook" {
+		t.Errorf("she is called %q", got)
+	}
+	h.tip("g", "anna", protocol.Tip{Kind: protocol.TipCard, Users: anna})
+	h.tip("g", "owner", protocol.Tip{Kind: protocol.TipNoAdmin, Users: anna})
+	if got := card(b.told(0, "onRevokeAdministrator")); got != "" {
+		t.Errorf("without a name she is called %q", got)
+	}
+	h.tip("g", "anna", protocol.Tip{Kind: protocol.TipCard, Users: anna, Card: "cook"}, named)
+	h.tip("g", "owner", protocol.Tip{Kind: protocol.TipKicked, Users: anna}, named)
+	if got := card(b.told(0, "onMemberKicked")); got != "cook" {
+		t.Errorf("put out she is called %q", got)
+	}
+	h.tip("g", "anna", protocol.Tip{Kind: protocol.TipJoined, Users: anna})
+	if got := card(b.told(0, "onMemberEnter")); got != "" {
+		t.Errorf("back she is called %q", got)
+	}
+	b = b.again()
+	b.mustLogin()
+	if _, got := b.session.people.of("anna", "g"); got != "" {
+		t.Errorf("after a restart she is called %q", got)
+	}
+}
+
+// TestOperatorsEvents: what the operator does is told as his, with an opUser that has
+// no userId, and lists that are empty are lists.
+func TestOperatorsEvents(t *testing.T) {
+	noneLeft(t)
+	h := newHub(t)
+	b := start(t, config(t, h.addr))
+	b.mustLogin()
+	name := "Home"
+	h.tip("g", "", protocol.Tip{Kind: protocol.TipKicked, Users: []string{"anna"}})
+	h.tip("g", "", protocol.Tip{Kind: protocol.TipChanged, Change: &protocol.GroupChange{GroupName: &name}})
+	h.tip("g", "", protocol.Tip{Kind: protocol.TipRecycled})
+	for _, event := range []string{"onMemberKicked", "onGroupInfoChanged", "onGroupRecycled"} {
+		ev := b.told(0, event)
+		if op, is := ev["opUser"].(map[string]any); !is || op["userId"] != "" {
+			t.Errorf("%s: %v", event, ev)
+		}
+	}
+	list, err := b.journal.Read(0, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if bytes.Contains(e.JSON, []byte("null")) {
+			t.Errorf("%s", e.JSON)
+		}
+	}
+}
+
+// TestQuitFromLiveRoom: another terminal's leaving of a live room is no leaving of a
+// group.
+func TestQuitFromLiveRoom(t *testing.T) {
+	s := &session{user: "door", d: &Device{}}
+	for from, want := range map[string]string{"door": "", "anna": "onMemberLeave"} {
+		body, err := protocol.Marshal(protocol.Tip{Kind: protocol.TipQuit, Users: []string{from}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		o, err := b.session.groupEvent("g", &protocol.Entry{Kind: protocol.EntryTip, From: c.from, Body: body})
 		got := ""
-		if o.Info != nil {
-			got = o.Info.Name
+		events, err := s.passing(&protocol.Signal{Group: "room", From: from, Kind: protocol.EntryTip, Body: body})
+		if len(events) > 0 {
+			got = events[0].Info.Type()
 		}
-		want := c.why
-		if c.name != "" {
-			want = `{"eventType":"` + strings.TrimPrefix(c.name, "im.") + `",` + c.why[1:]
+		if err != nil || got != want {
+			t.Errorf("%s quits: %q, %v", from, got, err)
 		}
-		if err != nil || got != c.name || string(o.JSON) != want {
-			t.Errorf("%s: %v %s\n%s\nnot %s\n%s", what, err, got, o.JSON, c.name, want)
-		}
-	}
-	if o, err := b.session.groupEvent("g", &protocol.Entry{Kind: protocol.EntryTip, Body: []byte{0xff}}); err == nil {
-		t.Errorf("no tip: %+v", o)
 	}
 }

@@ -43,8 +43,9 @@ type fakeHub struct {
 	changed   chan struct{}            // closed and renewed with seen
 	terminal  string                   // the last that said hello
 	live      []protocol.LiveRoom
-	friends   []protocol.FriendInfo    // of every account
-	grant     func(filter string) bool // subscriptions; nil: all. Set before the first, as it is called with and without mu
+	friends   []protocol.FriendInfo            // of every account
+	keep      func(reply *protocol.Frame) bool // of introduce. Set before a board starts
+	grant     func(filter string) bool         // subscriptions; nil: all. Set before the first, as it is called with and without mu
 }
 
 type fakeProducer struct {
@@ -197,7 +198,10 @@ func (h *fakeHub) introduce(user, terminal string, f *protocol.Frame) bool {
 	if err != nil {
 		h.t.Error(err)
 	}
-	h.publish(user, terminal, &protocol.Frame{Reply: &protocol.Reply{ID: f.Call.ID, Body: body}})
+	reply := &protocol.Frame{Reply: &protocol.Reply{ID: f.Call.ID, Body: body}}
+	if h.keep == nil || !h.keep(reply) {
+		h.publish(user, terminal, reply)
+	}
 	return true
 }
 

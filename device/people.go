@@ -2,6 +2,7 @@ package device
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"sync"
 
@@ -33,6 +34,7 @@ type people struct {
 	mu     sync.Mutex
 	known  map[string]person
 	synced bool          // friends were asked for
+	turn   uint64        // rises with what the account's log tells
 	wanted chan struct{} // somebody is to look whether they were
 }
 
@@ -95,63 +97,109 @@ func (p *people) showName(user string) (name, face string) {
 	return user, x.Face
 }
 
-// meet takes what a frame says of those in it.
-func (s *session) meet(list []protocol.Person) {
-	changes := make(map[string]person)
-	for _, x := range list {
-		if !protocol.ValidUserID(x.User) {
-			continue
-		}
-		s.people.change(changes, x.User, func(p *person) { p.Nick, p.Face = x.Nick, x.Face })
-		if x.Group != "" && protocol.ValidGroupID(x.Group) {
-			s.people.change(changes, cardKey(x.Group, x.User), func(p *person) { p.Nick = x.Card })
-		}
+// Limits of what is kept of one person, in bytes: a hub is not to fill the board.
+const (
+	maxName = 2 * protocol.MaxProfileValue
+	maxCard = 2 * protocol.MaxFriendRemark // or remark
+)
+
+// short is a text that is no longer than one of its kind may be; empty for another.
+func short(text string, limit int) string {
+	if len(text) > limit {
+		return ""
 	}
-	s.keepPeople(changes)
+	return text
 }
 
-// change notes what becomes of one, if it is another than before.
-func (p *people) change(changes map[string]person, key string, f func(*person)) {
+// alter changes the one that a key stands for.
+type alter func(key string, f func(*person))
+
+// update has people changed, all at once, and returns who is another than before, and
+// who has gone for them.
+func (p *people) update(f func(alter)) (changed map[string]person, gone []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	x, changed := changes[key]
-	if !changed {
-		x = p.known[key]
+	changed = make(map[string]person)
+	f(func(key string, g func(*person)) {
+		old := p.known[key]
+		x := old
+		g(&x)
+		if x == old {
+			return
+		}
+		changed[key] = x
+		if x == (person{}) {
+			delete(p.known, key)
+		} else {
+			p.known[key] = x
+		}
+	})
+	return changed, p.shrink(changed)
+}
+
+// shrink lets go of those who are too many: of friends last.
+func (p *people) shrink(fresh map[string]person) (gone []string) {
+	for _, friends := range [...]bool{false, true} {
+		for key, x := range p.known {
+			if len(p.known) <= maxPeople {
+				return gone
+			}
+			if _, is := fresh[key]; !is && x.Friend == friends {
+				delete(p.known, key)
+				gone = append(gone, key)
+			}
+		}
 	}
-	old := x
-	f(&x)
-	if x != old {
-		changes[key] = x
-	}
+	return gone
+}
+
+// meet takes what a frame says of those in it.
+func (s *session) meet(list []protocol.Person) {
+	s.keepPeople(func(change alter) {
+		for _, x := range list {
+			if !protocol.ValidUserID(x.User) {
+				continue
+			}
+			change(x.User, func(p *person) { p.Nick, p.Face = short(x.Nick, maxName), short(x.Face, maxName) })
+			if x.Group != "" && protocol.ValidGroupID(x.Group) {
+				change(cardKey(x.Group, x.User), func(p *person) { p.Nick = short(x.Card, maxCard) })
+			}
+		}
+	})
 }
 
 // keepPeople has what has changed known at once, and written down with what comes
 // next. Names come again with each frame: one that is lost does no harm.
-func (s *session) keepPeople(changes map[string]person) {
-	if len(changes) == 0 {
+func (s *session) keepPeople(f func(alter)) {
+	changed, gone := s.people.update(f)
+	if len(changed) == 0 {
 		return
 	}
-	gone := s.people.put(changes)
 	s.d.db.Go(func(tx *bbolt.Tx) error {
 		if s.over() {
 			return nil
 		}
-		return s.writePeople(tx, changes, gone)
+		return s.writePeople(tx, changed, gone)
 	}, func(err error) {
 		if err != nil {
 			s.log.Debug("names could not be written down", "err", err)
 		}
 	})
-	s.showNames(changes)
+	s.showNames(changed)
 }
 
-func (s *session) writePeople(tx *bbolt.Tx, changes map[string]person, gone []string) error {
+// writePeople writes those down who have changed or gone, as they are known by now:
+// what the log has told of them since may be written already.
+func (s *session) writePeople(tx *bbolt.Tx, changed map[string]person, gone []string) error {
 	b, err := s.account(tx).CreateBucketIfNotExists(peopleName)
 	if err != nil {
 		return err
 	}
-	for key, x := range changes {
-		if x == (person{}) {
+	s.people.mu.Lock()
+	defer s.people.mu.Unlock()
+	for _, key := range slices.AppendSeq(gone, maps.Keys(changed)) {
+		x, known := s.people.known[key]
+		if !known {
 			err = b.Delete([]byte(key))
 		} else if v, e := protocol.Marshal(x); e != nil {
 			err = e
@@ -162,35 +210,7 @@ func (s *session) writePeople(tx *bbolt.Tx, changes map[string]person, gone []st
 			return err
 		}
 	}
-	for _, key := range gone {
-		if err := b.Delete([]byte(key)); err != nil {
-			return err
-		}
-	}
 	return nil
-}
-
-// put takes changes and returns who has gone for them.
-func (p *people) put(changes map[string]person) (gone []string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for key, x := range changes {
-		if x == (person{}) {
-			delete(p.known, key)
-		} else {
-			p.known[key] = x
-		}
-	}
-	for key, x := range p.known {
-		if len(p.known) <= maxPeople {
-			break
-		}
-		if _, fresh := changes[key]; !fresh && !x.Friend {
-			delete(p.known, key)
-			gone = append(gone, key)
-		}
-	}
-	return gone
 }
 
 // syncPeople asks the hub for the account's friends and its own profile, once: from
@@ -215,6 +235,7 @@ func (s *session) syncPeople() {
 }
 
 func (s *session) askPeople() error {
+	turn := s.people.turned()
 	var friends protocol.FriendsResponse
 	var self protocol.UsersResponse
 	for _, q := range []struct {
@@ -235,52 +256,86 @@ func (s *session) askPeople() error {
 			return err
 		}
 	}
-	changes := make(map[string]person)
-	s.people.befriended(changes, friends.InfoList)
-	s.people.unfriendOthers(changes, friends.InfoList)
-	for _, u := range self.InfoList {
-		s.people.change(changes, u.UserID, func(p *person) { p.Nick, p.Face = u.NickName, u.FaceURL })
+	changed, err := s.introduce(turn, friends.InfoList, self.InfoList)
+	if err == nil {
+		s.showNames(changed)
 	}
-	s.keepPeople(changes)
-	return s.write(func(tx *bbolt.Tx) error {
-		b, err := s.account(tx).CreateBucketIfNotExists(peopleName)
-		if err == nil {
-			err = b.Put(syncedKey, nil)
+	return err
+}
+
+// introduce takes who the account's friends are and what it calls itself, unless its
+// log has told something since a turn: that may be newer.
+func (s *session) introduce(turn uint64, friends []protocol.FriendInfo, self []protocol.UserFullInfo) (changed map[string]person, err error) {
+	res := make(chan error, 1)
+	s.d.db.Go(func(tx *bbolt.Tx) error {
+		if s.over() {
+			return errNotLoggedIn
 		}
-		if err == nil {
-			s.people.mu.Lock()
-			s.people.synced = true
-			s.people.mu.Unlock()
+		if s.people.turned() != turn {
+			s.people.wake()
+			return nil
 		}
-		return err
+		var gone []string
+		changed, gone = s.people.update(func(change alter) {
+			befriended(change, friends)
+			s.people.unfriendOthers(change, friends)
+			for _, u := range self {
+				if u.UserID == s.user {
+					rename(change, u.UserInfo)
+				}
+			}
+		})
+		if err := s.writePeople(tx, changed, gone); err != nil {
+			return err
+		}
+		if err := s.account(tx).Bucket(peopleName).Put(syncedKey, nil); err != nil {
+			return err
+		}
+		s.people.mu.Lock()
+		s.people.synced = true
+		s.people.mu.Unlock()
+		return nil
+	}, func(err error) {
+		if err != nil {
+			s.reopenPeople()
+		}
+		res <- err
 	})
+	return changed, <-res
+}
+
+// reopenPeople reads who is known anew: what was told last could not be written down.
+func (s *session) reopenPeople() {
+	if err := s.people.open(s); err != nil {
+		s.log.Warn("names cannot be read", "err", err)
+	}
+}
+
+func rename(change alter, u protocol.UserInfo) {
+	change(u.UserID, func(p *person) { p.Nick, p.Face = short(u.NickName, maxName), short(u.FaceURL, maxName) })
 }
 
 // befriended notes that accounts are in the friend list.
-func (p *people) befriended(changes map[string]person, list []protocol.FriendInfo) {
+func befriended(change alter, list []protocol.FriendInfo) {
 	for _, f := range list {
-		p.change(changes, f.UserID, func(x *person) {
-			*x = person{Nick: f.UserInfo.NickName, Face: f.UserInfo.FaceURL, Remark: f.FriendRemark, Friend: true}
-		})
+		if !protocol.ValidUserID(f.UserID) {
+			continue
+		}
+		rename(change, protocol.UserInfo{UserID: f.UserID, NickName: f.UserInfo.NickName, FaceURL: f.UserInfo.FaceURL})
+		change(f.UserID, func(x *person) { x.Remark, x.Friend = short(f.FriendRemark, maxCard), true })
 	}
 }
 
-// unfriendOthers notes that no other account is in the friend list.
-func (p *people) unfriendOthers(changes map[string]person, list []protocol.FriendInfo) {
+// unfriendOthers notes that no other account is in the friend list. p.mu is held.
+func (p *people) unfriendOthers(change alter, list []protocol.FriendInfo) {
 	in := make(map[string]bool, len(list))
 	for _, f := range list {
 		in[f.UserID] = true
 	}
-	var out []string
-	p.mu.Lock()
 	for user, x := range p.known {
 		if x.Friend && !in[user] {
-			out = append(out, user)
+			change(user, unfriend)
 		}
-	}
-	p.mu.Unlock()
-	for _, user := range out {
-		p.change(changes, user, unfriend)
 	}
 }
 
@@ -309,26 +364,54 @@ func (s *session) showNames(changes map[string]person) {
 }
 
 // learn takes from what the hub tells of friends and of oneself what they are called,
-// within the transaction that records it. Should that fail, reopen is to be called.
+// within the transaction that records it. Should that fail, reopenPeople is to be
+// called.
 func (s *session) learn(tx *bbolt.Tx, ev protocol.HubEvent) (map[string]person, error) {
-	changes := make(map[string]person)
 	var friends protocol.FriendsEvent
 	var left protocol.FriendsGoneEvent
 	var self protocol.SelfInfoEvent
+	var f func(alter)
 	switch {
 	case ev.As(protocol.OnFriendListAdded.Info().Name, &friends), ev.As(protocol.OnFriendProfileChanged.Info().Name, &friends):
-		s.people.befriended(changes, friends.InfoList)
+		f = func(change alter) { befriended(change, friends.InfoList) }
 	case ev.As(protocol.OnFriendListDeleted.Info().Name, &left):
-		for _, user := range left.UserIDList {
-			s.people.change(changes, user, unfriend)
+		f = func(change alter) {
+			for _, user := range left.UserIDList {
+				change(user, unfriend)
+			}
 		}
 	case ev.As(protocol.OnSelfInfoUpdated.Info().Name, &self):
-		s.people.change(changes, s.user, func(p *person) { p.Nick, p.Face = self.Info.NickName, self.Info.FaceURL })
-	}
-	if len(changes) == 0 {
+		f = func(change alter) {
+			rename(change, protocol.UserInfo{UserID: s.user, NickName: self.Info.NickName, FaceURL: self.Info.FaceURL})
+		}
+	default:
 		return nil, nil
 	}
-	return changes, s.writePeople(tx, changes, s.people.put(changes))
+	s.people.told()
+	return s.record(tx, f)
+}
+
+// record has people changed within a transaction. Should that fail, reopenPeople is to
+// be called.
+func (s *session) record(tx *bbolt.Tx, f func(alter)) (map[string]person, error) {
+	changed, gone := s.people.update(f)
+	if len(changed) == 0 {
+		return nil, nil
+	}
+	return changed, s.writePeople(tx, changed, gone)
+}
+
+// told notes that the account's log has told something of people, or has not told all.
+func (p *people) told() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.turn++
+}
+
+func (p *people) turned() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.turn
 }
 
 // doubt has friends asked for anew: what the account's log has said of them was
@@ -341,6 +424,7 @@ func (p *people) doubt(tx *bbolt.Tx, s *session) {
 	}
 	p.mu.Lock()
 	p.synced = false
+	p.turn++
 	p.mu.Unlock()
 	p.wake()
 }

@@ -80,9 +80,7 @@ func (c *connection) apply(logs []protocol.LogEntries, then func(holes []hole) e
 		s.d.journal.Committed(err)
 		switch {
 		case err != nil && len(t.people) > 0:
-			if err := s.people.open(s); err != nil {
-				s.log.Warn("names cannot be read", "err", err)
-			}
+			s.reopenPeople()
 		case err == nil:
 			s.showNames(t.people)
 		}

@@ -53,13 +53,16 @@ func (t *telling) entry(log string, e *protocol.Entry) {
 		}
 		tell(newMessage(info, false))
 	case protocol.EntryTip:
+		if f := cards(id, e); f != nil {
+			t.learned(s.record(t.tx, f))
+		}
 		tell(newMessage(s.renderDecoded(t.tx, kind, id, s.mirror.InTx(log), &mirror.Row{Entry: *e, Pos: mirror.Pos{Seq: e.Seq}}, nil), false))
 		tell(s.groupEvent(id, e))
 	case protocol.EntryEvent:
 		ev, o, err := protocol.DecodeHubEvent(e.Body)
 		tell(o, err)
 		if err == nil && kind == protocol.LogUser {
-			t.learn(ev)
+			t.learned(s.learn(t.tx, ev))
 		}
 	case protocol.EntryRevoke:
 		tell(s.revokedEvent(kind, id, e))
@@ -71,16 +74,16 @@ func (t *telling) entry(log string, e *protocol.Entry) {
 	}
 }
 
-func (t *telling) learn(ev protocol.HubEvent) {
-	changes, err := t.s.learn(t.tx, ev)
+// learned notes whose names have changed.
+func (t *telling) learned(changed map[string]person, err error) {
 	if err != nil {
 		t.s.log.Warn("names could not be written down", "err", err)
 	}
 	if t.people == nil {
-		t.people = changes
+		t.people = changed
 		return
 	}
-	maps.Copy(t.people, changes)
+	maps.Copy(t.people, changed)
 }
 
 // newMessage is the event of a message of any kind.
@@ -131,8 +134,11 @@ func (s *session) passing(sig *protocol.Signal) (out []protocol.Occurrence, err 
 	case 0, protocol.EntryMessage:
 	case protocol.EntryTip:
 		e.Kind = sig.Kind
+		if f := cards(id, e); f != nil {
+			s.keepPeople(f)
+		}
 		one, err := s.groupEvent(id, e)
-		if err != nil || one.Info == nil {
+		if err != nil || one.Info == nil || one.Info == protocol.OnQuitFromGroup.Info() { // which is not told of a live room
 			return nil, err
 		}
 		return []protocol.Occurrence{one}, nil

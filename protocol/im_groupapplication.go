@@ -69,7 +69,7 @@ func checkIndex(index *int) error {
 	switch {
 	case index == nil:
 		return invalid("index: missing")
-	case *index < 0 || *index >= MaxApplications:
+	case *index < 0:
 		return invalid("index: %d is not the place of an application in the list", *index)
 	}
 	return nil

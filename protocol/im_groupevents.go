@@ -4,7 +4,7 @@ package protocol
 type OneGroupEvent struct {
 	// GroupID of the group.
 	GroupID string `json:"groupId"`
-	// OpUser is who did it; without a userId the operator, or nobody.
+	// OpUser is who did it; without a userId the operator. Left out where the account did.
 	OpUser *GroupMemberInfo `json:"opUser,omitempty"`
 }
 
@@ -12,7 +12,8 @@ type OneGroupEvent struct {
 type MembersEvent struct {
 	// GroupID of the group.
 	GroupID string `json:"groupId"`
-	// OpUser is who did it; left out where they did it themselves.
+	// OpUser is who did it; without a userId the operator, left out where they did it
+	// themselves.
 	OpUser *GroupMemberInfo `json:"opUser,omitempty"`
 	// MemberList are those whom it is about.
 	MemberList []GroupMemberInfo `json:"memberList"`
@@ -42,7 +43,7 @@ type MemberChangeInfo struct {
 type MembersChangedEvent struct {
 	// GroupID of the group.
 	GroupID string `json:"groupId"`
-	// OpUser is who changed it.
+	// OpUser is who changed it; without a userId the operator.
 	OpUser *GroupMemberInfo `json:"opUser,omitempty"`
 	// InfoList says of whom what has changed.
 	InfoList []MemberChangeInfo `json:"infoList"`
@@ -59,7 +60,7 @@ type GroupChanged struct {
 type GroupChangedEvent struct {
 	// GroupID of the group.
 	GroupID string `json:"groupId"`
-	// OpUser is who changed it.
+	// OpUser is who changed it; without a userId the operator.
 	OpUser *GroupMemberInfo `json:"opUser,omitempty"`
 	// GroupInfo has what has changed.
 	GroupInfo GroupChanged `json:"groupInfo"`

@@ -1829,7 +1829,7 @@ export interface FriendApplicationsEvent {
 export interface MembersEvent {
   /** GroupID of the group. */
   groupId: string;
-  /** OpUser is who did it; left out where they did it themselves. */
+  /** OpUser is who did it; without a userId the operator, left out where they did it themselves. */
   opUser?: GroupMemberInfo;
   /** MemberList are those whom it is about. */
   memberList: GroupMemberInfo[];
@@ -1847,14 +1847,14 @@ export interface GroupAttributesEvent {
 export interface OneGroupEvent {
   /** GroupID of the group. */
   groupId: string;
-  /** OpUser is who did it; without a userId the operator, or nobody. */
+  /** OpUser is who did it; without a userId the operator. Left out where the account did. */
   opUser?: GroupMemberInfo;
 }
 
 export interface GroupChangedEvent {
   /** GroupID of the group. */
   groupId: string;
-  /** OpUser is who changed it. */
+  /** OpUser is who changed it; without a userId the operator. */
   opUser?: GroupMemberInfo;
   /** GroupInfo has what has changed. */
   groupInfo: GroupChanged;
@@ -1888,7 +1888,7 @@ export interface InviteeEvent {
 export interface MembersChangedEvent {
   /** GroupID of the group. */
   groupId: string;
-  /** OpUser is who changed it. */
+  /** OpUser is who changed it; without a userId the operator. */
   opUser?: GroupMemberInfo;
   /** InfoList says of whom what has changed. */
   infoList: MemberChangeInfo[];

@@ -104,7 +104,11 @@ func (m *Mirror) tip(c *Conv, e *protocol.Entry) {
 	}
 	switch t.Kind {
 	case protocol.TipCreated:
-		c.GroupType, c.Name, c.Face, c.RecvOpt = t.Type, t.Name, t.Face, protocol.RecvNormal
+		if c.RecvOpt != protocol.RecvNormal { // of an earlier group, or told before by another log
+			c.RecvOpt = protocol.RecvNormal
+			c.doubt()
+		}
+		c.GroupType, c.Name, c.Face = t.Type, t.Name, t.Face
 		c.Known, c.Gone = c.Known || c.First <= e.Seq, false
 	case protocol.TipJoined, protocol.TipInvited:
 		if slices.Contains(t.Users, m.self) { // what was not readable before may be now

@@ -142,12 +142,22 @@ func some[T any](v T) *T { return &v }
 // operates has the hub do something for the operator, as an order does.
 func (r *rig) operates(method string, body any) Outcome {
 	r.t.Helper()
+	out := r.outcome(method, body)
+	if out.Code != 0 {
+		r.t.Fatalf("%s: %+v", method, out)
+	}
+	return out
+}
+
+// outcome is what becomes of what the operator asks for.
+func (r *rig) outcome(method string, body any) Outcome {
+	r.t.Helper()
 	b, err := json.Marshal(body)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	out, err := Operate(r.t.Context(), r.store, r.app, []Operation{{Method: method, Body: b}}, patience)
-	if err != nil || len(out) != 1 || out[0].Code != 0 {
+	if err != nil || len(out) != 1 {
 		r.t.Fatalf("%s: %+v, %v", method, out, err)
 	}
 	return out[0]

@@ -151,6 +151,7 @@ type Hub struct {
 	faces   *faces
 	crowds  crowds
 	lively  lively
+	began   time.Time
 	book    callBook
 	metrics *metricSet
 
@@ -190,7 +191,7 @@ func newHub(cfg Config, log *slog.Logger, st *store.Store, w wire) (*Hub, error)
 		cfg: cfg, log: log.With("room", "hub"), store: st, wire: w,
 		table: newTable(), lock: newLock(cfg.LockAfterFailures), queue: newQueue(), seen: newSeen(),
 		faces: newFaces(), crowds: crowds{rows: bounded[string, membership]{size: 1024}}, lively: lively{rows: bounded[string, liveness]{size: maxRates}},
-		complaints: rate.NewLimiter(10, 50), broken: make(chan error, 1), timeouts: make(chan struct{}, 1),
+		began: cfg.Now(), complaints: rate.NewLimiter(10, 50), broken: make(chan error, 1), timeouts: make(chan struct{}, 1),
 	}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.metrics = newMetrics(h)

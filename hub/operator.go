@@ -38,6 +38,7 @@ const (
 	OpNotify     = "operator.notifyGroup"  // GroupNotice
 	OpAttributes = "operator.setAttribute" // GroupAttributes
 	OpRecycle    = "operator.recycleGroup" // Recycle
+	OpIdle       = "operator.idleGroup"    // Recycle: whether it would be done
 	OpBefriend   = "operator.befriend"     // Befriend
 	OpAccount    = "operator.putAccount"   // Account
 )
@@ -177,6 +178,11 @@ func (h *Hub) operation(ctx context.Context, c Caller, op Operation) ([]byte, er
 		return own(ctx, c, op, h.setAttributes)
 	case OpRecycle:
 		return own(ctx, c, op, h.recycleGroup)
+	case OpIdle:
+		return own(ctx, c, op, func(ctx context.Context, c Caller, req Recycle) error {
+			_, err := h.idle(ctx, c, req)
+			return err
+		})
 	case OpBefriend:
 		return own(ctx, c, op, h.makeFriends)
 	case OpAccount:
@@ -258,22 +264,34 @@ func (h *Hub) setAttributes(ctx context.Context, c Caller, req GroupAttributes) 
 }
 
 func (h *Hub) recycleGroup(ctx context.Context, c Caller, req Recycle) error {
-	a, err := c.acting(ctx, req.GroupID)
+	g, err := h.idle(ctx, c, req)
 	if err != nil {
 		return err
+	}
+	readers, err := h.members(ctx, c, g)
+	if err != nil {
+		return err
+	}
+	return h.endGroup(ctx, c, g, protocol.TipRecycled, readers)
+}
+
+// idle finds a group that may be ended, or refuses.
+func (h *Hub) idle(ctx context.Context, c Caller, req Recycle) (store.Group, error) {
+	a, err := c.acting(ctx, req.GroupID)
+	if err != nil {
+		return store.Group{}, err
 	}
 	last, err := h.lastMessage(ctx, c.view, a.Group)
 	if err != nil {
-		return err
+		return store.Group{}, err
+	}
+	if last.IsZero() && !a.log {
+		last = h.began // of what was said before, the hub knows nothing
 	}
 	if latest := slices.MaxFunc([]time.Time{last, a.Changed}, time.Time.Compare); !req.Since.IsZero() && latest.After(req.Since) {
-		return protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "something was said in the group %s, or it was changed, at %s", a.ID, latest.UTC().Format(time.RFC3339))
+		return store.Group{}, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "something was said in the group %s, or it was changed, at %s", a.ID, latest.UTC().Format(time.RFC3339))
 	}
-	readers, err := h.members(ctx, c, a.Group)
-	if err != nil {
-		return err
-	}
-	return h.endGroup(ctx, c, a.Group, protocol.TipRecycled, readers)
+	return a.Group, nil
 }
 
 func (h *Hub) makeFriends(ctx context.Context, c Caller, req Befriend) error {

@@ -1464,9 +1464,16 @@ function install(root, client) {
     winWidth: { get: () => root.innerWidth, enumerable: true },
     winHeight: { get: () => root.innerHeight, enumerable: true },
   });
-  const ready = () => { if (typeof root.apiready === 'function') root.apiready(); };
-  if (document.readyState === 'loading') root.addEventListener('DOMContentLoaded', ready);
-  else setTimeout(ready); // the rest of the page's scripts come first
+  // A script that is deferred runs when the page is read, and others may still come:
+  // then DOMContentLoaded is to be waited for, or load where that is over.
+  let begun = false;
+  const ready = () => {
+    if (begun || typeof root.apiready !== 'function') return;
+    begun = true;
+    root.apiready();
+  };
+  if (document.readyState === 'complete') setTimeout(ready); // the rest of the page's scripts come first
+  else for (const event of ['DOMContentLoaded', 'load']) root.addEventListener(event, ready);
 }
 
 return [{ Herald, HeraldError, Im, calling, device }, install];

@@ -35,8 +35,29 @@ func (b *bar) set(done int) {
 		return
 	}
 	b.shown = time.Now()
-	full := barWidth * done / b.total
-	fmt.Fprintf(b.out, "\r%s [%s%s] %d of %d", b.what, strings.Repeat("#", full), strings.Repeat(".", barWidth-full), done, b.total)
+	fmt.Fprint(b.out, "\r", b.line(done, b.columns()-1))
+}
+
+// columns is how wide the terminal is.
+func (b *bar) columns() int {
+	if f, ok := b.out.(*os.File); ok {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
+			return int(size.Col)
+		}
+	}
+	return 80
+}
+
+// line is what is shown, in so many columns: one that is longer would not be
+// overwritten but scroll.
+func (b *bar) line(done, columns int) string {
+	count := fmt.Sprintf("%d of %d", done, b.total)
+	width := min(barWidth, columns-len(b.what)-len(count)-len(" [] "))
+	if width < 1 {
+		return count[:min(len(count), columns)]
+	}
+	full := width * done / b.total
+	return fmt.Sprintf("%s [%s%s] %s", b.what, strings.Repeat("#", full), strings.Repeat(".", width-full), count)
 }
 
 // end takes the bar away.

@@ -34,10 +34,10 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err == nil:
 		return 0
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "herald-hub: %v (see herald-hub --help)\n", err)
+		fmt.Fprintf(stderr, "herald-hub: %s (see herald-hub --help)\n", printable(err.Error(), "\n"))
 		return 2
 	}
-	fmt.Fprintf(stderr, "herald-hub: %v\n", err)
+	fmt.Fprintf(stderr, "herald-hub: %s\n", printable(err.Error(), "\n"))
 	return 1
 }
 
@@ -61,7 +61,12 @@ func (o *options) root() *cobra.Command {
 	root.Version = protocol.BuildVersion
 	root.SetVersionTemplate("herald-hub {{.Version}}\n")
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%v", err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 { // the flag is that of a command that there is not
+			return cmd.Args(cmd, cmd.Flags().Args())
+		}
+		return usagef("%v", err)
+	})
 	root.AddCommand(o.run(), o.user(), o.group(), o.friend(), o.importAll(), o.app(), o.files())
 	return root
 }
@@ -165,19 +170,6 @@ func (o *options) open(ctx context.Context) (*store.Store, protocol.AppID, confi
 		return nil, 0, cfg, errors.Join(err, s.Close())
 	}
 	return s, apps[0], cfg, nil
-}
-
-// openRunning is open for what a hub that runs is to do. That none does is seen at
-// once where its lock is on this machine.
-func (o *options) openRunning(ctx context.Context) (*store.Store, protocol.AppID, error) {
-	s, app, cfg, err := o.open(ctx)
-	if err != nil || store.IsPostgres(location(cfg)) {
-		return s, app, err
-	}
-	if runs(cfg.Data.Dir) {
-		return s, app, nil
-	}
-	return nil, 0, errors.Join(errors.New("no hub runs on this database: start it with herald-hub run"), s.Close())
 }
 
 // answer prints v as JSON, or text where that was not asked for.

@@ -124,6 +124,15 @@ func (c commands) fails(want string, args ...string) {
 	}
 }
 
+// misused is fails for a command line that makes no sense.
+func (c commands) misused(want string, args ...string) {
+	c.t.Helper()
+	code, out, errs := c.do(args...)
+	if code != 2 || !strings.Contains(errs, want) || out != "" {
+		c.t.Errorf("%v: exit code %d, %q, %q; want %q", args, code, out, errs, want)
+	}
+}
+
 // login connects as a board does and returns the connection; "" is success.
 func login(t *testing.T, addr string, app protocol.AppID, user, sig string, secure *tls.Config) (paho.Client, error) {
 	t.Helper()

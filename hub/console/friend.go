@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/herald-im/herald/hub"
+	"github.com/herald-im/herald/hub/store"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -68,7 +69,13 @@ func (o *options) listFriends() *cobra.Command {
 			return err
 		}
 		ctx := cmd.Context()
-		list, err := s.Friends(ctx, app, args[0])
+		var list []store.Friend
+		if _, err = s.User(ctx, app, args[0]); errors.Is(err, store.ErrNotFound) {
+			err = fmt.Errorf("there is no account %s: see herald-hub user list", args[0])
+		}
+		if err == nil {
+			list, err = s.Friends(ctx, app, args[0])
+		}
 		rows := make([]friendRow, 0, len(list))
 		for _, f := range list {
 			mutual, e := s.HasFriend(ctx, app, f.User, args[0])

@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -61,7 +63,7 @@ func (o *options) listGroups() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := allGroups(cmd, s, app)
+		list, err := allGroups(cmd.Context(), s, app)
 		if err := errors.Join(err, s.Close()); err != nil {
 			return err
 		}
@@ -80,9 +82,9 @@ func (o *options) listGroups() *cobra.Command {
 	})
 }
 
-func allGroups(cmd *cobra.Command, s *store.Store, app protocol.AppID) (all []store.Group, err error) {
+func allGroups(ctx context.Context, s *store.Store, app protocol.AppID) (all []store.Group, err error) {
 	for after := ""; ; after = all[len(all)-1].ID {
-		list, err := s.Groups(cmd.Context(), app, after, groupsAtOnce)
+		list, err := s.Groups(ctx, app, after, groupsAtOnce)
 		if all = append(all, list...); err != nil || len(list) < groupsAtOnce {
 			return all, err
 		}
@@ -90,9 +92,13 @@ func allGroups(cmd *cobra.Command, s *store.Store, app protocol.AppID) (all []st
 }
 
 // oneLine is a text without what would break a table or a terminal.
-func oneLine(s string) string {
+func oneLine(s string) string { return printable(s, "") }
+
+// printable puts spaces in the place of what a terminal would obey, also of what turns
+// the order of characters, but for those to keep.
+func printable(s, keep string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control) && !strings.ContainsRune(keep, r) {
 			return ' '
 		}
 		return r
@@ -151,18 +157,36 @@ func (o *options) createGroup() *cobra.Command {
 	var in protocol.NewGroup
 	var owner string
 	var members []string
-	cmd := o.operated("create [GROUP]", "Make a group", cobra.MaximumNArgs(1), func(cmd *cobra.Command, args []string) error {
-		if len(args) > 0 {
+	cmd := o.operated("create [GROUP]", "Make a group, and print its id if that is the hub's choice", nil, func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) > 1:
+			return exactly("GROUP")(cmd, args)
+		case len(args) > 0:
 			in.GroupID = args[0]
 		}
-		if owner == "" {
+		switch {
+		case owner == "":
 			return usagef("--owner is missing")
+		case in.GroupName == "":
+			return usagef("--name is missing")
 		}
 		req := protocol.CreateGroupWithMembersRequest{GroupInfo: in}
 		for _, m := range members {
 			req.MemberList = append(req.MemberList, protocol.NewMember{UserID: m})
 		}
-		return o.ask(cmd, protocol.CreateGroupWithMemberList.Info().Name, owner, req)
+		b, err := o.operate(cmd, protocol.CreateGroupWithMemberList.Info().Name, owner, req)
+		if err != nil {
+			return err
+		}
+		var made protocol.GroupRequest
+		if err := json.Unmarshal(b, &made); err != nil {
+			return err
+		}
+		text := ""
+		if in.GroupID == "" {
+			text = made.GroupID + "\n"
+		}
+		return o.answer(b, text)
 	})
 	f := cmd.Flags()
 	f.StringVar(&owner, "owner", "", "the account that owns it")
@@ -217,7 +241,7 @@ func (o *options) membersChanged(cmd *cobra.Command, method string, body any) er
 
 func (o *options) setGroup() *cobra.Command {
 	var name, introduction, notification, face string
-	muted, addOpt := false, 0
+	muted, addOpt := false, uint8(0)
 	cmd := o.operated("set GROUP", "Change a group", exactly("GROUP"), nil)
 	f := cmd.Flags()
 	f.StringVar(&name, "name", "", "what people see")
@@ -225,10 +249,10 @@ func (o *options) setGroup() *cobra.Command {
 	f.StringVar(&notification, "notification", "", "for the members")
 	f.StringVar(&face, "face", "", "URL of a picture")
 	f.BoolVar(&muted, "muted", false, "whether ordinary members are silent")
-	f.IntVar(&addOpt, "join", 0, "who may join by himself: 0 everybody, 1 on application, 2 nobody")
+	f.Uint8Var(&addOpt, "join", 0, "who may join by himself: 0 everybody, 1 on application, 2 nobody")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		req := protocol.SetGroupInfoRequest{GroupID: args[0]}
-		opt := protocol.AddOpt(min(max(addOpt, 0), 255))
+		opt := protocol.AddOpt(addOpt)
 		for flag, set := range map[string]func(){
 			"name": func() { req.GroupName = &name }, "introduction": func() { req.Introduction = &introduction },
 			"notification": func() { req.Notification = &notification }, "face": func() { req.FaceURL = &face },
@@ -262,7 +286,7 @@ func (o *options) recycleGroups() *cobra.Command {
 	idle, dry := "", false
 	cmd := o.operated("recycle [GROUP...]", "End groups, or all in which nothing was said for long", nil, nil)
 	cmd.Flags().StringVar(&idle, "idle", "", "for how long, such as 90d")
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "only list the groups that nothing has changed in for so long")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "end nothing, only list what would be ended")
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
 		var since time.Time
 		switch d, err := parseSpan(cmp.Or(idle, "1s")); {
@@ -273,40 +297,45 @@ func (o *options) recycleGroups() *cobra.Command {
 		case idle != "":
 			since = time.Now().Add(-d)
 		}
-		s, app, err := o.openRunning(cmd.Context())
-		if err != nil {
-			return err
+		method := hub.OpRecycle
+		if dry {
+			method = hub.OpIdle
 		}
-		if idle != "" {
-			all, e := allGroups(cmd, s, app)
-			for _, g := range all {
-				if !g.Changed.After(since) {
-					ids = append(ids, g.ID)
+		ended := []string{}
+		if err := o.running(cmd.Context(), func(ctx context.Context, s *store.Store, app protocol.AppID) error {
+			if idle != "" {
+				all, err := allGroups(ctx, s, app)
+				if err != nil {
+					return err
+				}
+				for _, g := range all {
+					if !g.Changed.After(since) {
+						ids = append(ids, g.ID)
+					}
 				}
 			}
-			err = e
-		}
-		ops := make([]hub.Operation, len(ids))
-		for i, id := range ids {
-			var e error
-			ops[i], e = operation(hub.OpRecycle, "", hub.Recycle{GroupID: id, Since: since})
-			err = errors.Join(err, e)
-		}
-		var ended []string
-		var not []error
-		if err == nil && dry {
-			ended = ids
-		} else if err == nil {
-			err = batch(cmd.Context(), s, app, ops, func(i int, r hub.Outcome) {
-				if r.Code == 0 {
+			var err error
+			ops := make([]hub.Operation, len(ids))
+			for i, id := range ids {
+				var e error
+				ops[i], e = operation(method, "", hub.Recycle{GroupID: id, Since: since})
+				err = errors.Join(err, e)
+			}
+			if err != nil {
+				return err
+			}
+			var not []error
+			err = batch(ctx, s, app, ops, func(i int, r hub.Outcome) {
+				switch {
+				case r.Code == 0:
 					ended = append(ended, ids[i])
-				} else if idle == "" {
+				case idle != "" && (r.Code == protocol.CodeSvrGroupPermissionDeny || r.Code == protocol.CodeSvrGroupNotFound): // it is in use, or has just ended
+				default:
 					not = append(not, failure(r))
 				}
 			}, func(int) {})
-		}
-		err = errors.Join(err, errors.Join(not...))
-		if err := errors.Join(err, s.Close()); err != nil {
+			return errors.Join(err, errors.Join(not...))
+		}); err != nil {
 			return err
 		}
 		text := ""

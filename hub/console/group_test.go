@@ -18,8 +18,8 @@ func TestOperatorOfGroups(t *testing.T) {
 	for _, user := range []string{"anna", "bert", "carl"} {
 		c.ok("user", "add", user)
 	}
-	c.ok("user", "set", "anna", "--nickname", "Anna\x1b[31m", "--allow", "2")
-	if text := c.ok("user", "show", "anna"); !strings.Contains(text, "Anna [31m") || !strings.Contains(text, "on application") {
+	c.ok("user", "set", "anna", "--nickname", "Anna\x1b[31m\u009b31m\u202ex", "--allow", "2")
+	if text := c.ok("user", "show", "anna"); !strings.Contains(text, "Anna [31m 31m x") || !strings.Contains(text, "on application") {
 		t.Errorf("%q", text)
 	}
 	c.fails("there is no account nobody", "user", "show", "nobody")
@@ -28,6 +28,16 @@ func TestOperatorOfGroups(t *testing.T) {
 	c.ok("group", "create", "house", "--type", "Work", "--name", "House", "--owner", "anna", "--member", "bert")
 	c.fails("code 10021", "group", "create", "house", "--type", "Work", "--name", "House", "--owner", "bert")
 	c.fails("there is no account nobody", "group", "create", "--type", "Work", "--name", "x", "--owner", "nobody")
+	c.fails("\"\\x1b\"", "group", "create", "\x1b", "--name", "x", "--owner", "bert")
+	c.misused("one argument too many", "group", "create", "a", "b", "--name", "x", "--owner", "bert")
+	c.misused("--name is missing", "group", "create", "--owner", "bert")
+	made := strings.TrimSpace(c.ok("group", "create", "--name", "x", "--owner", "bert"))
+	if text := c.ok("group", "show", made); !strings.HasPrefix(text, made) {
+		t.Errorf("%q: %s", made, text)
+	}
+	c.misused("--join", "group", "set", made, "--join", "-1")
+	c.fails("7 is not 0 to 2", "group", "set", made, "--join", "7")
+	c.misused("no command \"ad\"", "group", "ad", "--json", "house", "carl")
 	c.ok("group", "add", "house", "carl")
 	code, out, errs := c.do("group", "add", "house", "carl", "nobody")
 	if code != 1 || !strings.Contains(errs, "not done for carl, nobody") || out != "" {
@@ -55,6 +65,13 @@ func TestOperatorOfGroups(t *testing.T) {
 	if text := c.ok("group", "recycle", "--idle", "1h", "--dry-run"); text != "" {
 		t.Errorf("a new group is listed: %q", text)
 	}
+	if text := c.ok("group", "recycle", "--idle", "1h", "--json"); text != "[]\n" {
+		t.Errorf("no list: %q", text)
+	}
+	c.fails("there is no group none", "group", "recycle", "house", "none", "--dry-run")
+	if text := c.ok("group", "recycle", "house", "--dry-run"); text != "house\n" {
+		t.Error(text)
+	}
 	c.ok("group", "dismiss", "house") // a Work group, which its owner cannot end
 	if text := c.ok("group", "list"); strings.Contains(text, "house") {
 		t.Error(text)
@@ -67,6 +84,7 @@ func TestOperatorOfGroups(t *testing.T) {
 	}
 	c.ok("friend", "remove", "anna", "bert")
 	c.fails("bert: ", "friend", "remove", "anna", "bert")
+	c.fails("there is no account nobody", "friend", "list", "nobody")
 	if text := c.ok("friend", "list", "bert"); strings.Contains(text, "anna") {
 		t.Error(text)
 	}

@@ -1,12 +1,15 @@
 package console
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -44,14 +47,13 @@ func (o *options) importAll() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s, app, err := o.openRunning(cmd.Context())
-		if err != nil {
+		var n imported
+		if err := o.running(cmd.Context(), func(ctx context.Context, s *store.Store, app protocol.AppID) (err error) {
+			bar := newBar(o.stderr, "bringing in")
+			defer bar.end()
+			n, err = in.into(ctx, s, app, bar)
 			return err
-		}
-		bar := newBar(o.stderr, "bringing in")
-		n, err := in.into(cmd.Context(), s, app, bar)
-		bar.end()
-		if err := errors.Join(err, s.Close()); err != nil {
+		}); err != nil {
 			return err
 		}
 		return o.answer(n, fmt.Sprintf("%d accounts, %d groups with %d members, %d friends\n", n.Users, n.Groups, n.Members, n.Friends))
@@ -67,17 +69,94 @@ func readImport(path string) (in importFile, err error) {
 	b, err := io.ReadAll(io.LimitReader(f, maxImport+1))
 	switch {
 	case err != nil:
-		return in, fmt.Errorf("read %s: %w", path, err)
+		return in, err
 	case len(b) > maxImport:
 		return in, fmt.Errorf("%s is over %d MB: split it", path, maxImport>>20)
 	}
-	d := json.NewDecoder(strings.NewReader(string(b)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil {
-		line := 1 + strings.Count(string(b[:min(int(d.InputOffset()), len(b))]), "\n")
-		return in, fmt.Errorf("%s, near line %d: %w", path, line, err)
+	if at, err := in.parse(b); err != nil {
+		return in, fmt.Errorf("%s, near line %d: %w", path, 1+bytes.Count(b[:min(at, len(b))], []byte("\n")), err)
+	}
+	if err := in.check(); err != nil {
+		return in, fmt.Errorf("%s: %w", path, err)
 	}
 	return in, nil
+}
+
+// parse reads the file's text, all of it. With an error it says at which byte.
+func (in *importFile) parse(b []byte) (at int, err error) {
+	b = bytes.TrimPrefix(b, []byte("\ufeff")) // which some editors write
+	var syntax *json.SyntaxError
+	if err := json.Unmarshal(b, new(json.RawMessage)); errors.As(err, &syntax) {
+		return int(syntax.Offset), err
+	}
+	err = strictly(b, in)
+	var kind *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return 0, nil
+	case errors.As(err, &kind):
+		what, is := map[reflect.Kind]string{
+			reflect.String: "a string", reflect.Bool: "true or false", reflect.Slice: "an array", reflect.Struct: "an object",
+		}[kind.Type.Kind()], map[string]string{"string": "a string", "object": "an object", "array": "an array", "bool": "true or false"}[kind.Value]
+		err = fmt.Errorf("%s belongs here, not %s", cmp.Or(what, "a small number"), cmp.Or(is, "a "+kind.Value))
+		if kind.Field != "" {
+			err = fmt.Errorf("%s: %w", kind.Field, err)
+		}
+		return int(kind.Offset), err
+	}
+	return unknown(b), errors.New(strings.TrimPrefix(err.Error(), "json: "))
+}
+
+func strictly(b []byte, in *importFile) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return d.Decode(in)
+}
+
+// unknown finds the first entry of a file that has a field which there is not, since
+// the decoder does not say where it was.
+func unknown(b []byte) (at int) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	_, err := d.Token() // the object begins
+	for err == nil && d.More() {
+		var key json.Token
+		if key, err = d.Token(); err != nil {
+			break
+		}
+		at = int(d.InputOffset())
+		if list := bytes.TrimLeft(b[at:], ": \t\r\n"); !bytes.HasPrefix(list, []byte("[")) || strictly(fmt.Appendf(nil, "{%q:[]}", key), new(importFile)) != nil {
+			var whole json.RawMessage
+			if err = d.Decode(&whole); err == nil && strictly(fmt.Appendf(nil, "{%q:%s}", key, whole), new(importFile)) != nil {
+				return at
+			}
+			continue
+		}
+		for _, err = d.Token(); err == nil && d.More(); {
+			var entry json.RawMessage
+			if err = d.Decode(&entry); err == nil && strictly(fmt.Appendf(nil, "{%q:[%s]}", key, entry), new(importFile)) != nil {
+				return int(d.InputOffset()) - len(entry)
+			}
+		}
+		if err == nil {
+			_, err = d.Token() // the list ends
+		}
+	}
+	return at
+}
+
+// check finds what can be seen to be wrong without a hub.
+func (in *importFile) check() error {
+	for _, g := range in.Groups {
+		if g.GroupID == "" {
+			return fmt.Errorf("the group %q has no groupId: without one it would be made anew each time", g.GroupName)
+		}
+		for _, m := range g.Members {
+			if m.Role != protocol.RoleMember && m.Role != protocol.RoleAdmin && !(m.Role == protocol.RoleOwner && m.UserID == g.Owner) {
+				return fmt.Errorf("the group %s: %s: role %d is neither 0 (ordinary) nor 1 (admin); the owner is named by owner", g.GroupID, m.UserID, m.Role)
+			}
+		}
+	}
+	return nil
 }
 
 // imported counts what was brought in.
@@ -174,9 +253,6 @@ func (in importFile) steps(n *imported) (out []step, err error) {
 	}
 	for _, g := range in.Groups {
 		what := "the group " + g.GroupID
-		if g.GroupID == "" {
-			return nil, errors.New("groupId: a group without one would be made anew each time")
-		}
 		add(what, protocol.CreateGroupWithMemberList.Info().Name, g.Owner, protocol.CreateGroupWithMembersRequest{GroupInfo: g.NewGroup}, &n.Groups, 1, protocol.CodeSvrGroupGroupIDInUsedForSuper)
 		var users []string
 		for _, m := range g.Members {

@@ -46,7 +46,7 @@ func (o *options) showUser() *cobra.Command {
 		var b strings.Builder
 		line := func(name, value string) {
 			if value != "" {
-				fmt.Fprintf(&b, "%-12s%s\n", name, oneLine(value))
+				fmt.Fprintf(&b, "%-14s%s\n", name, oneLine(value))
 			}
 		}
 		line("user", row.UserID)

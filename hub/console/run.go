@@ -283,6 +283,10 @@ func (r *runner) watch(ctx context.Context, h *hub.Hub) {
 // lockFile keeps two hubs from running on one data directory.
 const lockFile = "hub.lock"
 
+// lockPatience is how long a start waits for the lock: a command that looks whether a
+// hub runs holds it for a moment.
+const lockPatience = 500 * time.Millisecond
+
 // runs tells whether a hub runs on a data directory; also if that cannot be seen.
 func runs(dir string) bool {
 	f, err := os.Open(filepath.Join(dir, lockFile))
@@ -300,7 +304,11 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the data directory: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for end := time.Now().Add(lockPatience); errors.Is(err, unix.EWOULDBLOCK) && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		pid := make([]byte, 20)
 		n, _ := f.ReadAt(pid, 0) // empty while the other one is just starting
 		_ = f.Close()

@@ -54,12 +54,13 @@ type GroupAttributes struct {
 	Attributes map[string]*string `json:"attributes"`
 }
 
-// Limits of a group's attributes (Tencent's).
+// Limits of a group's attributes (Tencent's, but for the last: the event of a change
+// has all of them, and is an entry).
 const (
 	maxAttributes     = 16
 	maxAttributeKey   = 32       // bytes
 	maxAttributeValue = 4 << 10  // bytes
-	maxAttributeBytes = 16 << 10 // of all
+	maxAttributeBytes = 15 << 10 // of all
 )
 
 // Recycle ends a group, unless something was said in it, or it was changed, since.

@@ -263,7 +263,7 @@ func (h *Hub) recycleGroup(ctx context.Context, c Caller, req Recycle) error {
 	if err != nil {
 		return err
 	}
-	last, err := h.lastMessage(ctx, c.view, a.Group)
+	last, err := h.lastSaid(ctx, c, a.Group)
 	if err != nil {
 		return err
 	}
@@ -275,6 +275,23 @@ func (h *Hub) recycleGroup(ctx context.Context, c Caller, req Recycle) error {
 		return err
 	}
 	return h.endGroup(ctx, c, a.Group, protocol.TipRecycled, readers)
+}
+
+// lastSaid is the latest that something may have been said in a group. What was said
+// in a live room before the hub's start is not known: it may have been until then.
+func (h *Hub) lastSaid(ctx context.Context, c Caller, g store.Group) (time.Time, error) {
+	if !rulesOf[g.Type].log {
+		last, err := h.lastMessage(ctx, c.view, g)
+		if last.IsZero() {
+			last = h.began
+		}
+		return last, err
+	}
+	l, err := c.tx.Log(ctx, c.App, protocol.GroupLog(g.ID))
+	if err != nil {
+		return time.Time{}, ignore(err, store.ErrNotFound)
+	}
+	return c.tx.LastSaid(ctx, l.ID, g.BaseSeq)
 }
 
 func (h *Hub) makeFriends(ctx context.Context, c Caller, req Befriend) error {

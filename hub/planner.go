@@ -384,7 +384,7 @@ func (p *planner) speaker(ctx context.Context, tx *store.Tx, user string, it *it
 		return nil, protocol.Errorf(protocol.CodeSvrGroupSendMsgFreqLimit, "over %d messages a second are said in the group %s: try again", p.rates.limit, r.ID), nil
 	}
 	if r.live() {
-		p.hub.lively.said(r.ID, r.LiveEpoch, p.now)
+		p.hub.lively.said(r.ID, p.now)
 	}
 	return r, nil, nil
 }

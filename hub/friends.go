@@ -188,6 +188,9 @@ type friendship struct {
 // owners. What was applied for between the two is done.
 func (h *Hub) befriend(ctx context.Context, c Caller, list ...friendship) error {
 	for _, f := range list {
+		if err := h.settle(ctx, c, f.user, f.owner); err != nil {
+			return err
+		}
 		n, err := c.tx.FriendCount(ctx, c.App, f.owner)
 		if err != nil {
 			return err

@@ -32,6 +32,8 @@ type planner struct {
 	members    bounded[string, membership]
 	refusals   blackBook
 	rates      rates
+	tellings   map[string]uint64 // by account: the change of its profile that its friends are being told of
+	turn       uint64            // of the last of these
 	newAccount []string
 	newLogs    map[string]store.LogID
 	mixed      bool // the transaction has run calls, so it may have changed groups

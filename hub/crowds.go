@@ -39,22 +39,17 @@ func (x *crowds) of(ctx context.Context, v store.View, app protocol.AppID, g sto
 // kept.
 type lively struct {
 	mu   sync.Mutex
-	rows bounded[string, liveness]
+	rows bounded[string, time.Time]
 }
 
-type liveness struct {
-	epoch uint32
-	at    time.Time
-}
-
-func (x *lively) said(group string, epoch uint32, at time.Time) {
+func (x *lively) said(group string, at time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.rows.put(group, liveness{epoch, at})
+	x.rows.put(group, at)
 }
 
-func (x *lively) last(group string, epoch uint32) time.Time {
+func (x *lively) last(group string) time.Time {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.rows.rows[group].at
+	return x.rows.rows[group]
 }

@@ -209,18 +209,14 @@ func (e *emitter) frames(runs []*run) [][]byte {
 
 // people are those whom runs are about, encoded; nil: nobody who has a name.
 func (e *emitter) people(runs []*run) []byte {
-	var out []protocol.Person
+	var out crew
 	for _, r := range runs {
-		for _, p := range e.hub.peopleIn(e.hub.life, r.log, r.entries...) {
-			if len(out) < protocol.MaxPeople && !slices.Contains(out, p) {
-				out = append(out, p)
-			}
-		}
+		out.add(e.hub.peopleIn(e.hub.life, r.log, r.entries...)...)
 	}
-	if len(out) == 0 {
+	if len(out.list) == 0 {
 		return nil
 	}
-	b, err := protocol.Marshal(out)
+	b, err := protocol.Marshal(out.list)
 	if err != nil {
 		e.hub.log.Error("people not pushed", "err", err)
 	}

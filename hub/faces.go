@@ -1,7 +1,9 @@
 package hub
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/herald-im/herald/hub/store"
@@ -40,6 +42,27 @@ func (f *faces) forgetCards(group string, users ...string) {
 	f.turn++
 }
 
+// peopleBytes is what the people in one frame may take, about: whom it has no room
+// for, a later one brings.
+const peopleBytes = 32 << 10
+
+// crew are the people of a frame, each of them once.
+type crew struct {
+	list []protocol.Person
+	size int
+	most int // bytes; 0: peopleBytes
+}
+
+func (c *crew) add(people ...protocol.Person) {
+	for _, p := range people {
+		size := 16 + len(p.User) + len(p.Nick) + len(p.Face) + len(p.Group) + len(p.Card)
+		if len(c.list) < protocol.MaxPeople && c.size+size <= cmp.Or(c.most, peopleBytes) && !slices.Contains(c.list, p) {
+			c.list = append(c.list, p)
+			c.size += size
+		}
+	}
+}
+
 // peopleIn lists those whom entries of a log are about. What cannot be read is left
 // out: the next frame brings it.
 func (h *Hub) peopleIn(ctx context.Context, log string, entries ...*protocol.Entry) []protocol.Person {
@@ -69,7 +92,9 @@ func (h *Hub) peopleIn(ctx context.Context, log string, entries ...*protocol.Ent
 			}
 		}
 	}
-	return h.peopleOf(ctx, group, users)
+	var out crew
+	out.add(h.peopleOf(ctx, group, users)...)
+	return out.list
 }
 
 func (h *Hub) peopleOf(ctx context.Context, group string, users []string) (out []protocol.Person) {

@@ -49,10 +49,17 @@ func (c Caller) friendsEvent(ctx context.Context, e protocol.Event[protocol.Frie
 	return protocol.NewHubEvent(e, protocol.FriendsEvent{InfoList: list})
 }
 
-// informFriends tells an owner of accounts.
+// informFriends tells an owner of accounts, in as many events as it takes.
 func (h *Hub) informFriends(ctx context.Context, c Caller, e protocol.Event[protocol.FriendsEvent], owner string, users ...string) error {
 	body, err := c.friendsEvent(ctx, e, owner, users...)
 	if err != nil {
+		return err
+	}
+	if half := len(users) / 2; half > 0 && len(body) > protocol.MaxBodyBytes {
+		err := h.informFriends(ctx, c, e, owner, users[:half]...)
+		if err == nil {
+			err = h.informFriends(ctx, c, e, owner, users[half:]...)
+		}
 		return err
 	}
 	return h.inform(ctx, c, []string{owner}, func(string) []byte { return body })
@@ -181,6 +188,9 @@ type friendship struct {
 // owners. What was applied for between the two is done.
 func (h *Hub) befriend(ctx context.Context, c Caller, list ...friendship) error {
 	for _, f := range list {
+		if err := h.settle(ctx, c, f.user, f.owner); err != nil {
+			return err
+		}
 		n, err := c.tx.FriendCount(ctx, c.App, f.owner)
 		if err != nil {
 			return err

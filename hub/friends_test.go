@@ -40,3 +40,24 @@ func TestBlacklistEndsApplications(t *testing.T) {
 		}
 	})
 }
+
+// TestFriendsHaveNoApplications: an application ends also when the two become friends
+// in another way than by its acceptance.
+func TestFriendsHaveNoApplications(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		confirm, anyone := protocol.AllowConfirm, protocol.AllowAny
+		ann, bob, cat := r.online("ann", "t"), r.online("bob", "t"), r.online("cat", "t")
+		bob.mustCall("im.setSelfInfo", protocol.SelfInfoRequest{AllowType: &confirm})
+		ann.mustCall("im.addFriend", protocol.AddFriendRequest{UserID: "bob"})
+		cat.mustCall("im.addFriend", protocol.AddFriendRequest{UserID: "bob"})
+		bob.mustCall("im.setSelfInfo", protocol.SelfInfoRequest{AllowType: &anyone})
+		ann.mustCall("im.addFriend", protocol.AddFriendRequest{UserID: "bob"})
+		r.operates(OpBefriend, Befriend{UserID: "bob", FriendID: "cat", Both: true})
+		for _, x := range []*term{ann, bob, cat} {
+			var list protocol.FriendApplicationsResponse
+			if code := x.call("device.listFriendApplications", protocol.Empty{}, &list); code != 0 || len(list.ApplicationList) != 0 || list.UnreadCount != 0 {
+				t.Errorf("%s has applications %+v, code %d", x.login.user, list, code)
+			}
+		}
+	})
+}

@@ -50,7 +50,11 @@ func (h *Hub) onlineIn(ctx context.Context, v store.View, g store.Group) (n int,
 
 func (h *Hub) lastMessage(ctx context.Context, v store.View, g store.Group) (time.Time, error) {
 	if !rulesOf[g.Type].log {
-		return h.lively.last(g.ID, g.LiveEpoch), nil
+		last := h.lively.last(g.ID)
+		if last.Before(g.Created) { // in an earlier room of this id
+			last = time.Time{}
+		}
+		return last, nil
 	}
 	l, err := v.Log(ctx, h.app, protocol.GroupLog(g.ID))
 	if err != nil {

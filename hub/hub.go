@@ -137,6 +137,8 @@ type Hub struct {
 	store   *store.Store
 	app     protocol.AppID
 	era     protocol.Era
+	began   time.Time
+	ordered int64 // the last order before the start: it is about nobody here
 	wire    wire
 	broker  *broker.Broker // nil in tests that have a wire of their own
 	web     net.Listener   // nil: none
@@ -151,7 +153,6 @@ type Hub struct {
 	faces   *faces
 	crowds  crowds
 	lively  lively
-	began   time.Time
 	book    callBook
 	metrics *metricSet
 
@@ -190,8 +191,8 @@ func newHub(cfg Config, log *slog.Logger, st *store.Store, w wire) (*Hub, error)
 	h := &Hub{
 		cfg: cfg, log: log.With("room", "hub"), store: st, wire: w,
 		table: newTable(), lock: newLock(cfg.LockAfterFailures), queue: newQueue(), seen: newSeen(),
-		faces: newFaces(), crowds: crowds{rows: bounded[string, membership]{size: 1024}}, lively: lively{rows: bounded[string, liveness]{size: maxRates}},
-		began: cfg.Now(), complaints: rate.NewLimiter(10, 50), broken: make(chan error, 1), timeouts: make(chan struct{}, 1),
+		began: cfg.Now(), faces: newFaces(), crowds: crowds{rows: bounded[string, membership]{size: 1024}}, lively: lively{rows: bounded[string, time.Time]{size: maxRates}},
+		complaints: rate.NewLimiter(10, 50), broken: make(chan error, 1), timeouts: make(chan struct{}, 1),
 	}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.metrics = newMetrics(h)
@@ -200,6 +201,9 @@ func newHub(cfg Config, log *slog.Logger, st *store.Store, w wire) (*Hub, error)
 	}
 	err := st.Write(context.Background(), func(ctx context.Context, tx *store.Tx) (err error) {
 		if h.app, err = EnsureApp(ctx, tx, cfg.App, cfg.Now()); err != nil {
+			return err
+		}
+		if h.ordered, err = tx.LastOrder(ctx); err != nil {
 			return err
 		}
 		h.era, err = tx.BeginEra(ctx, randomUint64(), cfg.Now())

@@ -55,12 +55,13 @@ type GroupAttributes struct {
 	Attributes map[string]*string `json:"attributes"`
 }
 
-// Limits of a group's attributes (Tencent's).
+// Limits of a group's attributes (Tencent's, but for the last: the event of a change
+// has all of them, and is an entry).
 const (
 	maxAttributes     = 16
 	maxAttributeKey   = 32       // bytes
 	maxAttributeValue = 4 << 10  // bytes
-	maxAttributeBytes = 16 << 10 // of all
+	maxAttributeBytes = 15 << 10 // of all
 )
 
 // Recycle ends a group, unless something was said in it, or it was changed, since.
@@ -281,17 +282,31 @@ func (h *Hub) idle(ctx context.Context, c Caller, req Recycle) (store.Group, err
 	if err != nil {
 		return store.Group{}, err
 	}
-	last, err := h.lastMessage(ctx, c.view, a.Group)
+	last, err := h.lastSaid(ctx, c, a.Group)
 	if err != nil {
 		return store.Group{}, err
-	}
-	if last.IsZero() && !a.log {
-		last = h.began // of what was said before, the hub knows nothing
 	}
 	if latest := slices.MaxFunc([]time.Time{last, a.Changed}, time.Time.Compare); !req.Since.IsZero() && latest.After(req.Since) {
 		return store.Group{}, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "something was said in the group %s, or it was changed, at %s", a.ID, latest.UTC().Format(time.RFC3339))
 	}
 	return a.Group, nil
+}
+
+// lastSaid is the latest that something may have been said in a group. What was said
+// in a live room before the hub's start is not known: it may have been until then.
+func (h *Hub) lastSaid(ctx context.Context, c Caller, g store.Group) (time.Time, error) {
+	if !rulesOf[g.Type].log {
+		last, err := h.lastMessage(ctx, c.view, g)
+		if last.IsZero() {
+			last = h.began
+		}
+		return last, err
+	}
+	l, err := c.tx.Log(ctx, c.App, protocol.GroupLog(g.ID))
+	if err != nil {
+		return time.Time{}, ignore(err, store.ErrNotFound)
+	}
+	return c.tx.LastSaid(ctx, l.ID, g.BaseSeq)
 }
 
 func (h *Hub) makeFriends(ctx context.Context, c Caller, req Befriend) error {

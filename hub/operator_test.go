@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -45,4 +46,83 @@ func TestRecycleSpares(t *testing.T) {
 	if code := outcome(OpIdle, "silent"); code != protocol.CodeSvrGroupNotFound {
 		t.Errorf("the end of a group that has ended: code %d", code)
 	}
+}
+
+// TestRecycle: a group in which something was said since is not ended, whatever came
+// after that; nor is a live room of which that is not known.
+func TestRecycle(t *testing.T) {
+	databases.Each(t, func(t *testing.T, location string) {
+		at := &clock{at: time.Unix(1_800_000_000, 0)}
+		r := newRig(t, location, func(c *Config) { c.Now = at.now })
+		recycle := func(group string, since time.Time) protocol.Code {
+			t.Helper()
+			b, err := json.Marshal(Recycle{GroupID: group, Since: since})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := Operate(t.Context(), r.store, r.app, []Operation{{Method: OpRecycle, Body: b}}, patience)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out[0].Code
+		}
+		owner := r.online("owner", "t")
+		for _, kind := range []string{protocol.GroupMeeting, protocol.GroupAVChatRoom} {
+			owner.mustCall("im.createGroup", create(kind, kind))
+		}
+		made := at.now()
+		at.pass(time.Hour)
+		said := at.now()
+		for _, a := range owner.append(toGroup(protocol.GroupMeeting, "x"), toGroup(protocol.GroupAVChatRoom, "x")) {
+			if a.Code != 0 {
+				t.Fatal(a)
+			}
+		}
+		at.pass(time.Hour)
+		for i := range lastLooks + 1 {
+			card := string(rune('a' + i%2))
+			owner.mustCall("im.setGroupMemberInfo", protocol.SetMemberInfoRequest{GroupID: protocol.GroupMeeting, Info: protocol.MemberChange{UserID: "owner", NameCard: card}})
+		}
+		for _, kind := range []string{protocol.GroupMeeting, protocol.GroupAVChatRoom} {
+			if code := recycle(kind, made.Add(time.Minute)); code != protocol.CodeSvrGroupPermissionDeny {
+				t.Errorf("a %s in which something was said: code %d", kind, code)
+			}
+		}
+		if code := recycle(protocol.GroupMeeting, said.Add(time.Minute)); code != 0 {
+			t.Errorf("a group in which nothing was said: code %d", code)
+		}
+
+		// A later hub does not know what was said in the room.
+		r.stop()
+		at.pass(time.Hour)
+		r = newRig(t, location, func(c *Config) { c.Now = at.now })
+		began := at.now()
+		at.pass(time.Hour)
+		if code := recycle(protocol.GroupAVChatRoom, made.Add(time.Minute)); code != protocol.CodeSvrGroupPermissionDeny {
+			t.Errorf("a room in which something may have been said: code %d", code)
+		}
+		owner = r.online("owner", "later")
+		if a := owner.append(toGroup(protocol.GroupAVChatRoom, "x")); a[0].Code != 0 {
+			t.Fatal(a)
+		}
+		lastOf := func() int64 {
+			t.Helper()
+			var res protocol.GroupsResponse
+			if code := owner.call("im.getGroupsInfo", protocol.GroupsRequest{GroupIDList: []string{protocol.GroupAVChatRoom}}, &res); code != 0 {
+				t.Fatal(code)
+			}
+			return res.GroupResultList[0].GroupInfo.LastMessageTime
+		}
+		if got := lastOf(); got != at.now().Unix() {
+			t.Errorf("the last message is of %d", got)
+		}
+		at.pass(time.Hour)
+		if code := recycle(protocol.GroupAVChatRoom, began.Add(90*time.Minute)); code != 0 {
+			t.Errorf("a room in which nothing was said: code %d", code)
+		}
+		owner.mustCall("im.createGroup", create(protocol.GroupAVChatRoom, protocol.GroupAVChatRoom))
+		if got := lastOf(); got != 0 {
+			t.Errorf("the last message of a new room is of %d", got)
+		}
+	})
 }

@@ -32,6 +32,8 @@ type planner struct {
 	members    bounded[string, membership]
 	refusals   blackBook
 	rates      rates
+	tellings   map[string]uint64 // by account: the change of its profile that its friends are being told of
+	turn       uint64            // of the last of these
 	newAccount []string
 	newLogs    map[string]store.LogID
 	mixed      bool // the transaction has run calls, so it may have changed groups
@@ -384,7 +386,7 @@ func (p *planner) speaker(ctx context.Context, tx *store.Tx, user string, it *it
 		return nil, protocol.Errorf(protocol.CodeSvrGroupSendMsgFreqLimit, "over %d messages a second are said in the group %s: try again", p.rates.limit, r.ID), nil
 	}
 	if r.live() {
-		p.hub.lively.said(r.ID, r.LiveEpoch, p.now)
+		p.hub.lively.said(r.ID, p.now)
 	}
 	return r, nil, nil
 }

@@ -84,6 +84,17 @@ func (q *queue) pushUntil(ctx context.Context, j job) error {
 	return nil
 }
 
+// add is push for the writer, which cannot wait for room: what follows from a job.
+func (q *queue) add(j job) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.jobs = append(q.jobs, j)
+		q.bytes += j.cost()
+		q.signal()
+	}
+}
+
 func (q *queue) signal() {
 	select {
 	case q.ready <- struct{}{}:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/herald-im/herald/hub/store"
 	"github.com/herald-im/herald/protocol"
@@ -58,13 +57,11 @@ func (h *Hub) survey(s *session, in *protocol.Survey) error {
 		return nil
 	}
 	f := &protocol.Frame{States: out}
+	people := crew{most: surveyBytes}
 	for _, st := range out.Items {
-		for _, p := range h.peopleOfState(ctx, s.user, st) {
-			if len(f.People) < protocol.MaxPeople && !slices.Contains(f.People, p) {
-				f.People = append(f.People, p)
-			}
-		}
+		people.add(h.peopleOfState(ctx, s.user, st)...)
 	}
+	f.People = people.list
 	h.publish(protocol.TopicToTerminal(h.app, s.user, s.terminal), f, 1)
 	return nil
 }

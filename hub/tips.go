@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/herald-im/herald/hub/store"
@@ -57,6 +58,9 @@ func (h *Hub) enter(ctx context.Context, c Caller, id store.LogID, name string, 
 		return 0, err
 	}
 	e := entry(seq)
+	if len(e.Body) > protocol.MaxBodyBytes { // no frame takes it, and nobody would read the log beyond it
+		return 0, fmt.Errorf("an entry of kind %d for %s has %d bytes, which is over the limit of %d", e.Kind, name, len(e.Body), protocol.MaxBodyBytes)
+	}
 	e.Seq, e.Era, e.Time = seq, h.era.Ord, c.now.UnixMilli()
 	if err := c.tx.Insert(ctx, []store.Row{{Log: id, Entry: e}}); err != nil {
 		return 0, err

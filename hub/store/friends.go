@@ -57,14 +57,13 @@ func (v View) FriendCount(ctx context.Context, app protocol.AppID, owner string)
 	return n, nil
 }
 
-// FriendOf lists in whose lists an account is, by userId.
-func (v View) FriendOf(ctx context.Context, app protocol.AppID, user string) ([]string, error) {
+// FriendOf lists in whose lists an account is: those after this one, at most limit.
+func (v View) FriendOf(ctx context.Context, app protocol.AppID, user, after string, limit int) ([]string, error) {
 	out, err := collect(ctx, v.q, func(row scanner) (owner string, err error) { return owner, row.Scan(&owner) },
-		`SELECT owner FROM friends WHERE app = $1 AND user_id = $2`, int64(app), user)
+		`SELECT owner FROM friends WHERE app = $1 AND user_id = $2 AND owner > $3 ORDER BY owner LIMIT $4`, int64(app), user, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read whose friend the account is: %w", err)
 	}
-	slices.Sort(out)
 	return out, nil
 }
 

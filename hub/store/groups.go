@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -202,6 +203,19 @@ ORDER BY seq DESC LIMIT $3) newest WHERE kind = $4`, int64(id), int64(above), lo
 	}
 	if ms == 0 {
 		return time.Time{}, nil
+	}
+	return time.UnixMilli(ms), nil
+}
+
+// LastSaid is LastMessage however many entries there are after it.
+func (v View) LastSaid(ctx context.Context, id LogID, above uint64) (time.Time, error) {
+	var ms int64
+	err := v.q.row(ctx, `SELECT time_ms FROM entries WHERE log_id = $1 AND seq > $2 AND kind = $3 ORDER BY seq DESC LIMIT 1`,
+		int64(id), int64(above), int64(protocol.EntryMessage)).Scan(&ms)
+	if err := notFound(err); errors.Is(err, ErrNotFound) {
+		return time.Time{}, nil
+	} else if err != nil {
+		return time.Time{}, fmt.Errorf("read the last message: %w", err)
 	}
 	return time.UnixMilli(ms), nil
 }

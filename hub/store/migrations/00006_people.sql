@@ -35,7 +35,7 @@ CREATE TABLE friends (
     added_ms BIGINT NOT NULL,
     PRIMARY KEY (app, owner, user_id)
 ) /* sqlite: WITHOUT ROWID */;
-CREATE INDEX friends_of ON friends (app, user_id);
+CREATE INDEX friends_of ON friends (app, user_id, owner);
 
 -- One row for each side, which may delete its own.
 CREATE TABLE friend_applications (

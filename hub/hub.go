@@ -152,6 +152,7 @@ type Hub struct {
 	crowds  crowds
 	lively  lively
 	began   time.Time
+	ordered int64 // the last order before the start: it is about nobody here
 	book    callBook
 	metrics *metricSet
 
@@ -200,6 +201,9 @@ func newHub(cfg Config, log *slog.Logger, st *store.Store, w wire) (*Hub, error)
 	}
 	err := st.Write(context.Background(), func(ctx context.Context, tx *store.Tx) (err error) {
 		if h.app, err = EnsureApp(ctx, tx, cfg.App, cfg.Now()); err != nil {
+			return err
+		}
+		if h.ordered, err = tx.LastOrder(ctx); err != nil {
 			return err
 		}
 		h.era, err = tx.BeginEra(ctx, randomUint64(), cfg.Now())

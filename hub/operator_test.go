@@ -1,9 +1,12 @@
 package hub
 
 import (
+	"context"
+	"log/slog"
 	"testing"
 	"time"
 
+	"github.com/herald-im/herald/hub/store"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -44,5 +47,40 @@ func TestRecycleSpares(t *testing.T) {
 	}
 	if code := outcome(OpIdle, "silent"); code != protocol.CodeSvrGroupNotFound {
 		t.Errorf("the end of a group that has ended: code %d", code)
+	}
+}
+
+// TestOrderAtOnce: what is ordered as soon as a hub has started is done, also if the
+// goroutine for it has not come to run yet.
+func TestOrderAtOnce(t *testing.T) {
+	st, err := store.OpenAsOwner(context.Background(), sqlite(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := newHub(Config{}, slog.New(slog.DiscardHandler), st, &rig{t: t})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var id int64
+	if err := st.Write(t.Context(), func(ctx context.Context, tx *store.Tx) (err error) {
+		id, err = tx.AddQuestion(ctx, store.Order{App: h.app, Kind: store.OrderOperate, Arg: `{"operations": []}`}, time.Now())
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	stop, _ := h.start()
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		if text, err := st.Answer(t.Context(), id); err == nil {
+			if text != "[]" {
+				t.Error(text)
+			}
+			break
+		} else if time.Now().After(end) {
+			t.Error(err)
+			break
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
 	}
 }

@@ -18,19 +18,12 @@ const (
 
 // obey carries out the operator's orders until ctx ends.
 func (h *Hub) obey(ctx context.Context) {
-	last, known, failing, soon := int64(0), false, false, 0
+	last, failing, soon := h.ordered, false, 0
 	timer := time.NewTimer(orderEvery)
 	defer timer.Stop()
 	for {
-		var orders []store.Order
 		read, cancel := h.store.ReadContext(ctx)
-		var err error
-		if !known { // what was ordered before the start is about nobody here
-			last, err = h.store.LastOrder(read)
-			known = err == nil
-		} else {
-			orders, err = h.store.Orders(read, last)
-		}
+		orders, err := h.store.Orders(read, last)
 		cancel()
 		if err != nil && !failing && ctx.Err() == nil {
 			h.log.Error("the operator's orders cannot be read", "err", err)

@@ -1,10 +1,13 @@
 package hub
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
 	"testing"
 	"time"
 
+	"github.com/herald-im/herald/hub/store"
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -125,4 +128,39 @@ func TestRecycle(t *testing.T) {
 			t.Errorf("the last message of a new room is of %d", got)
 		}
 	})
+}
+
+// TestOrderAtOnce: what is ordered as soon as a hub has started is done, also if the
+// goroutine for it has not come to run yet.
+func TestOrderAtOnce(t *testing.T) {
+	st, err := store.OpenAsOwner(context.Background(), sqlite(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := newHub(Config{}, slog.New(slog.DiscardHandler), st, &rig{t: t})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var id int64
+	if err := st.Write(t.Context(), func(ctx context.Context, tx *store.Tx) (err error) {
+		id, err = tx.AddQuestion(ctx, store.Order{App: h.app, Kind: store.OrderOperate, Arg: `{"operations": []}`}, time.Now())
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	stop, _ := h.start()
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		if text, err := st.Answer(t.Context(), id); err == nil {
+			if text != "[]" {
+				t.Error(text)
+			}
+			break
+		} else if time.Now().After(end) {
+			t.Error(err)
+			break
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
 }

@@ -53,7 +53,10 @@ func (b *bar) columns() int {
 func (b *bar) line(done, columns int) string {
 	count := fmt.Sprintf("%d of %d", done, b.total)
 	width := min(barWidth, columns-len(b.what)-len(count)-len(" [] "))
-	if width < 1 {
+	if width < barWidth/6 {
+		if count = b.what + " " + count; len(count) > columns {
+			count = strings.TrimPrefix(count, b.what+" ")
+		}
 		return count[:min(len(count), columns)]
 	}
 	full := width * done / b.total

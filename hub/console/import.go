@@ -151,7 +151,12 @@ func (in *importFile) check() error {
 			return fmt.Errorf("the group %q has no groupId: without one it would be made anew each time", g.GroupName)
 		}
 		for _, m := range g.Members {
-			if m.Role != protocol.RoleMember && m.Role != protocol.RoleAdmin && !(m.Role == protocol.RoleOwner && m.UserID == g.Owner) {
+			switch {
+			case m.Role == protocol.RoleAdmin && g.GroupType == protocol.GroupWork:
+				return fmt.Errorf("the group %s: %s: a Work group has no admins", g.GroupID, m.UserID)
+			case m.Role == protocol.RoleAdmin && g.GroupType == protocol.GroupAVChatRoom:
+				return fmt.Errorf("the group %s: %s: an AVChatRoom has no admins", g.GroupID, m.UserID)
+			case m.Role != protocol.RoleMember && m.Role != protocol.RoleAdmin && m.Role != protocol.RoleUndefined && !(m.Role == protocol.RoleOwner && m.UserID == g.Owner):
 				return fmt.Errorf("the group %s: %s: role %d is neither 0 (ordinary) nor 1 (admin); the owner is named by owner", g.GroupID, m.UserID, m.Role)
 			}
 		}

@@ -31,6 +31,8 @@ func TestImportMistakes(t *testing.T) {
 		"no group's id": {`{"groups": [{"groupType": "Work", "groupName": "First", "owner": "a", "groupId": "first"}, {"groupType": "Work", "groupName": "Second", "owner": "a"}]}`, `"Second"`},
 		"second owner":  {`{"groups": [{"groupId": "g", "groupType": "Public", "groupName": "G", "owner": "a", "members": [{"userId": "b", "role": 2}]}]}`, "the group g: b: role 2"},
 		"no such role":  {`{"groups": [{"groupId": "g", "groupType": "Public", "groupName": "G", "owner": "a", "members": [{"userId": "b", "role": 9}]}]}`, "the group g: b: role 9"},
+		"no admins":     {`{"groups": [{"groupId": "g", "groupType": "Work", "groupName": "G", "owner": "a", "members": [{"userId": "b", "role": 1}]}]}`, "the group g: b: a Work group has no admins"},
+		"nor live":      {`{"groups": [{"groupId": "g", "groupType": "AVChatRoom", "groupName": "G", "owner": "a", "members": [{"userId": "b", "role": 1}]}]}`, "the group g: b: an AVChatRoom has no admins"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "in.json")

@@ -127,7 +127,14 @@ export const advanced = [
       const { messageList } = await w.me.call('im.getC2CHistoryMessageList', { userId: w.peer.user, count: 1 });
       return messageList[0].msgId === msgId && messageList[0].isPeerRead === true;
     });
-    await w.peer.call('im.markGroupMessageAsRead', { groupId: w.config.group });
+    const { groupId } = await w.me.call('im.createGroup', { groupType: 'Work', groupName: 'to be read' });
+    await w.me.call('im.inviteUserToGroup', { groupId, userIdList: [w.peer.user] });
+    await w.me.call('im.sendGroupTextMessage', { groupId, text: 'read me' });
+    const unread = n => w.peer.event('onConversationChanged', { conversationList: v => v.some(c => c.groupId === groupId && c.unreadCount === n) });
+    await unread(1);
+    w.peer.forget();
+    await w.peer.call('im.markGroupMessageAsRead', { groupId });
+    await unread(0);
   }],
   ['what is taken back', async w => {
     for (const [to, where] of [[{ receiver: w.peer.user }, { userId: w.peer.user }], [{ groupId: w.config.group }, { groupId: w.config.group }]]) {

@@ -48,8 +48,10 @@ const cases = [
     await w.me.call('calling.setMicMute', { isMute: true });
     check(await w.peer.event('onUserAudioAvailable', { userId: w.me.user, isAudioAvailable: false }), {});
     await w.me.call('calling.setMicMute', { isMute: false });
-    await w.me.call('calling.setHandsFree', { isHandsFree: true });
-    await w.me.call('calling.setHandsFree', { isHandsFree: false });
+    for (const isHandsFree of [true, false]) {
+      await w.me.call('calling.setHandsFree', { isHandsFree });
+      check(await w.me.call('device.getCall'), { handsFree: isHandsFree });
+    }
     await w.me.call('calling.closeCamera');
     check(await w.peer.event('onUserVideoAvailable', { userId: w.me.user, isVideoAvailable: false }), {});
     await w.me.call('calling.stopRemoteView', { userId: w.peer.user });

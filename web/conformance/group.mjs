@@ -172,7 +172,7 @@ export const group = [
     check(await w.third.event('onApplicationProcessed', { groupId }), { isAgreeJoin: false, opReason: 'sorry' });
     none([w.third], 'onReceiveJoinApplication', { groupId });
     none([w.me], 'onApplicationProcessed', { groupId });
-    check((await w.me.call('im.getGroupApplicationList')).groupApplicationList.filter(x => x.groupId === groupId), v => v.every(x => x.handleStatus === 2));
+    check((await w.me.call('im.getGroupApplicationList')).groupApplicationList.filter(x => x.groupId === groupId), v => v.length === 2 && v.every(x => x.handleStatus === 2));
   }],
   ['what one wants to have of a group', async w => {
     const groupId = await make(w, 'Work', [w.peer.user]);

@@ -47,5 +47,6 @@ export const signaling = [
     check(await w.peer.call('device.getInvitations'), { time: int, invitations: v => v.some(i => i.inviteId === inviteId && i.inviter === w.me.user) });
     await w.peer.call('im.addInvitedSignaling', { inviteId, data: 'this is an invite' });
     await w.me.call('im.cancel', { inviteId, data: 'over' });
+    await w.peer.refused(8010, 'im.addInvitedSignaling', { inviteId, data: 'this is an invite' });
   }],
 ];

@@ -124,7 +124,7 @@ test('the package gives the same to require as to import', async () => {
 test('a classic script makes globals', async () => {
   const { readFile } = await import('node:fs/promises');
   const { runInNewContext } = await import('node:vm');
-  const world = { URL, setTimeout, clearTimeout, queueMicrotask, AbortController, TextDecoder, document: {}, location: { origin: 'http://board' } };
+  const world = { URL, setTimeout, clearTimeout, queueMicrotask, AbortController, TextDecoder, document: { readyState: 'complete' }, location: { origin: 'http://board' } };
   runInNewContext(await readFile(new URL('../herald.js', import.meta.url), 'utf8'), world);
   assert.equal(typeof world.Im.login, 'function');
   assert.equal(typeof world.calling.call, 'function');

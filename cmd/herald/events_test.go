@@ -46,6 +46,9 @@ func TestEventLines(t *testing.T) {
 		{occur(t, protocol.OnGroupInfoChanged, protocol.GroupChangedEvent{GroupID: "house", OpUser: &protocol.GroupMemberInfo{}, GroupInfo: protocol.GroupChanged{Owner: "a", GroupChange: protocol.GroupChange{GroupName: new("Home"), AllMuted: new(true)}}}), `12:00:00  group house: name "Home", owner a, ordinary members may not speak by the operator`},
 		{occur(t, protocol.OnReceiveRESTCustomData, protocol.GroupNoticeEvent{GroupID: "house", CustomData: "x"}), `12:00:00  group house: the operator says "x"`},
 		{occur(t, protocol.OnApplicationProcessed, protocol.ApplicationProcessedEvent{GroupID: "house", OpUser: protocol.GroupMemberInfo{UserID: "door"}, IsAgreeJoin: true}), `12:00:00  group house: door lets you in`},
+		{occur(t, protocol.OnApplicationProcessed, protocol.ApplicationProcessedEvent{GroupID: "house"}), `12:00:00  group house: the operator refuses`},
+		{occur(t, protocol.OnGroupRecycled, protocol.OneGroupEvent{GroupID: "house", OpUser: &protocol.GroupMemberInfo{}}), `12:00:00  group house is ended, as nothing was said in it for long`},
+		{occur(t, protocol.OnGroupDismissed, protocol.OneGroupEvent{GroupID: "house", OpUser: &protocol.GroupMemberInfo{}}), `12:00:00  group house is dismissed by the operator`},
 		{occur(t, protocol.OnFriendApplicationListAdded, protocol.FriendApplicationsEvent{ApplicationList: []protocol.FriendApplication{{UserID: "a", AddWording: "hi", Type: protocol.ApplicationReceived}}}), `12:00:00  friends: a wants to be a friend  "hi"`},
 		{occur(t, protocol.OnBlackListDeleted, protocol.FriendsGoneEvent{UserIDList: []string{"a"}}), "12:00:00  blacklist: a taken off"},
 	} {

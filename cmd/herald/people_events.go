@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -53,7 +54,9 @@ func describeGroup(e client.Event) (at int64, says string, err error) {
 	case protocol.OnGroupDismissed.Info().Name:
 		return group("group %s is dismissed")
 	case protocol.OnGroupRecycled.Info().Name:
-		return group("group %s is ended, as nothing was said in it for long")
+		return describe(e, func(d protocol.OneGroupEvent) (int64, string) {
+			return 0, fmt.Sprintf("group %s is ended, as nothing was said in it for long", d.GroupID)
+		})
 	case protocol.OnQuitFromGroup.Info().Name:
 		return describe(e, func(d protocol.OneGroupEvent) (int64, string) { return 0, "left the group " + d.GroupID })
 	case protocol.OnReceiveJoinApplication.Info().Name:
@@ -66,7 +69,7 @@ func describeGroup(e client.Event) (at int64, says string, err error) {
 			if d.IsAgreeJoin {
 				word = "lets you in"
 			}
-			return 0, "group " + d.GroupID + ": " + d.OpUser.UserID + " " + word + because(d.OpReason)
+			return 0, "group " + d.GroupID + ": " + cmp.Or(d.OpUser.UserID, "the operator") + " " + word + because(d.OpReason)
 		})
 	case protocol.OnReceiveRESTCustomData.Info().Name:
 		return describe(e, func(d protocol.GroupNoticeEvent) (int64, string) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/herald-im/herald/protocol"
 )
@@ -140,4 +141,59 @@ func TestQuitFromLiveRoom(t *testing.T) {
 			t.Errorf("%s quits: %q, %v", from, got, err)
 		}
 	}
+}
+
+// TestNotWanted: what another terminal says that is wanted of a group holds here, also
+// after a restart: nothing of it is told or counted, and all is in the history.
+func TestNotWanted(t *testing.T) {
+	noneLeft(t)
+	h := newHub(t)
+	h.with(func() { h.entryOf("user:door", "door", protocol.EntryMark, mark(t, 1, protocol.RecvNormal)) })
+	b := start(t, config(t, h.addr))
+	b.mustLogin()
+	h.write("group:g", "indoor", "one", true)
+	b.await(1, byText)
+	want := func(opt protocol.RecvOpt) {
+		t.Helper()
+		h.with(func() {
+			h.option = opt
+			e := h.entryOf("user:door", "door", protocol.EntryMark, mark(t, 0, opt))
+			h.to("door", h.terminal, &protocol.Frame{Push: &protocol.Push{Logs: []protocol.LogEntries{{Log: "user:door", Entries: []protocol.Entry{e}}}}})
+		})
+		for c := b.session.mirror.Conv("group:g"); c == nil || c.RecvOpt != opt; c = b.session.mirror.Conv("group:g") {
+			time.Sleep(time.Millisecond) // a state of another goroutine, without an event
+		}
+	}
+	want(protocol.RecvNot)
+	h.write("group:g", "indoor", "two", true)
+	h.write(talk, "indoor", "beside", true)
+	b = b.again()
+	b.mustLogin()
+	h.write("group:g", "indoor", "three", true)
+	h.write(talk, "indoor", "beside it", true)
+	if got := b.await(3, byText); got != "one,beside,beside it" {
+		t.Error(got)
+	}
+	if c := b.session.mirror.Conv("group:g"); c.Unread() != 0 || c.Rows != 3 {
+		t.Errorf("%+v", c)
+	}
+	want(protocol.RecvQuiet)
+	h.write("group:g", "indoor", "four", true)
+	if got := b.await(4, byText); got != "one,beside,beside it,four" {
+		t.Error(got)
+	}
+}
+
+// mark is the body of what is wanted of the group g, or, up to a seq, read in it.
+func mark(t *testing.T, upTo uint64, opt protocol.RecvOpt) []byte {
+	t.Helper()
+	m := protocol.Mark{Kind: protocol.MarkOption, Log: "group:g", Opt: opt}
+	if upTo > 0 {
+		m = protocol.Mark{Kind: protocol.MarkRead, Log: "c2c:door:x", UpTo: upTo}
+	}
+	b, err := protocol.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

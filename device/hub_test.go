@@ -43,6 +43,7 @@ type fakeHub struct {
 	changed   chan struct{}            // closed and renewed with seen
 	terminal  string                   // the last that said hello
 	live      []protocol.LiveRoom
+	option    protocol.RecvOpt                 // what is wanted of every group
 	friends   []protocol.FriendInfo            // of every account
 	keep      func(reply *protocol.Frame) bool // of introduce. Set before a board starts
 	grant     func(filter string) bool         // subscriptions; nil: all. Set before the first, as it is called with and without mu
@@ -250,7 +251,7 @@ func (h *fakeHub) handle(user, terminal string, f *protocol.Frame) {
 	case f.Survey != nil:
 		st := &protocol.States{ID: f.Survey.ID}
 		for _, it := range f.Survey.Items {
-			st.Items = append(st.Items, protocol.State{Log: it.Log, Head: uint64(len(h.logs[it.Log]))})
+			st.Items = append(st.Items, protocol.State{Log: it.Log, Head: uint64(len(h.logs[it.Log])), RecvOpt: h.option})
 		}
 		h.to(user, terminal, &protocol.Frame{States: st})
 	case f.Beat != nil:

@@ -120,6 +120,7 @@ func (m *Mirror) tip(c *Conv, e *protocol.Entry) {
 		}
 	case protocol.TipChanged:
 		if x := t.Change; x != nil {
+			c.gen++ // a survey that is on its way may not know it
 			if x.GroupName != nil {
 				c.Name = *x.GroupName
 			}

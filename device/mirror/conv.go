@@ -41,7 +41,7 @@ type Conv struct {
 	Log  string           `cbor:"-"`
 	Kind protocol.LogKind `cbor:"-"`
 	ID   string           `cbor:"-"` // the other's userId, or the groupId
-	gen  uint32           // rises with each doubt about Base
+	gen  uint32           // rises with each doubt about Base, and each change that a survey may not know
 	last *Row             // at Last, if it is at hand; see LastRow
 }
 

@@ -33,3 +33,40 @@ func mustMarshal(v any) []byte {
 	}
 	return b
 }
+
+// TestLateSurvey: an answer of the hub from before a change that the board knows of does
+// not undo it, and is asked for anew.
+func TestLateSurvey(t *testing.T) {
+	f := open(t, t.TempDir(), cursors{}, Limits{})
+	old := protocol.State{Log: group, Type: protocol.GroupPublic, Name: "old"}
+	settle := func(asked []Asked, st protocol.State) {
+		f.do(func(tx *bbolt.Tx) error { return f.Settle(tx, asked, []protocol.State{st}) })
+	}
+	f.apply(group, message(1, other, "1"))
+	settle(f.Ask([]string{group}), old)
+	if got := f.Doubtful(9); len(got) != 0 {
+		t.Fatal(got)
+	}
+	asked := f.Ask([]string{group})
+	f.mark(protocol.Mark{Kind: protocol.MarkOption, Log: group, Opt: protocol.RecvNot})
+	settle(asked, old)
+	if c := f.Conv(group); c.RecvOpt != protocol.RecvNot || len(f.Doubtful(9)) != 1 {
+		t.Errorf("the option is lost: %+v", c)
+	}
+	old.RecvOpt = protocol.RecvNot
+	settle(f.Ask([]string{group}), old)
+	asked = f.Ask([]string{group})
+	name := "new"
+	tip := message(2, other, "")
+	tip.Kind, tip.Body = protocol.EntryTip, mustMarshal(protocol.Tip{Kind: protocol.TipChanged, Change: &protocol.GroupChange{GroupName: &name}})
+	f.apply(group, tip)
+	settle(asked, old)
+	if c := f.Conv(group); c.Name != name || len(f.Doubtful(9)) != 1 {
+		t.Errorf("the name is lost: %+v", c)
+	}
+	old.Name = name
+	settle(f.Ask([]string{group}), old)
+	if c := f.Conv(group); c.Name != name || c.RecvOpt != protocol.RecvNot || len(f.Doubtful(9)) != 0 {
+		t.Errorf("%+v", c)
+	}
+}

@@ -68,14 +68,22 @@ func (m *Mirror) settle(tx *bbolt.Tx, asked Asked, st protocol.State) error {
 	c := m.edit(st.Log, asked.Before)
 	visible := c.Visible()
 	same := made || c.gen == asked.gen && c.First == asked.Before
+	known := c.Known
 	c.Known = true
 	if st.Gone {
 		c.Gone, c.Stale = true, !same
 		return m.save(tx, c, visible)
 	}
 	c.Gone = false
+	late := false
 	if c.Kind == protocol.LogGroup {
-		c.GroupType, c.Name, c.Face, c.RecvOpt = st.Type, st.Name, st.Face, st.RecvOpt
+		late = !made && c.gen != asked.gen // the board may have been told more
+		if !late || !known {
+			c.GroupType, c.Name, c.Face = st.Type, st.Name, st.Face
+		}
+		if !late {
+			c.RecvOpt = st.RecvOpt
+		}
 	}
 	c.PeerRead = max(c.PeerRead, st.PeerRead)
 	if st.Cleared > c.Cleared {
@@ -89,7 +97,7 @@ func (m *Mirror) settle(tx *bbolt.Tx, asked Asked, st protocol.State) error {
 	}
 	switch {
 	case c.Floor()+1 >= c.First:
-		c.Base, c.Stale = 0, false
+		c.Base, c.Stale = 0, late
 	case same && st.Read >= c.Read && st.Cleared >= c.Cleared:
 		c.Base, c.Stale = st.Unread, false
 	default: // what this board has read is not known there yet, or more has happened since

@@ -58,11 +58,15 @@ func groups(ctx context.Context, b *bench) ([]row, error) {
 		}
 		came := make(chan error, online)
 		var conns []*link.Conn
-		defer func() {
+		leave := func() {
+			var wg sync.WaitGroup
 			for _, c := range conns {
-				go c.Close()
+				wg.Go(c.Close)
 			}
-		}()
+			wg.Wait()
+			conns = nil
+		}
+		defer func() { leave() }()
 		for i := range online {
 			c, err := login(ctx, hub.MQTT, app, key, fmt.Sprintf("t%d", i))
 			if err != nil {
@@ -97,6 +101,7 @@ func groups(ctx context.Context, b *bench) ([]row, error) {
 			(<-conns[0].In()).Ack() // the answer
 			time.Sleep(100 * time.Millisecond)
 		}
+		leave() // calls are measured at an idle hub
 		return callTimes(ctx, h, hub, calls)
 	})
 	if err != nil {
@@ -130,7 +135,7 @@ func hears(c *link.Conn, came chan<- error) {
 				came <- err
 			}
 		case <-c.Down():
-			came <- c.Err()
+			came <- c.Err() // there is room for each
 			return
 		}
 	}

@@ -89,6 +89,8 @@ func TestBadHubFiles(t *testing.T) {
 		"number for a truth": {"[mqtt]\nplain = 1", Problem{Line: 2, Key: "mqtt.plain"}, "1 must be true or false"},
 		"no connections":     {"[mqtt]\nmax_connections = 0", Problem{Line: 2, Key: "mqtt.max_connections"}, `"0" must be 1 to 1000000`},
 		"too many members":   {"[limits]\ngroup_work_members = 100001", Problem{Line: 2, Key: "limits.group_work_members"}, "2 to 100000"},
+		"too many friends":   {"[limits]\nfriends = 4001", Problem{Line: 2, Key: "limits.friends"}, "1 to 4000"},
+		"too many refused":   {"[limits]\nblacklist = 4001", Problem{Line: 2, Key: "limits.blacklist"}, "1 to 4000"},
 		"certificate only":   {"[mqtt]\ntls_cert = \"/c.pem\"", Problem{Line: 0, Key: "mqtt.tls_key"}, "required with mqtt.tls_cert"},
 		"key only":           {"[mqtt]\ntls_key = \"/k.pem\"", Problem{Line: 0, Key: "mqtt.tls_cert"}, "required with mqtt.tls_key"},
 		"plain with TLS":     {"[mqtt]\ntls_cert = \"/c\"\ntls_key = \"/k\"\nplain = true", Problem{Line: 4, Key: "mqtt.plain"}, "contradicts"},

@@ -169,14 +169,16 @@ type Limits struct {
 	// GroupRate is how many messages a second a group takes; of low priority three
 	// quarters of that, of high priority a quarter more. 0 to 100000; 0: any number.
 	GroupRate int `toml:"group_rate"`
-	// Friends is how many friends one may have. 1 to 100000.
+	// Friends is how many friends one may have. 1 to 4000: the
+	// list of them is one answer.
 	Friends int `toml:"friends"`
 	// FriendApplications is how many one may have sent, or received, and not decided
 	// yet. 1 to 1000.
 	FriendApplications int `toml:"friend_applications"`
 	// FriendGroups is how many friend groups one may have. 1 to 32.
 	FriendGroups int `toml:"friend_groups"`
-	// Blacklist is how many accounts one may have in the blacklist. 1 to 100000.
+	// Blacklist is how many accounts one may have in the blacklist. 1 to 4000:
+	// the list of them is one answer.
 	Blacklist int `toml:"blacklist"`
 	// PullEntries is how many entries of a log a terminal gets at a time. 1 to
 	// 512.
@@ -308,10 +310,10 @@ func (h Hub) rules() []rule {
 		count("limits.groups_per_user", h.Limits.GroupsPerUser, 1, 4000),
 		count("limits.group_name_bytes", h.Limits.GroupNameBytes, 1, 30),
 		count("limits.group_rate", h.Limits.GroupRate, 0, 100_000),
-		count("limits.friends", h.Limits.Friends, 1, 100_000),
+		count("limits.friends", h.Limits.Friends, 1, 4000),
 		count("limits.friend_applications", h.Limits.FriendApplications, 1, 1000),
 		count("limits.friend_groups", h.Limits.FriendGroups, 1, 32),
-		count("limits.blacklist", h.Limits.Blacklist, 1, 100_000),
+		count("limits.blacklist", h.Limits.Blacklist, 1, 4000),
 		count("limits.pull_entries", h.Limits.PullEntries, 1, 512),
 		count("limits.sync_entries", h.Limits.SyncEntries, 1000, 10_000_000),
 		span("limits.revoke_window", h.Limits.RevokeWindow, time.Second, 168*time.Hour),

@@ -167,7 +167,7 @@ func (s *session) sendOnline(ctx context.Context, r protocol.SendMessageRequest,
 	epoch, number := s.box.Epoch(), firstOnline+s.onlines.Add(1)
 	id := protocol.MsgID(s.msgIDPrefix(epoch), number)
 	_, err := Ask(ctx, s.d, protocol.SendOnline, protocol.SendOnlineRequest{
-		UserID: r.Receiver, GroupID: r.GroupID, Message: body, IDEpoch: epoch, IDNumber: number,
+		UserID: r.Receiver, GroupID: r.GroupID, Priority: r.Priority, Message: body, IDEpoch: epoch, IDNumber: number,
 	})
 	if err != nil {
 		return protocol.SendResponse{}, err

@@ -129,7 +129,7 @@ func (s *session) passing(sig *protocol.Signal) (out []protocol.Occurrence, err 
 			id = sig.Peer
 		}
 	}
-	e := &protocol.Entry{Kind: protocol.EntryMessage, From: sig.From, Term: sig.Term, MsgID: sig.MsgID, Time: sig.Time, Body: sig.Body}
+	e := &protocol.Entry{Kind: protocol.EntryMessage, From: sig.From, Term: sig.Term, MsgID: sig.MsgID, Time: sig.Time, Priority: sig.Priority, Body: sig.Body}
 	switch sig.Kind {
 	case 0, protocol.EntryMessage:
 	case protocol.EntryTip:

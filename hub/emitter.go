@@ -106,6 +106,7 @@ func (r *roomsChanged) emit(e *emitter) {
 	if !e.hub.table.online(r.user) {
 		return
 	}
+	e.hub.roomTurn.Add(1)
 	ctx, cancel := e.hub.store.ReadContext(e.hub.life)
 	defer cancel()
 	rooms, err := e.hub.store.LiveRooms(ctx, e.hub.app, r.user)

@@ -52,6 +52,7 @@ func (h *Hub) hello(l *login, boot uint64, in *protocol.Hello) error {
 	}
 	ctx, cancel := h.store.ReadContext(h.life)
 	defer cancel()
+	rooms := h.roomTurn.Load()
 	welcome, heads, err := h.welcome(ctx, s, in)
 	if err != nil {
 		// Without an answer the terminal would wait; a broken connection makes it
@@ -66,6 +67,15 @@ func (h *Hub) hello(l *login, boot uint64, in *protocol.Hello) error {
 	h.publish(to, &protocol.Frame{Welcome: welcome}, 1)
 	if welcome.Heads {
 		h.sendHeads(to, heads)
+	}
+	if h.roomTurn.Load() != rooms { // the user's may have changed since they were read, and the terminal gone by what is older
+		err := h.queue.push(&writeJob{func(_ context.Context, c Caller) error {
+			c.tellRooms(s.user)
+			return nil
+		}, make(chan error, 1)})
+		if err != nil {
+			h.log.Debug("live rooms not told again", "user", s.user, "err", err)
+		}
 	}
 	return nil
 }

@@ -132,29 +132,30 @@ type wire interface {
 
 // Hub is a running authority.
 type Hub struct {
-	cfg     Config
-	log     *slog.Logger
-	store   *store.Store
-	app     protocol.AppID
-	era     protocol.Era
-	began   time.Time
-	ordered int64 // the last order before the start: it is about nobody here
-	wire    wire
-	broker  *broker.Broker // nil in tests that have a wire of their own
-	web     net.Listener   // nil: none
-	relay   *relay.Server  // nil: none
-	files   *files.Server  // nil: none
-	table   *table
-	lock    *lock
-	queue   *queue
-	seen    *seen
-	calls   *protocol.Table[Caller]
-	looks   map[string]struct{} // of them those that are run beside the writer
-	faces   *faces
-	crowds  crowds
-	lively  lively
-	book    callBook
-	metrics *metricSet
+	cfg      Config
+	log      *slog.Logger
+	store    *store.Store
+	app      protocol.AppID
+	era      protocol.Era
+	began    time.Time
+	ordered  int64 // the last order before the start: it is about nobody here
+	wire     wire
+	broker   *broker.Broker // nil in tests that have a wire of their own
+	web      net.Listener   // nil: none
+	relay    *relay.Server  // nil: none
+	files    *files.Server  // nil: none
+	table    *table
+	lock     *lock
+	queue    *queue
+	seen     *seen
+	calls    *protocol.Table[Caller]
+	looks    map[string]struct{} // of them those that are run beside the writer
+	faces    *faces
+	crowds   crowds
+	lively   lively
+	roomTurn atomic.Uint64 // rises when somebody is told of live rooms
+	book     callBook
+	metrics  *metricSet
 
 	relayKeys  relayKeys
 	complaints *rate.Limiter

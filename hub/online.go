@@ -11,7 +11,7 @@ import (
 func (h *Hub) sendOnline(ctx context.Context, c Caller, req protocol.SendOnlineRequest) (res protocol.Empty, err error) {
 	it := protocol.Item{Kind: protocol.ItemC2C, To: req.UserID, Body: req.Message}
 	if req.GroupID != "" {
-		it.Kind, it.To = protocol.ItemGroup, req.GroupID
+		it.Kind, it.To, it.Priority = protocol.ItemGroup, req.GroupID, req.Priority
 	}
 	named, refusal := h.checkItem(&it)
 	if refusal != nil {
@@ -24,7 +24,7 @@ func (h *Hub) sendOnline(ctx context.Context, c Caller, req protocol.SendOnlineR
 		return res, protocol.Errorf(protocol.CodeInvalidParameters, "idEpoch, idNumber: they are not for a message that is not queued")
 	}
 	m := &onlineMessage{sender: c.User, terminal: c.Terminal, signal: protocol.Signal{
-		Group: req.GroupID, From: c.User, Term: c.Terminal, Time: c.now.UnixMilli(), Body: req.Message, Online: true, Peer: req.UserID,
+		Group: req.GroupID, From: c.User, Term: c.Terminal, Time: c.now.UnixMilli(), Body: req.Message, Online: true, Peer: req.UserID, Priority: it.Priority,
 		MsgID: protocol.MsgID(protocol.MsgIDPrefix(c.App, c.User, c.Terminal, req.IDEpoch), req.IDNumber),
 	}}
 	if req.GroupID == "" {

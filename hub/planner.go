@@ -359,7 +359,7 @@ func (p *planner) group(ctx context.Context, tx *store.Tx, b *plannedBatch, i in
 		now := p.now.UnixMilli()
 		b.acks[i] = protocol.Ack{Time: now}
 		b.signals = append(b.signals, &liveMessage{epoch: r.LiveEpoch, signal: protocol.Signal{
-			Group: r.ID, From: s.user, Term: s.terminal, MsgID: b.msgID(p.hub.app, i), Time: now, Body: it.Body,
+			Group: r.ID, From: s.user, Term: s.terminal, MsgID: b.msgID(p.hub.app, i), Time: now, Body: it.Body, Priority: it.Priority,
 		}})
 		return nil, p.grant(ctx, tx, it.files, r.ID)
 	}

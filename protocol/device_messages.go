@@ -87,6 +87,8 @@ type SendOnlineRequest struct {
 	UserID string `json:"userId,omitempty"`
 	// GroupID it goes to; or UserID.
 	GroupID string `json:"groupId,omitempty"`
+	// Priority in a group is 0 default, 1 high, 2 normal, 3 low.
+	Priority uint8 `json:"priority,omitempty"`
 	// Message in CBOR.
 	Message []byte `json:"message"`
 	// IDEpoch and IDNumber make the message's id, see Item.

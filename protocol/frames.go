@@ -409,6 +409,8 @@ type Signal struct {
 	Peer   string `cbor:"11,keyasint,omitempty"`
 	// Kind says what Body is of a live room, as it does in an entry. 0: a message.
 	Kind EntryKind `cbor:"12,keyasint,omitempty"`
+	// Priority of a group's message, as in an entry.
+	Priority uint8 `cbor:"13,keyasint,omitempty"`
 }
 
 // Bye ends a session. From the hub it says why; from the terminal (and as its

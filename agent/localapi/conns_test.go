@@ -1,6 +1,7 @@
 package localapi
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -38,7 +39,7 @@ func TestTurnedAway(t *testing.T) {
 		return c
 	}
 	defer dial().Close() // the one that there is room for
-	asks := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) {
+	asks := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		c := dial()
 		time.Sleep(time.Millisecond) // the listener comes first
 		return c, nil

@@ -245,7 +245,7 @@ func noLeak(t testing.TB) {
 	before, files := runtime.NumGoroutine(), openFiles(t)
 	t.Cleanup(func() {
 		deadline := time.Now().Add(patience)
-		for runtime.NumGoroutine() > before || openFiles(t) > files {
+		for runtime.NumGoroutine() > before+stuckInPion(t) || openFiles(t) > files {
 			if time.Now().After(deadline) {
 				var all strings.Builder
 				_ = pprof.Lookup("goroutine").WriteTo(&all, 1)
@@ -255,6 +255,25 @@ func noLeak(t testing.TB) {
 			time.Sleep(5 * time.Millisecond)
 		}
 	})
+}
+
+// stuckInPion counts the goroutines that pion forgets: where a connection is closed
+// between its handshake and its streams, a packet that has come already may wait for
+// ever to be taken (SessionSRTP.decrypt), as nothing closes what it waits at.
+func stuckInPion(t testing.TB) (n int) {
+	t.Helper()
+	b := make([]byte, 1<<20)
+	for g := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {
+		head, _, _ := strings.Cut(g, "\n")
+		if strings.Contains(head, "[chan send") && strings.Contains(g, "srtp/v3.(*SessionSRTP).decrypt(") {
+			n++
+		}
+	}
+	if n > 0 {
+		t.Logf("%d goroutines are stuck in pion", n)
+	}
+	const rare = 3 // of hundreds of connections: more are ours to look into
+	return min(n, rare)
 }
 
 func openFiles(t testing.TB) int {

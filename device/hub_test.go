@@ -13,6 +13,7 @@ import (
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
+	"go.etcd.io/bbolt"
 )
 
 const testApp = protocol.AppID(1400000001)
@@ -490,3 +491,22 @@ func isBye(f *protocol.Frame) bool    { return f.Bye != nil }
 func isBeat(f *protocol.Frame) bool   { return f.Beat != nil }
 
 func lines(list []string) string { return strings.Join(list, ",") }
+
+// answerLate has the board's store busy, until release is closed, when the next answer
+// to a batch comes, and next right behind that.
+func (h *fakeHub) answerLate(b *board, next *protocol.Frame) (release chan struct{}) {
+	release = make(chan struct{})
+	h.drop = func(up bool, f *protocol.Frame) bool {
+		if f.Acks == nil {
+			return false
+		}
+		h.drop = nil
+		held := make(chan struct{})
+		go b.db.Go(func(*bbolt.Tx) error { close(held); <-release; return nil }, func(error) {})
+		<-held
+		h.to("door", h.terminal, f)
+		h.to("door", h.terminal, next)
+		return true
+	}
+	return release
+}

@@ -232,20 +232,8 @@ func TestAnswerNotWritten(t *testing.T) {
 	b := start(t, config(t, h.addr))
 	b.timing.send = time.Minute
 	b.mustLogin()
-	release := make(chan struct{})
-	h.drop = func(up bool, f *protocol.Frame) bool {
-		if f.Acks == nil {
-			return false
-		}
-		h.drop = nil
-		held := make(chan struct{})
-		go b.db.Go(func(*bbolt.Tx) error { close(held); <-release; return nil }, func(error) {})
-		<-held
-		h.to("door", h.terminal, f)
-		// The hello that this brings shows that the answer was handed to the store.
-		h.to("door", h.terminal, &protocol.Frame{Bye: &protocol.Bye{Code: protocol.CodeNotLoggedIn}})
-		return true
-	}
+	// The hello that the goodbye brings shows that the answer was handed to the store.
+	release := h.answerLate(b, &protocol.Frame{Bye: &protocol.Bye{Code: protocol.CodeNotLoggedIn}})
 	got := make(chan protocol.SendResponse)
 	go func() {
 		res, err := b.say("one")

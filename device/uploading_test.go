@@ -95,20 +95,8 @@ func TestAnswerWrittenWithoutLink(t *testing.T) {
 				h.judge = nil
 				return code, "no such file"
 			}
-			release := make(chan struct{})
-			h.drop = func(up bool, f *protocol.Frame) bool {
-				if f.Acks == nil {
-					return false
-				}
-				h.drop = nil
-				held := make(chan struct{})
-				go b.db.Go(func(*bbolt.Tx) error { close(held); <-release; return nil }, func(error) {})
-				<-held
-				h.to("door", h.terminal, f)
-				// The pull that this brings shows that the answer was handed to the store.
-				h.to("door", h.terminal, &protocol.Frame{Heads: &protocol.Heads{Items: []protocol.Head{{Log: protocol.GroupLog("g"), Seq: 1}}}})
-				return true
-			}
+			// The pull that this brings shows that the answer was handed to the store.
+			release := h.answerLate(b, &protocol.Frame{Heads: &protocol.Heads{Items: []protocol.Head{{Log: protocol.GroupLog("g"), Seq: 1}}}})
 			if _, err := b.sendMade(b.makeFile()); err != nil {
 				t.Fatal(err)
 			}

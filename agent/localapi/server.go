@@ -153,7 +153,7 @@ func (s *Server) listen() error {
 func (s *Server) addDoor(ln net.Listener, tcp bool, maxConns int) {
 	d := &door{
 		Server: s, guard: newGuard(tcp, &s.cfg, ln.Addr()),
-		ln: &countedListener{Listener: ln, max: int64(maxConns), refused: s.counts.turnedAway.Inc},
+		ln: newCountedListener(ln, int64(maxConns), s.counts.turnedAway.Inc),
 	}
 	d.http = &http.Server{
 		Handler:           d,

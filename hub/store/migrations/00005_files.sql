@@ -35,13 +35,13 @@ CREATE TABLE file_refs (
 ) /* sqlite: WITHOUT ROWID */;
 CREATE INDEX file_refs_entry ON file_refs (log_id, seq);
 
--- Groups whose members may fetch a file because a message that is kept nowhere named
--- it.
+-- Who may fetch a file because a message that is kept nowhere named it.
 CREATE TABLE file_grants (
     app      BIGINT NOT NULL,
     hash     TEXT   NOT NULL,
+    user_id  TEXT   NOT NULL, -- empty: members of a group
     group_id TEXT   NOT NULL,
     until_ms BIGINT NOT NULL,
-    PRIMARY KEY (app, hash, group_id)
+    PRIMARY KEY (app, hash, user_id, group_id)
 ) /* sqlite: WITHOUT ROWID */;
 CREATE INDEX file_grants_until ON file_grants (app, until_ms);

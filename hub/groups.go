@@ -20,6 +20,9 @@ func (c Caller) live(ctx context.Context, id string) (store.Group, error) {
 	if errors.Is(err, store.ErrNotFound) || err == nil && g.Dismissed {
 		return g, noGroup(id)
 	}
+	if err == nil {
+		c.plan.crowds.locked(&g)
+	}
 	return g, err
 }
 
@@ -28,12 +31,8 @@ func noGroup(id string) *protocol.Error {
 }
 
 func (h *Hub) members(ctx context.Context, c Caller, g store.Group) ([]string, error) {
-	list, err := c.tx.Members(ctx, c.App, g.ID)
-	users := make([]string, len(list))
-	for i, m := range list {
-		users[i] = m.User
-	}
-	return users, err
+	m, err := c.plan.crowds.of(ctx, c.tx, c.App, &g)
+	return m.users, err
 }
 
 // mayHaveMore tells whether a user may be in one more group.
@@ -63,7 +62,8 @@ func (h *Hub) createGroupWithMembers(ctx context.Context, c Caller, req protocol
 	}
 	g, err := h.newGroup(ctx, c, info)
 	if err == nil {
-		err = c.tx.AddMember(ctx, c.App, &g, store.Member{User: c.User, Role: protocol.RoleOwner}, c.now)
+		c.plan.crowds.put(g.ID, membership{version: g.Version})
+		err = c.addMember(ctx, &g, store.Member{User: c.User, Role: protocol.RoleOwner})
 	}
 	if err != nil {
 		return res, err
@@ -144,7 +144,7 @@ func (h *Hub) firstMembers(ctx context.Context, c Caller, g *store.Group, id sto
 		if m.UserID == c.User || slices.Contains(users, m.UserID) {
 			continue
 		}
-		result, err := h.addMember(ctx, c, g, m.UserID)
+		result, err := h.admit(ctx, c, g, m.UserID)
 		switch {
 		case err != nil:
 			return err
@@ -156,7 +156,7 @@ func (h *Hub) firstMembers(ctx context.Context, c Caller, g *store.Group, id sto
 		users = append(users, m.UserID)
 		if m.Role != nil && *m.Role == protocol.RoleAdmin {
 			admins = append(admins, m.UserID)
-			if err := c.tx.UpdateMember(ctx, c.App, g.ID, store.Member{User: m.UserID, Role: protocol.RoleAdmin}); err != nil {
+			if err := c.updateMember(ctx, g, store.Member{User: m.UserID, Role: protocol.RoleAdmin}); err != nil {
 				return err
 			}
 		}
@@ -204,7 +204,7 @@ func (h *Hub) joinGroup(ctx context.Context, c Caller, req protocol.JoinGroupReq
 // all.
 func (h *Hub) enterGroup(ctx context.Context, c Caller, g *store.Group, user string) error {
 	g.Members++
-	err := c.tx.AddMember(ctx, c.App, g, store.Member{User: user}, c.now)
+	err := c.addMember(ctx, g, store.Member{User: user})
 	if err == nil {
 		err = c.tx.Withdraw(ctx, c.App, g.ID, user) // there is nothing left to decide
 	}
@@ -244,7 +244,7 @@ func (h *Hub) quitGroup(ctx context.Context, c Caller, req protocol.GroupRequest
 	g.Members--
 	readers, err := h.audienceOf(ctx, c, g) // with the caller: his other terminals are to know
 	if err == nil {
-		err = c.tx.RemoveMember(ctx, c.App, g.ID, c.User)
+		err = c.removeMember(ctx, &g, c.User)
 	}
 	if err != nil {
 		return res, err
@@ -274,21 +274,25 @@ func (h *Hub) quitGroup(ctx context.Context, c Caller, req protocol.GroupRequest
 
 // inherit gives a group to the member of longest standing.
 func (h *Hub) inherit(ctx context.Context, c Caller, g *store.Group) error {
-	left, err := c.tx.Members(ctx, c.App, g.ID)
+	left, err := h.members(ctx, c, *g)
 	if err != nil {
 		return err
 	}
 	if len(left) == 0 {
 		return errors.New("the group counts members that are not there")
 	}
-	return h.giveTo(ctx, c, g, left[0])
+	m, err := c.tx.Member(ctx, c.App, g.ID, left[0])
+	if err != nil {
+		return err
+	}
+	return h.giveTo(ctx, c, g, m)
 }
 
 // giveTo makes a member the owner of a group.
 func (h *Hub) giveTo(ctx context.Context, c Caller, g *store.Group, m store.Member) error {
 	g.Owner, g.Changed = m.User, c.now
 	m.Role, m.MutedUntil = protocol.RoleOwner, 0
-	if err := c.tx.UpdateMember(ctx, c.App, g.ID, m); err != nil {
+	if err := c.updateMember(ctx, g, m); err != nil {
 		return err
 	}
 	readers, err := h.audienceOf(ctx, c, *g)
@@ -335,7 +339,7 @@ func (h *Hub) endGroup(ctx context.Context, c Caller, g store.Group, kind protoc
 	h.forgetCards(c, g.ID, readers...)
 	g.Dismissed, g.Members, g.Attributes = true, 0, nil
 	g.LiveEpoch++ // who listens to the room hears nothing more
-	err = c.tx.ClearGroup(ctx, c.App, g.ID)
+	err = c.clearMembers(ctx, &g)
 	if err == nil {
 		err = c.tx.UpdateGroup(ctx, c.App, g)
 	}

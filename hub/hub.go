@@ -192,7 +192,7 @@ func newHub(cfg Config, log *slog.Logger, st *store.Store, w wire) (*Hub, error)
 	h := &Hub{
 		cfg: cfg, log: log.With("room", "hub"), store: st, wire: w,
 		table: newTable(), lock: newLock(cfg.LockAfterFailures), queue: newQueue(), seen: newSeen(),
-		began: cfg.Now(), faces: newFaces(), crowds: crowds{rows: bounded[string, membership]{size: 1024}}, lively: lively{rows: bounded[string, time.Time]{size: maxRates}},
+		began: cfg.Now(), faces: newFaces(), lively: lively{rows: bounded[string, time.Time]{size: maxRates}},
 		complaints: rate.NewLimiter(10, 50), broken: make(chan error, 1), timeouts: make(chan struct{}, 1),
 	}
 	h.life, h.end = context.WithCancel(context.Background())

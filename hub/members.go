@@ -22,7 +22,7 @@ func (h *Hub) inviteUserToGroup(ctx context.Context, c Caller, req protocol.Invi
 	var added []string
 	res.ResultList = make([]protocol.MemberResult, len(req.UserIDList))
 	for i, user := range req.UserIDList {
-		result, err := h.addMember(ctx, c, &g, user)
+		result, err := h.admit(ctx, c, &g, user)
 		if err != nil {
 			return res, err
 		}
@@ -60,8 +60,8 @@ func (h *Hub) inviteUserToGroup(ctx context.Context, c Caller, req protocol.Invi
 	return res, nil
 }
 
-// addMember makes an account a member, if it can be one.
-func (h *Hub) addMember(ctx context.Context, c Caller, g *store.Group, user string) (result int, err error) {
+// admit makes an account a member, if it can be one.
+func (h *Hub) admit(ctx context.Context, c Caller, g *store.Group, user string) (result int, err error) {
 	_, err = c.tx.User(ctx, c.App, user)
 	if errors.Is(err, store.ErrNotFound) {
 		return protocol.MemberInvalid, nil
@@ -87,7 +87,7 @@ func (h *Hub) addMember(ctx context.Context, c Caller, g *store.Group, user stri
 		return protocol.MemberFailed, err
 	}
 	g.Members++
-	err = c.tx.AddMember(ctx, c.App, g, store.Member{User: user}, c.now)
+	err = c.addMember(ctx, g, store.Member{User: user})
 	if err == nil {
 		err = c.tx.Withdraw(ctx, c.App, g.ID, user) // there is nothing left to decide
 	}
@@ -123,7 +123,7 @@ func (h *Hub) kickGroupMember(ctx context.Context, c Caller, req protocol.KickRe
 		default:
 			gone = append(gone, user)
 			g.Members--
-			if err := c.tx.RemoveMember(ctx, c.App, g.ID, user); err != nil {
+			if err := c.removeMember(ctx, &g, user); err != nil {
 				return res, err
 			}
 		}
@@ -152,7 +152,7 @@ func (h *Hub) kickGroupMember(ctx context.Context, c Caller, req protocol.KickRe
 
 // changeMember writes what has become of a member and tells all.
 func (h *Hub) changeMember(ctx context.Context, c Caller, a *acting, m store.Member, tip protocol.Tip) error {
-	if err := c.tx.UpdateMember(ctx, c.App, a.ID, m); err != nil {
+	if err := c.updateMember(ctx, &a.Group, m); err != nil {
 		return err
 	}
 	readers, err := h.audienceOf(ctx, c, a.Group)
@@ -249,7 +249,7 @@ func (h *Hub) transferGroupOwner(ctx context.Context, c Caller, req protocol.Mem
 	old, err := c.tx.Member(ctx, c.App, a.ID, a.Owner)
 	if err == nil {
 		old.Role = protocol.RoleMember
-		err = c.tx.UpdateMember(ctx, c.App, a.ID, old)
+		err = c.updateMember(ctx, &a.Group, old)
 	}
 	if err != nil {
 		return res, err
@@ -271,7 +271,7 @@ func (h *Hub) setReceiveMessageOpt(ctx context.Context, c Caller, req protocol.R
 	m := a.me
 	again := m.RecvOpt == protocol.RecvNot
 	m.RecvOpt = *req.Opt
-	if err := c.tx.UpdateMember(ctx, c.App, a.ID, m); err != nil || !a.log {
+	if err := c.updateMember(ctx, &a.Group, m); err != nil || !a.log {
 		return res, err
 	}
 	log := protocol.GroupLog(a.ID)

@@ -49,7 +49,7 @@ func (h *Hub) sendOnline(ctx context.Context, c Caller, req protocol.SendOnlineR
 		c.res.out = append(c.res.out, &liveMessage{epoch: r.LiveEpoch, signal: m.signal})
 		return res, nil
 	}
-	who, err := c.plan.readers(ctx, c.tx, &r.Group)
+	who, err := c.plan.crowds.of(ctx, c.tx, c.App, &r.Group)
 	m.receivers = who.wanting
 	c.res.out = append(c.res.out, m)
 	return res, err

@@ -146,7 +146,6 @@ func (h *Hub) operate(o store.Order) {
 		var body []byte
 		err := h.act(func(ctx context.Context, c Caller) (err error) {
 			c.User, c.Operator = op.User, true
-			c.plan.mixed = true
 			body, err = h.operation(ctx, c, op)
 			return err
 		})

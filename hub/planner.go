@@ -24,20 +24,19 @@ type planner struct {
 	logs    map[string]*openLog
 	order   []*openLog
 	rooms   map[string]*room
+	crowds  crowding
 
 	// What stays true from one transaction to the next: an account and a log are
 	// never deleted. What this one has made is added after its commit.
 	known      bounded[string, struct{}] // accounts
 	ids        bounded[string, store.LogID]
-	members    bounded[string, membership]
 	refusals   blackBook
 	rates      rates
 	tellings   map[string]uint64 // by account: the change of its profile that its friends are being told of
 	turn       uint64            // of the last of these
 	newAccount []string
 	newLogs    map[string]store.LogID
-	mixed      bool // the transaction has run calls, so it may have changed groups
-	written    int  // entries since the last flush
+	written    int // entries since the last flush
 }
 
 // bounded is a cache that starts anew when it is full.
@@ -113,18 +112,19 @@ type plannedEntry struct {
 
 func newPlanner(h *Hub) planner {
 	return planner{
-		hub:     h,
-		known:   bounded[string, struct{}]{size: 65536},
-		ids:     bounded[string, store.LogID]{size: 65536},
-		members: bounded[string, membership]{size: 1024},
-		rates:   newRates(h.cfg.GroupRate),
+		hub:    h,
+		crowds: crowding{shared: &h.crowds},
+		known:  bounded[string, struct{}]{size: 65536},
+		ids:    bounded[string, store.LogID]{size: 65536},
+		rates:  newRates(h.cfg.GroupRate),
 	}
 }
 
 func (p *planner) begin(now time.Time) {
-	p.now, p.mixed = now, false
+	p.now = now
 	p.newAccount, p.newLogs = p.newAccount[:0], nil
 	p.refusals.begin()
+	p.crowds.begin()
 	p.rates.begin()
 	p.clear()
 }
@@ -145,6 +145,7 @@ func (p *planner) committed() {
 		p.ids.put(name, id)
 	}
 	p.refusals.committed()
+	p.crowds.committed()
 	p.rates.committed()
 	p.begin(p.now)
 }

@@ -40,7 +40,11 @@ func (h *Hub) step(ctx context.Context, c Caller, i store.Invite, invitees []str
 	log, readers := protocol.C2CLog(i.Inviter, invitees[0]), concerns
 	if i.Group != "" {
 		log = protocol.GroupLog(i.Group)
-		if readers, err = h.members(ctx, c, store.Group{ID: i.Group}); err != nil {
+		r, err := c.plan.room(ctx, c.tx, i.Group)
+		if err == nil {
+			readers, err = h.members(ctx, c, r.Group)
+		}
+		if err != nil {
 			return 0, err
 		}
 	}

@@ -198,10 +198,9 @@ func (w *writer) one(ctx context.Context, tx *store.Tx, j job, res *results) err
 	if err := w.plan.flush(ctx, tx, res); err != nil {
 		return err
 	}
-	mark := len(res.out)
+	mark, crowds := len(res.out), len(w.plan.crowds.undo)
 	switch j := j.(type) {
 	case *callJob:
-		w.plan.mixed = true
 		c := Caller{App: w.hub.app, User: j.s.user, Terminal: j.s.terminal, view: tx.View, tx: tx, res: res, plan: &w.plan, now: w.plan.now}
 		var body []byte
 		err := tx.Savepoint(ctx, func() (err error) {
@@ -214,6 +213,7 @@ func (w *writer) one(ctx context.Context, tx *store.Tx, j job, res *results) err
 				return err
 			}
 			res.out = res.out[:mark]
+			w.plan.crowds.back(crowds)
 		}
 		res.out = append(res.out, &replied{job: j, body: body, err: e})
 	case *probe:
@@ -226,6 +226,7 @@ func (w *writer) one(ctx context.Context, tx *store.Tx, j job, res *results) err
 				return err
 			}
 			res.out = res.out[:mark]
+			w.plan.crowds.back(crowds)
 		}
 		res.done = append(res.done, func() { j.done <- err })
 	}

@@ -43,9 +43,12 @@ func (s *session) groupEvent(group string, e *protocol.Entry) (protocol.Occurren
 	case protocol.TipMuted, protocol.TipCard:
 		ev := protocol.MembersChangedEvent{GroupID: group, OpUser: op, InfoList: make([]protocol.MemberChangeInfo, len(t.Users))}
 		for i, user := range t.Users {
-			ev.InfoList[i] = protocol.MemberChangeInfo{UserID: user, MuteTime: int64(t.Seconds)}
+			ev.InfoList[i].UserID = user
 			if t.Kind == protocol.TipCard {
 				ev.InfoList[i].NameCard = &t.Card
+			} else {
+				seconds := int64(t.Seconds)
+				ev.InfoList[i].MuteTime = &seconds
 			}
 		}
 		return protocol.OnMemberInfoChanged.New(ev)

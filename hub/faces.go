@@ -11,8 +11,9 @@ import (
 )
 
 // faces remembers how accounts show themselves, as each frame with entries brings
-// those who are in them. Who has given himself neither name nor picture is in no
-// frame, and is remembered as such.
+// those who are in them. Who has never given himself a name or a picture is in no
+// frame, and is remembered as such; who has taken both back is in frames with neither,
+// for those who knew them.
 type faces struct {
 	mu     sync.Mutex
 	people bounded[string, store.Person]
@@ -135,7 +136,7 @@ func (h *Hub) peopleOf(ctx context.Context, group string, users []string) (out [
 		})
 	}
 	for i, user := range users {
-		if found[i].Nick != "" || found[i].Face != "" || cards[i] != "" {
+		if found[i].Named || cards[i] != "" {
 			p := protocol.Person{User: user, Nick: found[i].Nick, Face: found[i].Face, Card: cards[i]}
 			if p.Card != "" {
 				p.Group = group

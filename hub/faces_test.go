@@ -94,3 +94,28 @@ func TestManyFriends(t *testing.T) {
 		t.Errorf("code %d, %d friends", code, len(res.InfoList))
 	}
 }
+
+// TestNoNameAnyMore: who has taken his name and picture back is told of with neither, or
+// those who are no friends of his would show them for ever.
+func TestNoNameAnyMore(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		me, peer := r.online("me", "t"), r.online("peer", "t")
+		met := func() []protocol.Person {
+			t.Helper()
+			me.append(c2c("peer", "x"))
+			return peer.until(func(f *protocol.Frame) bool { return f.Push != nil }).People
+		}
+		if got := met(); len(got) != 0 {
+			t.Errorf("who has never had a name is told of as %+v", got)
+		}
+		name, none := "Me", ""
+		me.mustCall("im.setSelfInfo", protocol.SelfInfoRequest{NickName: &name, FaceURL: &name})
+		if got := met(); len(got) != 1 || got[0].Nick != name || got[0].Face != name {
+			t.Errorf("told of as %+v", got)
+		}
+		me.mustCall("im.setSelfInfo", protocol.SelfInfoRequest{NickName: &none, FaceURL: &none})
+		if got := met(); len(got) != 1 || got[0] != (protocol.Person{User: "me"}) {
+			t.Errorf("without a name told of as %+v", got)
+		}
+	})
+}

@@ -210,6 +210,9 @@ func (h *Hub) setGroupMemberRole(ctx context.Context, c Caller, req protocol.Set
 	if err != nil {
 		return res, err
 	}
+	if a.admins == nobody { // not even by the operator
+		return res, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s is a %s group, which has no admins", a.ID, a.Type)
+	}
 	if err := a.may(a.admins, "make admins of"); err != nil {
 		return res, err
 	}

@@ -170,6 +170,13 @@ func (h *Hub) operate(o store.Order) {
 	}
 }
 
+// ofTheOperator are the methods that the operator may call for himself, not only for an
+// account: they change what is there, and make nobody a member of it who calls them.
+var ofTheOperator = []string{
+	protocol.SetGroupInfo.Info().Name, protocol.SetGroupMemberInfo.Info().Name, protocol.MuteGroupMember.Info().Name, protocol.SetGroupMemberRole.Info().Name,
+	protocol.TransferGroupOwner.Info().Name, protocol.InviteUserToGroup.Info().Name, protocol.KickGroupMember.Info().Name, protocol.DismissGroup.Info().Name,
+}
+
 func (h *Hub) operation(ctx context.Context, c Caller, op Operation) ([]byte, error) {
 	switch op.Method {
 	case OpNotify:
@@ -194,6 +201,8 @@ func (h *Hub) operation(ctx context.Context, c Caller, op Operation) ([]byte, er
 		} else if err != nil {
 			return nil, err
 		}
+	} else if !slices.Contains(ofTheOperator, op.Method) {
+		return nil, protocol.Errorf(protocol.CodeSvrGroupInvalidParameters, "%s is done by an account, and the order names none", op.Method)
 	}
 	return h.calls.CallJSON(ctx, c, op.Method, op.Body)
 }

@@ -164,3 +164,35 @@ func TestOrderAtOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOrdersOfNobody: the operator makes himself no member of anything, and no admins
+// where there are none.
+func TestOrdersOfNobody(t *testing.T) {
+	r := newRig(t, sqlite(t))
+	for _, user := range []string{"owner", "admin", "boss", "member", "x"} {
+		r.online(user, "t")
+	}
+	for id, kind := range map[string]string{"work": protocol.GroupWork, "open": protocol.GroupMeeting, "live": protocol.GroupAVChatRoom} {
+		r.populate(id, kind)
+	}
+	admin := protocol.RoleAdmin
+	role := func(id string) protocol.SetRoleRequest {
+		return protocol.SetRoleRequest{GroupID: id, UserID: "member", Role: &admin}
+	}
+	for _, c := range []struct {
+		method string
+		body   any
+		want   protocol.Code
+	}{
+		{"im.createGroup", create("new", protocol.GroupMeeting), protocol.CodeSvrGroupInvalidParameters},
+		{"im.joinGroup", join("open"), protocol.CodeSvrGroupInvalidParameters},
+		{"im.quitGroup", named("open"), protocol.CodeSvrGroupInvalidParameters},
+		{"im.setGroupMemberRole", role("work"), protocol.CodeSvrGroupPermissionDeny},
+		{"im.setGroupMemberRole", role("live"), protocol.CodeSvrGroupPermissionDeny},
+		{"im.setGroupMemberRole", role("open"), 0},
+	} {
+		if got := r.outcome(c.method, c.body); got.Code != c.want {
+			t.Errorf("%s %+v: %+v", c.method, c.body, got)
+		}
+	}
+}

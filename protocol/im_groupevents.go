@@ -33,8 +33,8 @@ type MemberLeftEvent struct {
 type MemberChangeInfo struct {
 	// UserID of the member.
 	UserID string `json:"userId"`
-	// MuteTime is for how long he is to be silent, in seconds from then on; 0: he may speak.
-	MuteTime int64 `json:"muteTime"`
+	// MuteTime is for how long he is to be silent, in seconds from then on; 0: he may speak; left out where that has not changed.
+	MuteTime *int64 `json:"muteTime,omitempty"`
 	// NameCard is his name in the group; left out where that has not changed.
 	NameCard *string `json:"nameCard,omitempty"`
 }

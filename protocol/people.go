@@ -11,8 +11,8 @@ import (
 const MaxPeople = 1000
 
 // Person is how an account shows itself. A frame brings those who are in its
-// entries and have given themselves a name or a picture, so that a terminal knows
-// them before it tells of what they did.
+// entries and have given themselves a name or a picture, or had, so that a terminal
+// knows them before it tells of what they did.
 type Person struct {
 	User string `cbor:"1,keyasint"`
 	Nick string `cbor:"2,keyasint,omitempty"` // userInfo's nickName

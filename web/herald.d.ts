@@ -2478,8 +2478,8 @@ export interface GroupChanged {
 export interface MemberChangeInfo {
   /** UserID of the member. */
   userId: string;
-  /** MuteTime is for how long he is to be silent, in seconds from then on; 0: he may speak. */
-  muteTime: number;
+  /** MuteTime is for how long he is to be silent, in seconds from then on; 0: he may speak; left out where that has not changed. */
+  muteTime?: number;
   /** NameCard is his name in the group; left out where that has not changed. */
   nameCard?: string;
 }

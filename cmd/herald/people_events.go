@@ -166,8 +166,8 @@ func memberChange(m protocol.MemberChangeInfo) string {
 		return m.UserID + " has no other name here any more"
 	case m.NameCard != nil:
 		return m.UserID + " is called " + quoted(*m.NameCard)
-	case m.MuteTime > 0:
-		return m.UserID + " may not speak for " + (time.Duration(m.MuteTime) * time.Second).String()
+	case m.MuteTime != nil && *m.MuteTime > 0:
+		return m.UserID + " may not speak for " + (time.Duration(*m.MuteTime) * time.Second).String()
 	}
 	return m.UserID + " may speak again"
 }

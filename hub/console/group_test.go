@@ -149,12 +149,15 @@ func TestImport(t *testing.T) {
 	c.fails("near line 2", "import", write("{\"users\": [\n{\"userId\": \"x\", \"nick\": \"y\"}]}"))
 	c.fails("no such file", "import", filepath.Join(t.TempDir(), "none"))
 	c.fails("groupId", "import", write(`{"groups": [{"groupType": "Work", "groupName": "x", "owner": "door"}]}`))
-	code, _, errs := c.do("import", write(`{"users": [{"userId": "new", "nickName": "N"}, {"userId": "a b"}],
+	code, out, errs := c.do("import", write(`{"users": [{"userId": "new", "nickName": "N"}, {"userId": "a b"}],
 "groups": [{"groupId": "house", "groupType": "Public", "groupName": "House", "owner": "indoor", "members": [{"userId": "ghost"}, {"userId": "new"}]}]}`))
 	for _, want := range []string{"the account a b: ", "members of the group house: there is no account ghost"} {
 		if code != 1 || !strings.Contains(errs, want) {
 			t.Errorf("%d, no %q in %s", code, want, errs)
 		}
+	}
+	if !strings.HasPrefix(out, "1 accounts, 0 groups with 1 members, 0 friends") {
+		t.Errorf("what was brought in: %q", out)
 	}
 	if text := c.ok("group", "show", "house"); !strings.Contains(text, "4 members") { // one mistake stops nothing else
 		t.Error(text)

@@ -48,15 +48,16 @@ func (o *options) importAll() *cobra.Command {
 			return err
 		}
 		var n imported
-		if err := o.running(cmd.Context(), func(ctx context.Context, s *store.Store, app protocol.AppID) (err error) {
+		err = o.running(cmd.Context(), func(ctx context.Context, s *store.Store, app protocol.AppID) (err error) {
 			bar := newBar(o.stderr, "bringing in")
 			defer bar.end()
 			n, err = in.into(ctx, s, app, bar)
 			return err
-		}); err != nil {
+		})
+		if err != nil && n == (imported{}) {
 			return err
 		}
-		return o.answer(n, fmt.Sprintf("%d accounts, %d groups with %d members, %d friends\n", n.Users, n.Groups, n.Members, n.Friends))
+		return errors.Join(err, o.answer(n, fmt.Sprintf("%d accounts, %d groups with %d members, %d friends\n", n.Users, n.Groups, n.Members, n.Friends)))
 	})
 }
 

@@ -20,7 +20,7 @@ func TestMigrationsStay(t *testing.T) {
 		"migrations/00004_messages.sql":   "54fac9860607e22f",
 		"migrations/00005_files.sql":      "083ccc67b2c5cbf8",
 		"migrations/00006_filegrants.sql": "761e40b43c2a5797",
-		"migrations/00007_people.sql":     "80a3c450e2052a5d",
+		"migrations/00007_people.sql":     "48e11c18c11a9123",
 	}
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {

@@ -30,8 +30,9 @@ func (v View) Profile(ctx context.Context, app protocol.AppID, user string) (p P
 
 // SetProfile writes an account's profile. ErrNotFound: there is no such account.
 func (t *Tx) SetProfile(ctx context.Context, app protocol.AppID, user string, p Profile) error {
-	res, err := t.q.exec(ctx, `UPDATE users SET nick = $3, face = $4, signature = $5, gender = $6, allow_type = $7 WHERE app = $1 AND id = $2`,
-		int64(app), user, p.Nick, p.Face, p.Signature, int64(p.Gender), int64(p.AllowType))
+	res, err := t.q.exec(ctx, `UPDATE users SET nick = $3, face = $4, signature = $5, gender = $6, allow_type = $7, named = CASE WHEN $8 = 1 THEN 1 ELSE named END
+WHERE app = $1 AND id = $2`,
+		int64(app), user, p.Nick, p.Face, p.Signature, int64(p.Gender), int64(p.AllowType), int64(bit(p.Nick != "" || p.Face != "")))
 	return t.one(res, err, ErrNotFound, "write the profile")
 }
 
@@ -40,6 +41,7 @@ type Person struct {
 	User   string
 	Nick   string
 	Face   string
+	Named  bool   // has one of them, or has had one
 	Remark string // the viewer's
 }
 
@@ -50,7 +52,7 @@ var peopleSizes = [...]int{64, 8, 1}
 var peopleTexts = func() (out [len(peopleSizes)]string) {
 	for i, n := range peopleSizes {
 		var b strings.Builder
-		b.WriteString(`SELECT u.id, u.nick, u.face, COALESCE(f.remark, '') FROM users u
+		b.WriteString(`SELECT u.id, u.nick, u.face, u.named <> 0, COALESCE(f.remark, '') FROM users u
 LEFT JOIN friends f ON f.app = u.app AND f.owner = $2 AND f.user_id = u.id WHERE u.app = $1 AND u.id IN (`)
 		for k := range n {
 			if k > 0 {
@@ -74,7 +76,9 @@ func (v View) People(ctx context.Context, app protocol.AppID, viewer string, use
 			for _, user := range users[:size] {
 				args = append(args, user)
 			}
-			found, err := collect(ctx, v.q, func(row scanner) (p Person, err error) { return p, row.Scan(&p.User, &p.Nick, &p.Face, &p.Remark) }, peopleTexts[i], args...)
+			found, err := collect(ctx, v.q, func(row scanner) (p Person, err error) {
+				return p, row.Scan(&p.User, &p.Nick, &p.Face, &p.Named, &p.Remark)
+			}, peopleTexts[i], args...)
 			if err != nil {
 				return nil, fmt.Errorf("read the accounts: %w", err)
 			}

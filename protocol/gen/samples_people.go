@@ -138,7 +138,7 @@ func peopleEvents() []eventSample {
 		event(protocol.OnMemberInvited, who),
 		event(protocol.OnMemberKicked, kicked),
 		event(protocol.OnMemberInfoChanged, protocol.MembersChangedEvent{GroupID: family, OpUser: &op, InfoList: []protocol.MemberChangeInfo{
-			{UserID: "phone", MuteTime: 60, NameCard: some("Anna (mobile)")},
+			{UserID: "phone", MuteTime: some[int64](60)}, {UserID: "door", NameCard: some("Front door")},
 		}}),
 		event(protocol.OnGroupCreated, protocol.OneGroupEvent{GroupID: family}),
 		event(protocol.OnGroupDismissed, group),

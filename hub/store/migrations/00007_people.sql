@@ -1,6 +1,7 @@
 -- +goose Up
 ALTER TABLE users ADD COLUMN nick       TEXT   NOT NULL DEFAULT '';
 ALTER TABLE users ADD COLUMN face       TEXT   NOT NULL DEFAULT ''; -- URL of a picture
+ALTER TABLE users ADD COLUMN named      BIGINT NOT NULL DEFAULT 0;  -- 1: has a nick or a face, or has had one
 ALTER TABLE users ADD COLUMN signature  TEXT   NOT NULL DEFAULT '';
 ALTER TABLE users ADD COLUMN gender     BIGINT NOT NULL DEFAULT 0;  -- 0 unknown, 1 male, 2 female
 ALTER TABLE users ADD COLUMN allow_type BIGINT NOT NULL DEFAULT 0;  -- who asks to be a friend: 0 is one, 1 is refused, 2 has to wait

@@ -268,13 +268,18 @@ func (h *Hub) transferGroupOwner(ctx context.Context, c Caller, req protocol.Mem
 // nothing has nothing unread when he is told again.
 func (h *Hub) setReceiveMessageOpt(ctx context.Context, c Caller, req protocol.RecvOptRequest) (res protocol.Empty, err error) {
 	a, err := c.acting(ctx, req.GroupID)
-	if err != nil || a.me.RecvOpt == *req.Opt {
+	switch {
+	case err != nil:
 		return res, err
+	case a.me.RecvOpt == *req.Opt:
+		return res, nil
+	case !a.log:
+		return res, protocol.Errorf(protocol.CodeSvrGroupPermissionDeny, "%s is an AVChatRoom: who is in it hears all that is said while he is online, and nothing else: quit it to hear nothing", a.ID)
 	}
 	m := a.me
 	again := m.RecvOpt == protocol.RecvNot
 	m.RecvOpt = *req.Opt
-	if err := c.updateMember(ctx, &a.Group, m); err != nil || !a.log {
+	if err := c.updateMember(ctx, &a.Group, m); err != nil {
 		return res, err
 	}
 	log := protocol.GroupLog(a.ID)

@@ -24,7 +24,7 @@ var ruleTable = map[string]map[string][4]protocol.Code{
 		"join": {10013, no, 10013, 0}, "invite": {10007, no, 10007, 10007}, "edit": {0, no, 10007, 10007}, "mute all": {0, no, 10007, 10007},
 		"kick a member": {10007, no, 10007, 10007}, "kick an admin": {no, no, no, no}, "mute a member": {0, no, 10007, 10007}, "mute an admin": {no, no, no, no},
 		"make an admin": {10007, no, 10007, 10007}, "transfer": {10007, no, 10007, 10007}, "quit": {10009, no, 0, 10007}, "dismiss": {0, no, 10007, 10007},
-		"name a member": {0, no, 10007, 10007}, "name himself": {0, no, 0, 10007}, "list": {0, no, 0, 10007}, "option": {0, no, 0, 10007}, "say": {0, no, 0, 10007},
+		"name a member": {0, no, 10007, 10007}, "name himself": {0, no, 0, 10007}, "list": {0, no, 0, 10007}, "option": {10007, no, 10007, 10007}, "say": {0, no, 0, 10007},
 	},
 }
 

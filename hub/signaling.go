@@ -41,6 +41,9 @@ func (h *Hub) step(ctx context.Context, c Caller, i store.Invite, invitees []str
 	if i.Group != "" {
 		log = protocol.GroupLog(i.Group)
 		r, err := c.plan.room(ctx, c.tx, i.Group)
+		if err == nil && i.Seq > 0 && i.Seq <= r.BaseSeq {
+			return 0, nil // it was made in an earlier group of this id
+		}
 		if err == nil {
 			readers, err = h.members(ctx, c, r.Group)
 		}

@@ -210,8 +210,12 @@ func TestInviteInGroup(t *testing.T) {
 		}
 		door.mustCall("im.dismissGroup", named("g"))
 		a.wants(t, "im.accept", step(id, "a"), protocol.CodeSignalingNoPermission)
+		c.mustCall("im.createGroup", create("g", protocol.GroupMeeting)) // whose members it is nothing to
 		door.wants(t, "im.cancel", step(id, "gone"), 0)
 		door.wants(t, "im.cancel", step(id, "gone"), protocol.CodeSignalingInvalidInviteID)
+		if got := actions(t, entriesIn(t, r, "group:g")); !reflect.DeepEqual(got, want) {
+			t.Errorf("in the new group: %q", got)
+		}
 	})
 }
 

@@ -419,7 +419,7 @@ var (
 			CodeGroupInvalidFaceURL, CodeSvrGroupInvalidParameters, CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny),
 	})
 	SetReceiveMessageOpt = Declare[RecvOptRequest, Empty](Info{
-		Name: "im.setReceiveMessageOpt", Doc: "says whether the account's terminals are told of a group's messages", Source: "setReceiveMessageOpt", Scope: Write, Route: Hub,
+		Name: "im.setReceiveMessageOpt", Doc: "says whether the account's terminals are told of a group's messages; of an AVChatRoom's they always are", Source: "setReceiveMessageOpt", Scope: Write, Route: Hub,
 		Codes: hubCodes(CodeGroupInvalidID, CodeSvrGroupNotFound, CodeSvrGroupPermissionDeny),
 	})
 )

@@ -453,9 +453,9 @@ export interface Im {
   setGroupMemberRole(params: SetRoleRequest, callback: Callback<Success>): void;
   /** Makes a member of a Public or Meeting group an admin, or an ordinary member again; the owner may. */
   setGroupMemberRole(params: SetRoleRequest): Promise<Success>;
-  /** Says whether the account's terminals are told of a group's messages. */
+  /** Says whether the account's terminals are told of a group's messages; of an AVChatRoom's they always are. */
   setReceiveMessageOpt(params: RecvOptRequest, callback: Callback<Success>): void;
-  /** Says whether the account's terminals are told of a group's messages. */
+  /** Says whether the account's terminals are told of a group's messages; of an AVChatRoom's they always are. */
   setReceiveMessageOpt(params: RecvOptRequest): Promise<Success>;
   /** Has a program's event stream carry the events of the connection and the login. The promise is kept once no event can be missed. */
   setSDKListener(params: {}, callback: Callback<Success | SdkEvent>): Promise<Success>;

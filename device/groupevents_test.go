@@ -62,6 +62,11 @@ func TestEachGroupEvent(t *testing.T) {
 		if c.name != "" {
 			want = `{"eventType":"` + strings.TrimPrefix(c.name, "im.") + `",` + c.why[1:]
 		}
+		var info protocol.MessageInfo
+		b.session.tipElem(&info, &protocol.Entry{Kind: protocol.EntryTip, From: c.from, Body: body})
+		if list := info.Msg.GroupTip.InfoList; (list != nil) != (c.name == "im.onMemberInfoChanged") || list != nil && list[0].UserID != "bert" {
+			t.Errorf("%s: in the history %+v", what, list)
+		}
 		if err != nil || got != c.name || string(o.JSON) != want {
 			t.Errorf("%s: %v %s\n%s\nnot %s\n%s", what, err, got, o.JSON, c.name, want)
 		}

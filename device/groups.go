@@ -41,17 +41,7 @@ func (s *session) groupEvent(group string, e *protocol.Entry) (protocol.Occurren
 	case protocol.TipNoAdmin:
 		return protocol.OnRevokeAdministrator.New(some)
 	case protocol.TipMuted, protocol.TipCard:
-		ev := protocol.MembersChangedEvent{GroupID: group, OpUser: op, InfoList: make([]protocol.MemberChangeInfo, len(t.Users))}
-		for i, user := range t.Users {
-			ev.InfoList[i].UserID = user
-			if t.Kind == protocol.TipCard {
-				ev.InfoList[i].NameCard = &t.Card
-			} else {
-				seconds := int64(t.Seconds)
-				ev.InfoList[i].MuteTime = &seconds
-			}
-		}
-		return protocol.OnMemberInfoChanged.New(ev)
+		return protocol.OnMemberInfoChanged.New(protocol.MembersChangedEvent{GroupID: group, OpUser: op, InfoList: memberChanges(&t)})
 	case protocol.TipChanged, protocol.TipOwner:
 		ev := protocol.GroupChangedEvent{GroupID: group, OpUser: op}
 		if t.Change != nil {
@@ -67,6 +57,24 @@ func (s *session) groupEvent(group string, e *protocol.Entry) (protocol.Occurren
 		return protocol.OnGroupRecycled.New(protocol.OneGroupEvent{GroupID: group, OpUser: op})
 	}
 	return protocol.Occurrence{}, nil
+}
+
+// memberChanges is what of members a tip says has changed; nil: nothing has.
+func memberChanges(t *protocol.Tip) []protocol.MemberChangeInfo {
+	if t.Kind != protocol.TipMuted && t.Kind != protocol.TipCard {
+		return nil
+	}
+	out := make([]protocol.MemberChangeInfo, len(t.Users))
+	seconds := int64(t.Seconds)
+	for i, user := range t.Users {
+		out[i].UserID = user
+		if t.Kind == protocol.TipCard {
+			out[i].NameCard = &t.Card
+		} else {
+			out[i].MuteTime = &seconds
+		}
+	}
+	return out
 }
 
 // operatorOf is who did something in a group; without a userId the hub's operator.

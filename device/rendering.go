@@ -72,7 +72,8 @@ func (s *session) tipElem(info *protocol.MessageInfo, e *protocol.Entry) {
 	if protocol.Unmarshal(e.Body, &tip) == nil {
 		info.ElemType = protocol.ElemGroupTip
 		info.Msg.GroupTip = &protocol.GroupTipInfo{
-			Type: tip.Kind, OpUser: e.From, UserIDList: append([]string{}, tip.Users...), MemberList: s.memberList(info.GroupID, tip.Users), GroupInfo: tip.Change, Reason: tip.Reason,
+			Type: tip.Kind, OpUser: e.From, UserIDList: append([]string{}, tip.Users...), MemberList: s.memberList(info.GroupID, tip.Users), GroupInfo: tip.Change,
+			InfoList: memberChanges(&tip), Reason: tip.Reason,
 		}
 	}
 }

@@ -142,6 +142,8 @@ type GroupTipInfo struct {
 	MemberList []GroupMemberInfo `json:"memberList"`
 	// GroupInfo has what of the group has changed.
 	GroupInfo *GroupChange `json:"groupInfo,omitempty"`
+	// InfoList has what of those of UserIDList has changed, of type 11 and 12.
+	InfoList []MemberChangeInfo `json:"infoList,omitempty"`
 	// Reason of it, where one was given.
 	Reason string `json:"reason,omitempty"`
 }

@@ -2604,6 +2604,8 @@ export interface GroupTipInfo {
   memberList: GroupMemberInfo[];
   /** GroupInfo has what of the group has changed. */
   groupInfo?: GroupChange;
+  /** InfoList has what of those of UserIDList has changed, of type 11 and 12. */
+  infoList?: MemberChangeInfo[];
   /** Reason of it, where one was given. */
   reason?: string;
 }

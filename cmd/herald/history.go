@@ -150,7 +150,21 @@ func sayTip(t protocol.GroupTipInfo) string {
 	case protocol.TipOwner:
 		return who + " owns the group now"
 	case protocol.TipKicked:
-		return who + " was put out"
+		return who + " put out" + because(t.Reason)
+	case protocol.TipInvited:
+		return who + " added"
+	case protocol.TipAdmin:
+		return who + " made admin"
+	case protocol.TipNoAdmin:
+		return who + " no admin any more"
+	case protocol.TipMuted, protocol.TipCard:
+		return memberChanges(t.InfoList)
+	case protocol.TipRecycled:
+		return "the group is ended, as nothing was said in it for long"
+	case protocol.TipChanged:
+		if t.GroupInfo != nil {
+			return groupChange(protocol.GroupChanged{GroupChange: *t.GroupInfo})
+		}
 	}
 	return "changed the group"
 }

@@ -255,3 +255,28 @@ func TestFileOf(t *testing.T) {
 		}
 	}
 }
+
+// TestTipsInTheHistory: each change of a group is said as what it is.
+func TestTipsInTheHistory(t *testing.T) {
+	users := []string{"a", "b"}
+	for kind, c := range map[protocol.TipKind]struct {
+		more protocol.GroupTipInfo
+		want string
+	}{
+		protocol.TipCreated: {want: "made the group"}, protocol.TipJoined: {want: "a, b joined"}, protocol.TipQuit: {want: "a, b left"},
+		protocol.TipDismissed: {want: "ended the group"}, protocol.TipOwner: {want: "a, b owns the group now"},
+		protocol.TipKicked:  {protocol.GroupTipInfo{Reason: "late"}, `a, b put out  "late"`},
+		protocol.TipInvited: {want: "a, b added"}, protocol.TipAdmin: {want: "a, b made admin"}, protocol.TipNoAdmin: {want: "a, b no admin any more"},
+		protocol.TipChanged:  {protocol.GroupTipInfo{GroupInfo: &protocol.GroupChange{GroupName: new("House")}}, `name "House"`},
+		protocol.TipMuted:    {protocol.GroupTipInfo{InfoList: []protocol.MemberChangeInfo{{UserID: "a", MuteTime: new(int64(60))}}}, "a may not speak for 1m0s"},
+		protocol.TipCard:     {protocol.GroupTipInfo{InfoList: []protocol.MemberChangeInfo{{UserID: "a", NameCard: new("cook")}}}, `a is called "cook"`},
+		protocol.TipRecycled: {want: "the group is ended, as nothing was said in it for long"},
+		99:                   {want: "changed the group"},
+	} {
+		tip := c.more
+		tip.Type, tip.UserIDList = kind, users
+		if got := sayTip(tip); got != c.want {
+			t.Errorf("%d: %q, not %q", kind, got, c.want)
+		}
+	}
+}

@@ -39,11 +39,7 @@ func describeGroup(e client.Event) (at int64, says string, err error) {
 		})
 	case protocol.OnMemberInfoChanged.Info().Name:
 		return describe(e, func(d protocol.MembersChangedEvent) (int64, string) {
-			var says []string
-			for _, m := range d.InfoList {
-				says = append(says, memberChange(m))
-			}
-			return 0, "group " + d.GroupID + ": " + strings.Join(says, ", ") + by(d.OpUser)
+			return 0, "group " + d.GroupID + ": " + memberChanges(d.InfoList) + by(d.OpUser)
 		})
 	case protocol.OnGroupInfoChanged.Info().Name:
 		return describe(e, func(d protocol.GroupChangedEvent) (int64, string) {
@@ -158,6 +154,14 @@ func because(reason string) string {
 		return ""
 	}
 	return "  " + quoted(reason)
+}
+
+func memberChanges(list []protocol.MemberChangeInfo) string {
+	var says []string
+	for _, m := range list {
+		says = append(says, memberChange(m))
+	}
+	return strings.Join(says, ", ")
 }
 
 func memberChange(m protocol.MemberChangeInfo) string {

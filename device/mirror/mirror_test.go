@@ -362,6 +362,27 @@ func TestSurvey(t *testing.T) {
 	}
 }
 
+// TestSkipBeforeTheAnswer: what was skipped between a question and its answer is not
+// held, or the history would be said to end where the board's part of it does.
+func TestSkipBeforeTheAnswer(t *testing.T) {
+	f := open(t, t.TempDir(), cursors{}, Limits{})
+	asked := f.Ask([]string{talk})
+	f.do(func(tx *bbolt.Tx) error { return f.Skip(tx, talk, 3) })
+	f.at[talk] = 3
+	settle := func(asked []Asked) {
+		f.do(func(tx *bbolt.Tx) error {
+			return f.Settle(tx, asked, []protocol.State{{Log: talk, Head: 3, Read: 1, Unread: 2}})
+		})
+	}
+	settle(asked)
+	f.apply(talk, message(4, other, "now"))
+	if got, page := f.page(talk, Pos{}, 9); len(got) != 1 || page.Below != 4 || !f.Conv(talk).Stale {
+		t.Errorf("%v, %+v, %+v", got, page, f.Conv(talk))
+	}
+	settle(f.Ask([]string{talk}))
+	f.want(talk, 3, "now")
+}
+
 // TestDoubt: after what other terminals did was missed, all is asked anew.
 func TestDoubt(t *testing.T) {
 	f := open(t, t.TempDir(), cursors{}, Limits{})

@@ -64,10 +64,9 @@ func (m *Mirror) Settle(tx *bbolt.Tx, asked []Asked, states []protocol.State) er
 }
 
 func (m *Mirror) settle(tx *bbolt.Tx, asked Asked, st protocol.State) error {
-	made := m.InTx(st.Log) == nil
-	c := m.edit(st.Log, asked.Before)
+	c := m.edit(st.Log, m.cursor(st.Log)+1)
 	visible := c.Visible()
-	same := made || c.gen == asked.gen && c.First == asked.Before
+	same := c.gen == asked.gen && c.First == asked.Before
 	known := c.Known
 	c.Known = true
 	if st.Gone {
@@ -77,7 +76,7 @@ func (m *Mirror) settle(tx *bbolt.Tx, asked Asked, st protocol.State) error {
 	c.Gone = false
 	late := false
 	if c.Kind == protocol.LogGroup {
-		late = !made && c.gen != asked.gen // the board may have been told more
+		late = c.gen != asked.gen // the board may have been told more
 		if !late || !known {
 			c.GroupType, c.Name, c.Face = st.Type, st.Name, st.Face
 		}

@@ -266,7 +266,7 @@ func noneLeft(t testing.TB) {
 	t.Helper()
 	t.Cleanup(func() {
 		var left []string
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
+		for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
 			buf := make([]byte, 1<<20)
 			left = left[:0]
 			for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {

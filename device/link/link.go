@@ -137,7 +137,10 @@ const inUse = 0x91
 // conn.admit.
 func (c *Conn) subscribe(ctx context.Context, filter string, timeout time.Duration) error {
 	for began := time.Now(); ; {
-		t := c.client.Subscribe(filter, 1, nil)
+		t := c.hand(func() mqtt.Token { return c.client.Subscribe(filter, 1, nil) })
+		if t == nil {
+			return fmt.Errorf("subscribe: the link broke: %w", c.err)
+		}
 		if err := wait(ctx, t, timeout-time.Since(began)); err != nil {
 			return fmt.Errorf("subscribe: %w", err)
 		}
@@ -157,7 +160,10 @@ func (c *Conn) subscribe(ctx context.Context, filter string, timeout time.Durati
 // hears, on another goroutine and not after Close, of what the broker does not grant.
 func (c *Conn) Listen(add, remove []string, refused func(filter string)) {
 	for _, filter := range add {
-		t := c.client.Subscribe(filter, 0, nil)
+		t := c.hand(func() mqtt.Token { return c.client.Subscribe(filter, 0, nil) })
+		if t == nil {
+			return
+		}
 		c.watchers.Go(func() {
 			select {
 			case <-t.Done():
@@ -170,7 +176,7 @@ func (c *Conn) Listen(add, remove []string, refused func(filter string)) {
 		})
 	}
 	if len(remove) > 0 {
-		c.client.Unsubscribe(remove...)
+		c.hand(func() mqtt.Token { return c.client.Unsubscribe(remove...) })
 	}
 }
 
@@ -208,7 +214,7 @@ func (c *Conn) Send(f *protocol.Frame) error {
 // broker that so cannot write does not read on either.
 func (c *Conn) SendLast(f *protocol.Frame) error {
 	t, err := c.publish(f)
-	if err == nil {
+	if t != nil {
 		t.WaitTimeout(quiesceMs * time.Millisecond)
 	}
 	return err
@@ -219,7 +225,21 @@ func (c *Conn) publish(f *protocol.Frame) (mqtt.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.client.Publish(c.topic, 1, false, b), nil
+	return c.hand(func() mqtt.Token { return c.client.Publish(c.topic, 1, false, b) }), nil
+}
+
+// hand gives paho something to write, and returns when it has it; nil: the link is down,
+// as Down tells, behind what has come. Where a connection breaks just then, nobody takes it from paho any more, which waits for
+// writeLimit to find that out: on a goroutine of its own, so that nothing else does.
+func (c *Conn) hand(f func() mqtt.Token) mqtt.Token {
+	taken := make(chan mqtt.Token, 1)
+	go func() { taken <- f() }()
+	select {
+	case t := <-taken:
+		return t
+	case <-c.down:
+		return nil
+	}
 }
 
 // Homeless tells whether the address that the connection was made from is no

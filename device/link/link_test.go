@@ -36,7 +36,7 @@ func noneLeft(t testing.TB) {
 	t.Helper()
 	t.Cleanup(func() {
 		var left []string
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
+		for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
 			buf := make([]byte, 1<<20)
 			left = left[:0]
 			for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
@@ -390,3 +390,64 @@ func TestHostileBroker(t *testing.T) {
 }
 
 var _ net.Conn = (*conn)(nil)
+
+// TestBrokenWhileSending: who sends as the link breaks does not wait for paho to find
+// that nobody takes it.
+func TestBrokenWhileSending(t *testing.T) {
+	noneLeft(t)
+	l := listen(t)
+	socket := make(chan *net.TCPConn, 1)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		b := make([]byte, 4096)
+		for n, answer := range []string{"\x20\x02\x00\x00", "\x90\x03\x00\x01\x01", "\x90\x03\x00\x02\x01"} {
+			if _, err := c.Read(b); err != nil {
+				t.Error(n, err)
+			}
+			_, _ = c.Write([]byte(answer))
+		}
+		socket <- c.(*net.TCPConn)
+	}()
+	p := params(l.Addr().String())
+	p.KeepAlive = time.Minute
+	c := dial(t, p)
+	broken := <-socket
+	sent, over := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(over)
+		for {
+			f := frame(0)
+			f.Beat.Moved = make([]protocol.Cursor, 100)
+			for i := range f.Beat.Moved {
+				f.Beat.Moved[i].Log = strings.Repeat("x", 200)
+			}
+			if err := c.Send(f); err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-c.Down():
+				return
+			case sent <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	for full := false; !full; { // until what is sent is not taken any more
+		select {
+		case <-sent:
+		case <-time.After(300 * time.Millisecond):
+			full = true
+		}
+	}
+	_ = broken.SetLinger(0)
+	_ = broken.Close()
+	<-c.Down()
+	select {
+	case <-over:
+	case <-time.After(writeLimit / 2):
+		t.Error("who sends waits after the link is down")
+	}
+}

@@ -28,13 +28,13 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	var usage *usageError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "herald-hub: %s (see herald-hub --help)\n", printable(err.Error(), "\n"))
+		fmt.Fprintf(stderr, "herald-hub: %s (see %s --help)\n", printable(err.Error(), "\n"), cmd.CommandPath())
 		return 2
 	}
 	fmt.Fprintf(stderr, "herald-hub: %s\n", printable(err.Error(), "\n"))

@@ -302,7 +302,7 @@ func (o *options) recycleGroups() *cobra.Command {
 			method = hub.OpIdle
 		}
 		ended := []string{}
-		if err := o.running(cmd.Context(), func(ctx context.Context, s *store.Store, app protocol.AppID) error {
+		err := o.running(cmd.Context(), func(ctx context.Context, s *store.Store, app protocol.AppID) error {
 			if idle != "" {
 				all, err := allGroups(ctx, s, app)
 				if err != nil {
@@ -335,14 +335,15 @@ func (o *options) recycleGroups() *cobra.Command {
 				}
 			}, func(int) {})
 			return errors.Join(err, errors.Join(not...))
-		}); err != nil {
+		})
+		if err != nil && len(ended) == 0 {
 			return err
 		}
 		text := ""
 		for _, id := range ended {
 			text += id + "\n"
 		}
-		return o.answer(ended, text)
+		return errors.Join(err, o.answer(ended, text))
 	}
 	return cmd
 }

@@ -68,7 +68,12 @@ func TestOperatorOfGroups(t *testing.T) {
 	if text := c.ok("group", "recycle", "--idle", "1h", "--json"); text != "[]\n" {
 		t.Errorf("no list: %q", text)
 	}
-	c.fails("there is no group none", "group", "recycle", "house", "none", "--dry-run")
+	if code, out, errs := c.do("group", "recycle", "house", "none", "--dry-run"); code != 1 || out != "house\n" || !strings.Contains(errs, "there is no group none") {
+		t.Errorf("%d, %q, %q", code, out, errs)
+	}
+	if code, _, errs := c.do("group", "set", "house", "--no-such-flag"); code != 2 || !strings.Contains(errs, "see herald-hub group set --help") {
+		t.Errorf("%d, %q", code, errs)
+	}
 	if text := c.ok("group", "recycle", "house", "--dry-run"); text != "house\n" {
 		t.Error(text)
 	}

@@ -28,24 +28,26 @@ const (
 // may be a busy machine.
 const patience = 2 * time.Minute
 
-// boot makes a network with a board in it.
-func boot(t *testing.T) (*rig.Machine, *rig.Network) {
+// newNetwork makes the network that the board is in, and all that is outside.
+func newNetwork(t *testing.T) *rig.Network {
 	t.Helper()
-	image := os.Getenv("HERALD_BOARD")
-	if image == "" {
-		t.Skip("make test-board makes the board that this needs, and says where it is (HERALD_BOARD)")
-	}
-	inside := filepath.Join(bin, "herald-board-inside")
-	build := exec.Command("go", "build", "-o", inside, "./inside")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
 	n := rig.NewNetwork(t)
 	n.Space("out")
 	n.In("out", "ip tuntap add tap0 mode tap")
 	n.In("out", "ip addr add "+outsideAddr+"/24 dev tap0")
 	n.In("out", "ip link set tap0 up")
+	return n
+}
+
+// boot starts the board.
+func boot(t *testing.T, image string, n *rig.Network) *rig.Machine {
+	t.Helper()
+	inside := filepath.Join(t.TempDir(), "inside")
+	build := exec.Command("go", "build", "-o", inside, "./inside")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	m := &rig.Machine{Image: image, Inside: inside, Under: n.Inside("out"), Tap: "tap0", Address: boardAddr + "/24"}
 	if err := m.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -56,7 +58,7 @@ func boot(t *testing.T) (*rig.Machine, *rig.Network) {
 			t.Logf("the board's console:\n%s", m.Console())
 		}
 	})
-	return m, n
+	return m
 }
 
 // do runs a program on the board.
@@ -73,12 +75,13 @@ func do(t *testing.T, m *rig.Machine, line ...string) string {
 
 // TestDevices: herald finds the board's cameras and sound cards.
 func TestDevices(t *testing.T) {
-	m, _ := boot(t)
-	out := do(t, m, filepath.Join(bin, "herald"), "devices")
+	h := newHouse(t, "front_camera = \"/dev/video0\"\nback_camera = \"/dev/video1\"\nmicrophone = \"Ear\"\nspeaker = \"Ear\"\nhands_free = \"Loud\"\n")
+	out := do(t, h.machine, h.door.prog.Path, "devices", "--socket", h.door.prog.Socket)
 	t.Log(out)
 	for _, want := range []string{"/dev/video0", "/dev/video1", "Ear", "Loud"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %s in\n%s", want, out)
 		}
 	}
+	h.door.stop()
 }

@@ -227,4 +227,3 @@ func (r *Run) Signal(s syscall.Signal) error {
 
 // Output is the end of what the program has written, to stdout and stderr.
 func (r *Run) Output() string { return r.out.String() }
-

@@ -1,0 +1,152 @@
+package peer
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+const (
+	// shareEvery is how often it is looked at what the links of a shared stream can take.
+	shareEvery = 200 * time.Millisecond
+	// farBelow: who can take less than this part of what most can gets sound alone.
+	farBelow = 0.25
+	// nearAgain: and pictures again from this part on.
+	nearAgain = 0.35
+	// tooLittle and enough are the same with regard to the least bitrate.
+	tooLittle = 0.8
+	enough    = 1.2
+	// pausedLeast is how long pictures stay away; it doubles each time, up to pausedMost.
+	pausedLeast = 4 * time.Second
+	pausedMost  = time.Minute
+	// forgiven is how long pictures have to have come for that to begin anew.
+	forgiven = time.Minute
+	// told is by which part what may be taken has to change to be told.
+	told = 0.03
+	// lossEvery is how often the loss of sound is looked at.
+	lossEvery = time.Second
+	// maxLoss in percent: more is not told, as no encoder has an answer to it.
+	maxLoss = 30
+)
+
+// shared decides for a stream that is encoded once for many. It is guarded by the track's lock.
+type shared struct {
+	looked  time.Time
+	bitrate int
+	loss    int
+	lossAt  time.Time
+	history map[*outgoing]*sharer
+}
+
+func newShared() shared { return shared{history: map[*outgoing]*sharer{}} }
+
+// sharer is one link of those who share.
+type sharer struct {
+	free   int // what it can take, bit/s
+	paused bool
+	until  time.Time     // at least so long
+	next   time.Duration // how long the next pause is
+	begun  time.Time     // when pictures came again
+}
+
+// adapt looks at all links of the track, at most five times a second; called with mu held.
+func (t *localTrack) adapt(now time.Time) {
+	s := &t.shared
+	if now.Sub(s.looked) < shareEvery {
+		return
+	}
+	s.looked = now
+	all := t.feed.sending()
+	if t.feed.codec.Kind() == Audio {
+		t.tellLoss(all, now)
+		return
+	}
+	for o := range s.history {
+		if !slices.Contains(all, o) {
+			delete(s.history, o)
+		}
+	}
+	least, most := 0, 0
+	var list []*sharer
+	for _, o := range all {
+		h := s.history[o]
+		if h == nil {
+			h = &sharer{next: pausedLeast, begun: now}
+			s.history[o] = h
+		}
+		_, h.free = o.wire.estimate.target()
+		least, most = o.wire.estimate.min, max(most, o.wire.estimate.max)
+		list = append(list, h)
+	}
+	bitrate := share(list, least, most, now)
+	for _, o := range all {
+		o.pauseIf(s.history[o].paused)
+	}
+	if change := math.Abs(float64(bitrate - s.bitrate)); t.hooks.Bitrate != nil && bitrate > 0 &&
+		(change > told*float64(s.bitrate) || change > 0 && bitrate == most) {
+		s.bitrate = bitrate
+		t.hooks.Bitrate(bitrate)
+	}
+}
+
+// share decides what a stream may take, and who gets none of it: who is far below the others, or below the least.
+func share(list []*sharer, least, most int, now time.Time) (bitrate int) {
+	bitrate = most
+	for i, h := range list {
+		var others []int
+		for j, o := range list {
+			if j != i {
+				others = append(others, o.free)
+			}
+		}
+		usual := 0
+		if len(others) > 0 {
+			slices.Sort(others)
+			usual = others[len(others)/2]
+		}
+		switch {
+		case !h.paused && (float64(h.free) < tooLittle*float64(least) || float64(h.free) < farBelow*float64(usual)):
+			if now.Sub(h.begun) >= forgiven {
+				h.next = pausedLeast
+			}
+			h.paused, h.until = true, now.Add(h.next)
+			h.next = min(2*h.next, pausedMost)
+		case h.paused && now.After(h.until) && float64(h.free) >= enough*float64(least) && float64(h.free) >= nearAgain*float64(usual):
+			h.paused, h.begun = false, now
+		}
+		if !h.paused {
+			bitrate = min(bitrate, h.free)
+		}
+	}
+	return max(bitrate, least)
+}
+
+// pauseIf pauses or goes on, if that is a change.
+func (o *outgoing) pauseIf(on bool) {
+	if o.isPaused() != on {
+		o.pause(on)
+	}
+}
+
+func (o *outgoing) isPaused() bool {
+	o.takes.Lock()
+	defer o.takes.Unlock()
+	return o.paused
+}
+
+// tellLoss tells the loss of sound.
+func (t *localTrack) tellLoss(all []*outgoing, now time.Time) {
+	s := &t.shared
+	if t.hooks.Loss == nil || now.Sub(s.lossAt) < lossEvery {
+		return
+	}
+	s.lossAt = now
+	worst := 0.0
+	for _, o := range all {
+		worst = max(worst, o.wire.saidOf(Audio).lost, o.wire.estimate.loss())
+	}
+	if percent := min(int(math.Round(worst*100)), maxLoss); percent != s.loss {
+		s.loss = percent
+		t.hooks.Loss(percent)
+	}
+}

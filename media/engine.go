@@ -27,7 +27,8 @@ const Fake = "fake"
 type Config struct {
 	FrontCamera, BackCamera        string // V4L2 devices, video.Auto or Fake
 	Format                         video.Format
-	Bitrate                        int    // of the picture, bit/s
+	Bitrate                        int    // of the picture at most, bit/s
+	MinBitrate                     int    // below which a link gets sound alone, bit/s; 0: 100,000
 	Microphone, Speaker, HandsFree string // ALSA devices, or Fake
 
 	Port                          int // UDP; 0: a free one
@@ -75,6 +76,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	var err error
 	e.factory, err = peer.New(peer.Config{
 		Port: cfg.Port, Interfaces: cfg.Interfaces, ExcludeInterfaces: cfg.ExcludeInterfaces, IncludeLoopback: cfg.Loopback,
+		MinBitrate: cfg.MinBitrate, MaxBitrate: cfg.Bitrate,
 		CertFile: filepath.Join(cfg.StateDir, "dtls.pem"), Log: log,
 	})
 	if err != nil {
@@ -154,18 +156,32 @@ func (e *Engine) makeTracks() error {
 		})
 		track, err := peer.NewVideoTrack(codec, peer.Hooks{
 			Keyframe: func() { e.sender.Keyframe(video.Codec(codec)) }, Watched: follow,
+			Bitrate: func(bitrate int) { e.sender.SetBitrate(video.Codec(codec), bitrate) },
 		})
 		if err != nil {
 			return err
 		}
 		*to = track
 	}
-	e.micOut = peer.NewAudioTrack(peer.Hooks{Watched: following(func() func() {
+	e.micOut = peer.NewAudioTrack(peer.Hooks{Loss: e.soundLost, Watched: following(func() func() {
 		return e.mic.Follow(func(p sound.Packet) {
 			e.micOut.WriteSample(media.Sample{Data: p.Data, Duration: p.Duration})
 		})
 	})})
 	return nil
+}
+
+// lossy is an encoder of sound that can prepare for loss.
+type lossy interface {
+	// SetLoss tells how much is lost on the way, in percent.
+	SetLoss(percent int)
+}
+
+// soundLost is told how much of the sound is lost on its way.
+func (e *Engine) soundLost(percent int) {
+	if m, ok := any(e.mic).(lossy); ok {
+		m.SetLoss(percent)
+	}
 }
 
 // following follows while there are followers.

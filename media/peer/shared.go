@@ -66,6 +66,9 @@ func (t *localTrack) adapt(now time.Time) {
 			delete(s.history, o)
 		}
 	}
+	if len(s.history) == 0 {
+		s.bitrate = 0 // the encoder has begun anew, too
+	}
 	least, most := 0, 0
 	var list []*sharer
 	for _, o := range all {
@@ -74,7 +77,7 @@ func (t *localTrack) adapt(now time.Time) {
 			h = &sharer{next: pausedLeast, begun: now}
 			s.history[o] = h
 		}
-		_, h.free = o.wire.estimate.target()
+		h.free = o.wire.forPictures(now)
 		least, most = o.wire.estimate.min, max(most, o.wire.estimate.max)
 		list = append(list, h)
 	}
@@ -119,6 +122,19 @@ func share(list []*sharer, least, most int, now time.Time) (bitrate int) {
 		}
 	}
 	return max(bitrate, least)
+}
+
+// headers is the part of what is sent that is around pictures.
+const headers = 0.05
+
+// forPictures is what the path leaves for pictures beside sound, in bit/s, without the lower bound.
+func (w *wire) forPictures(now time.Time) int {
+	_, free := w.estimate.target()
+	if free >= w.estimate.max {
+		return free // the bound is one of pictures
+	}
+	_, _, sound := w.sent[index(Audio)].read(now)
+	return max(int(float64(free-sound)*(1-headers)), 0)
 }
 
 // pauseIf pauses or goes on, if that is a change.

@@ -13,7 +13,7 @@ import (
 const (
 	// standingOver is the delay beyond the path's own at which even the fastest packet of the last 300 ms counts as queued.
 	standingOver = 40 * time.Millisecond
-	// standingClear is when the queue counts as gone.
+	// standingClear is when the queue counts as gone. In between nothing changes.
 	standingClear = 20 * time.Millisecond
 	// standingReports is over how many reports the fastest packet is looked for. There are ten reports a second.
 	standingReports = 3
@@ -76,14 +76,18 @@ type estimator struct {
 	fastSet   int
 
 	queue     time.Duration // standing
-	overSince time.Time     // zero: it is not
+	overSince time.Time     // since when it is more than standingOver; zero: it is not
+	someSince time.Time     // and standingClear
 	lastQueue time.Duration // when it was lowered last
 	lowered   time.Time
 	ceiling   float64 // what arrived when a queue stood last
 	updated   time.Time
 	roundTrip time.Duration
 
-	arriving meter // bytes that have arrived
+	flows    [5]flow // of the last reports
+	flowed   int
+	lastFlow time.Duration // when the last packet arrived, by the far end's clock
+	count    uint8         // of the last report
 	outcome  [20]outcome
 	slot     int64
 }
@@ -91,10 +95,15 @@ type estimator struct {
 // outcome counts what became of packets in 100 ms.
 type outcome struct{ arrived, lost int }
 
+// flow is what arrived in a time, by the far end's clock.
+type flow struct {
+	bytes int
+	took  time.Duration
+}
+
 func newEstimator(least, most int) *estimator {
 	e := &estimator{min: least, max: most}
 	e.rate = float64(e.start())
-	e.arriving = meter{span: 50 * time.Millisecond}
 	return e
 }
 
@@ -114,8 +123,8 @@ func (e *estimator) note(seq uint16, size int, now time.Time) {
 func (e *estimator) moved(now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.baseSet, e.fastSet, e.overSince, e.queue = [2]bool{}, 0, time.Time{}, 0
-	e.ceiling = 0
+	e.baseSet, e.fastSet, e.overSince, e.someSince, e.queue = [2]bool{}, 0, time.Time{}, time.Time{}, 0
+	e.ceiling, e.flowed = 0, 0
 	e.rate = min(e.rate, float64(e.start()))
 	e.lowered = now
 	e.outcome = [20]outcome{}
@@ -159,7 +168,8 @@ func (e *estimator) report(fb *rtcp.TransportLayerCC, now time.Time) {
 	o := &e.outcome[e.slot%int64(len(e.outcome))]
 	start := e.reference(fb.ReferenceTime)
 	var fastest time.Duration
-	some, bytes := false, 0
+	some := false
+	bytes, first, firstBytes, last := 0, time.Duration(0), 0, time.Duration(0)
 	eachStatus(fb, func(seq uint16, came bool, after time.Duration) {
 		p := &e.sent[seq%historyPackets]
 		if p.seq != seq || p.state == unknown || p.state == arrived {
@@ -177,6 +187,10 @@ func (e *estimator) report(fb *rtcp.TransportLayerCC, now time.Time) {
 		}
 		p.state = arrived
 		o.arrived++
+		if bytes == 0 || start+after < first {
+			first, firstBytes = start+after, p.size
+		}
+		last = max(last, start+after)
 		bytes += p.size
 		// The clocks are not the same: only differences of this mean anything.
 		delay := start + after - time.Duration(p.at.UnixNano())
@@ -188,7 +202,15 @@ func (e *estimator) report(fb *rtcp.TransportLayerCC, now time.Time) {
 	if !some {
 		return
 	}
-	e.arriving.add(bytes, now)
+	// What came before the report is counted in if it was reported, too.
+	f := flow{bytes: bytes - firstBytes, took: last - first}
+	if e.flowed > 0 && fb.FbPktCount == e.count+1 && last > e.lastFlow && last-e.lastFlow < time.Second {
+		f = flow{bytes: bytes, took: last - e.lastFlow}
+	}
+	if e.count, e.lastFlow = fb.FbPktCount, last; f.took > 0 {
+		e.flows[e.flowed%len(e.flows)] = f
+		e.flowed++
+	}
 	e.delayed(fastest, now)
 	e.adjust(now)
 }
@@ -232,17 +254,36 @@ func (e *estimator) delayed(d time.Duration, now time.Time) {
 		base = min(base, e.base[1])
 	}
 	e.queue = standing - base
-	if e.queue <= standingOver {
-		e.overSince = time.Time{}
-		return
-	}
-	if e.overSince.IsZero() {
-		e.overSince = now
-	}
-	if now.Sub(e.overSince) >= stuckAfter && e.queue >= e.lastQueue*3/4 {
+	since(&e.overSince, e.queue > standingOver, now)
+	since(&e.someSince, e.queue > standingClear, now)
+	if !e.someSince.IsZero() && now.Sub(e.someSince) >= stuckAfter {
+		// Where it is a queue after all, it shows as soon as that is gone.
 		e.base[0], e.baseSet = standing, [2]bool{true, false}
-		e.baseSince, e.overSince, e.queue = now, time.Time{}, 0
+		e.baseSince, e.overSince, e.someSince, e.queue = now, time.Time{}, time.Time{}, 0
 	}
+}
+
+// since keeps since when something is so.
+func since(t *time.Time, is bool, now time.Time) {
+	switch {
+	case !is:
+		*t = time.Time{}
+	case t.IsZero():
+		*t = now
+	}
+}
+
+// through is what arrived lately, in bit/s.
+func (e *estimator) through() float64 {
+	var all flow
+	for _, f := range e.flows[:min(e.flowed, len(e.flows))] {
+		all.bytes += f.bytes
+		all.took += f.took
+	}
+	if all.took <= 0 {
+		return 0
+	}
+	return float64(all.bytes) * 8 / all.took.Seconds()
 }
 
 // adjust lowers the estimate at once, or raises it a little.
@@ -250,7 +291,7 @@ func (e *estimator) adjust(now time.Time) {
 	passed := min(now.Sub(e.updated), 300*time.Millisecond)
 	e.updated = now
 	loss, packets := e.lossNow()
-	through := e.arriving.rate(500*time.Millisecond, now)
+	through := e.through()
 	settled := now.Sub(e.lowered) >= e.roundTrip+200*time.Millisecond // what was changed last has shown
 	switch {
 	case e.queue > standingOver:
@@ -345,6 +386,13 @@ func eachStatus(fb *rtcp.TransportLayerCC, f func(seq uint16, came bool, after t
 			return
 		}
 	}
+}
+
+// full tells that the path is full, or was just now.
+func (e *estimator) full(now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return !e.overSince.IsZero() || !e.lowered.IsZero() && now.Sub(e.lowered) < time.Second
 }
 
 // standing is how long the queue at the bottleneck is.

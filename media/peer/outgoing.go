@@ -18,8 +18,12 @@ const (
 	// paceFactor is how much faster than the estimate pictures are sent: one that is larger than others is spread out,
 	// so that it does not fill the bottleneck's queue at once.
 	paceFactor = 2.5
+	// paceFull is the same once the path was full: the estimate is near what it carries.
+	paceFull = 1.5
 	// paceSlack is how much ahead of that may be sent, so that few packets need a timer.
 	paceSlack = 5 * time.Millisecond
+	// fullAsks is how often a key frame is sent into a path that is full: it takes as much as ten other pictures.
+	fullAsks = 2 * time.Second
 	// skipAsks is how often a key frame is asked for by a link that was too slow.
 	skipAsks = time.Second
 )
@@ -44,13 +48,14 @@ type outgoing struct {
 	// Of what is left out: on purpose, or because the link is too slow. Packets are given their numbers anew, so that the far
 	// end misses none of these.
 	takes   sync.Mutex
-	paused  bool // by who shares the encoder: sound alone
-	skips   bool // up to a key frame
-	asked   time.Time
-	shift   uint16 // what is taken off a packet's number
-	lastSeq uint16 // that was queued or left out, as it came
-	some    bool   // one was
-	barred  bool   // up to barrier, numbers as they came are none that may be sent: others have them now
+	paused  bool      // by who shares the encoder: sound alone
+	skips   bool      // up to a key frame
+	asked   time.Time // by ourselves
+	granted time.Time // to the far end
+	shift   uint16    // what is taken off a packet's number
+	lastSeq uint16    // that was queued or left out, as it came
+	some    bool      // one was
+	barred  bool      // up to barrier, numbers as they came are none that may be sent: others have them now
 	barrier uint16
 
 	dropped atomic.Uint64 // packets that the link was too slow for
@@ -139,9 +144,13 @@ func (o *outgoing) current() *feed {
 // askKeyframe passes on that the far end needs a key frame. One that is sent nothing needs none.
 func (o *outgoing) askKeyframe() {
 	o.takes.Lock()
-	paused := o.paused
+	now := time.Now()
+	not := o.paused || now.Sub(o.granted) < fullAsks && o.wire.estimate.full(now)
+	if !not {
+		o.granted = now
+	}
 	o.takes.Unlock()
-	if f := o.current(); f != nil && !paused {
+	if f := o.current(); f != nil && !not {
 		f.askKeyframe()
 	}
 }
@@ -255,7 +264,10 @@ func (o *outgoing) tooSlow() bool {
 
 // pace is at how many bit/s packets are sent at most.
 func (o *outgoing) pace() int {
-	target, _ := o.wire.estimate.target()
+	target, free := o.wire.estimate.target()
+	if free < o.wire.estimate.max {
+		return int(paceFull * float64(target))
+	}
 	return int(paceFactor * float64(target))
 }
 

@@ -16,6 +16,8 @@ const (
 	// tooLittle and enough are the same with regard to the least bitrate.
 	tooLittle = 0.8
 	enough    = 1.2
+	// tooLittleFor is how long one of the two has to last: an estimate may be too low for a moment.
+	tooLittleFor = 3 * time.Second
 	// pausedLeast is how long pictures stay away; it doubles each time, up to pausedMost.
 	pausedLeast = 4 * time.Second
 	pausedMost  = time.Minute
@@ -42,7 +44,8 @@ func newShared() shared { return shared{history: map[*outgoing]*sharer{}} }
 
 // sharer is one link of those who share.
 type sharer struct {
-	free   int // what it can take, bit/s
+	free   int       // what it can take, bit/s
+	low    time.Time // since when it is too little; zero: it is not
 	paused bool
 	until  time.Time     // at least so long
 	next   time.Duration // how long the next pause is
@@ -95,6 +98,7 @@ func (t *localTrack) adapt(now time.Time) {
 // share decides what a stream may take, and who gets none of it: who is far below the others, or below the least.
 func share(list []*sharer, least, most int, now time.Time) (bitrate int) {
 	bitrate = most
+	some := false
 	for i, h := range list {
 		var others []int
 		for j, o := range list {
@@ -107,19 +111,25 @@ func share(list []*sharer, least, most int, now time.Time) (bitrate int) {
 			slices.Sort(others)
 			usual = others[len(others)/2]
 		}
+		free := float64(h.free)
+		since(&h.low, free < tooLittle*float64(least) || free < farBelow*float64(usual), now)
 		switch {
-		case !h.paused && (float64(h.free) < tooLittle*float64(least) || float64(h.free) < farBelow*float64(usual)):
+		case !h.paused && !h.low.IsZero() && now.Sub(h.low) >= tooLittleFor:
 			if now.Sub(h.begun) >= forgiven {
 				h.next = pausedLeast
 			}
 			h.paused, h.until = true, now.Add(h.next)
 			h.next = min(2*h.next, pausedMost)
-		case h.paused && now.After(h.until) && float64(h.free) >= enough*float64(least) && float64(h.free) >= nearAgain*float64(usual):
+		case h.paused && now.After(h.until) && free >= enough*float64(least) && free >= nearAgain*float64(usual):
 			h.paused, h.begun = false, now
 		}
 		if !h.paused {
+			some = true
 			bitrate = min(bitrate, h.free)
 		}
+	}
+	if !some {
+		return least // whoever comes back begins there
 	}
 	return max(bitrate, least)
 }

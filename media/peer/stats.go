@@ -55,6 +55,8 @@ type Stats struct {
 	// Requests to send packets again (NACK), and for key frames (PLI, FIR).
 	NacksSent, NacksReceived uint64
 	PLIsSent, PLIsReceived   uint64
+	// Resent packets were asked for again and sent; Unsent ones were not, as they would have filled a full path more.
+	Resent, Unsent uint64
 }
 
 // Stats of the connection now.
@@ -65,6 +67,7 @@ func (p *Peer) Stats() Stats {
 		Received: map[Kind]Received{}, Sent: map[Kind]Sent{},
 		NacksSent: w.nacksSent.Load(), NacksReceived: w.nacksReceived.Load(),
 		PLIsSent: w.plisSent.Load(), PLIsReceived: w.plisReceived.Load(),
+		Resent: w.resent.Load(), Unsent: w.unsent.Load(),
 		RoundTrip: w.measuredRoundTrip(), Loss: w.estimate.loss(),
 	}
 	s.Target, _ = w.estimate.target()

@@ -24,6 +24,7 @@ type wire struct {
 	nacksReceived  atomic.Uint64
 	plisSent       atomic.Uint64
 	plisReceived   atomic.Uint64
+	resent, unsent atomic.Uint64 // packets asked for again that were sent, and not
 
 	mu        sync.Mutex
 	said      [2]said         // what the far end says of what we send
@@ -70,8 +71,12 @@ func (w *wire) BindLocalStream(info *interceptor.StreamInfo, to interceptor.RTPW
 			id = uint8(e.ID)
 		}
 	}
+	again := resending{wire: w}
 	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
 		now := time.Now()
+		if kind == Video && !again.may(h.SequenceNumber, len(payload), now) {
+			return len(payload), nil
+		}
 		if id != 0 {
 			seq := uint16(w.next.Add(1) - 1)
 			ext, err := (&rtp.TransportCCExtension{TransportSequence: seq}).Marshal()
@@ -89,6 +94,45 @@ func (w *wire) BindLocalStream(info *interceptor.StreamInfo, to interceptor.RTPW
 		}
 		return n, err
 	})
+}
+
+// resendPart is the part of what a path carries that packets may take that are sent again: those that got lost because it
+// is full do not get through by filling it more.
+const resendPart = 0.25
+
+// resendSaved is how long what is not used of that is kept.
+const resendSaved = time.Second
+
+// resending bounds what is sent again of a stream.
+type resending struct {
+	wire *wire
+
+	mu      sync.Mutex
+	begun   bool
+	highest uint16
+	saved   float64 // bits
+	at      time.Time
+}
+
+// may tells whether a packet may be sent: for the first time always.
+func (r *resending) may(seq uint16, size int, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.begun || int16(seq-r.highest) > 0 {
+		r.begun, r.highest = true, seq
+		return true
+	}
+	target, _ := r.wire.estimate.target()
+	rate := resendPart * float64(target)
+	r.saved = min(r.saved+rate*min(now.Sub(r.at), resendSaved).Seconds(), rate*resendSaved.Seconds())
+	r.at = now
+	if r.saved <= 0 {
+		r.wire.unsent.Add(1)
+		return false
+	}
+	r.saved -= float64(size * 8)
+	r.wire.resent.Add(1)
+	return true
 }
 
 // BindRemoteStream implements interceptor.Interceptor.

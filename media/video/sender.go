@@ -61,6 +61,7 @@ type Stats struct {
 	Bitrate       int     // that the encoder is told, bit/s
 	Captured      uint64  // pictures that the camera gave to be encoded
 	Encoded       uint64  // that were sent
+	Keys          uint64  // of these, those that need none before them
 	LeftOut       uint64  // to keep to a bitrate: by the choice of a lower rate, or by the encoder
 }
 
@@ -310,6 +311,9 @@ func (ch *channel) frame(enc *encoder, img *image.YCbCr, at time.Time) error {
 	}
 	ch.last = at
 	ch.count.Encoded++
+	if key {
+		ch.count.Keys++
+	}
 	s.mu.Lock()
 	if key {
 		ch.wantKey, ch.lastKey = false, now

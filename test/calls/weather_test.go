@@ -95,8 +95,8 @@ func TestNarrowLink(t *testing.T) {
 	for range 40 {
 		offered, carried := rate(500 * time.Millisecond)
 		s := a.now(0)
-		t.Logf("%v: %.0f bit/s sent, %.0f arrive; target %d, queue %v, loss %.2f, %+v",
-			time.Since(cut).Round(100*time.Millisecond), offered, carried, s.Target, s.Queue.Round(time.Millisecond), s.Loss, s.Encoding)
+		t.Logf("%v: %.0f bit/s sent, %.0f arrive; target %d, queue %v, loss %.2f, %d NACKs, %d sent again, %d not, %d PLIs, last seen %v, %+v",
+			time.Since(cut).Round(100*time.Millisecond), offered, carried, s.Target, s.Queue.Round(time.Millisecond), s.Loss, s.NacksReceived, s.Resent, s.Unsent, s.PLIsReceived, b.now(0).Received[peer.Video].Since.Round(time.Millisecond), s.Encoding)
 		if under == 0 && s.Target < narrow && offered < narrow {
 			under = time.Since(cut)
 		}
@@ -122,5 +122,4 @@ func TestNarrowLink(t *testing.T) {
 	}
 	again, _ := rate(4 * time.Second)
 	t.Logf("%.0f bit/s before, and %.0f again", full, again)
-	_ = b
 }

@@ -84,12 +84,16 @@ type estimator struct {
 	updated   time.Time
 	roundTrip time.Duration
 
-	flows    [5]flow // of the last reports
+	flows    [standingReports]flow // of the reports that the queue is told by: while it stands, that is what the path carries
 	flowed   int
 	lastFlow time.Duration // when the last packet arrived, by the far end's clock
 	count    uint8         // of the last report
 	outcome  [20]outcome
 	slot     int64
+
+	// What became of packets that were sent since the estimate was lowered last: of late more than of before.
+	fresh      outcome
+	freshSince time.Time
 }
 
 // outcome counts what became of packets in 100 ms.
@@ -142,21 +146,21 @@ func (e *estimator) target() (target, free int) {
 func (e *estimator) loss() float64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	ratio, _ := e.lossNow()
-	return ratio
-}
-
-func (e *estimator) lossNow() (ratio float64, packets int) {
 	var all outcome
 	for _, o := range e.outcome {
 		all.arrived += o.arrived
 		all.lost += o.lost
 	}
-	packets = all.arrived + all.lost
-	if packets == 0 {
+	ratio, _ := all.ratio()
+	return ratio
+}
+
+// ratio is the part that was lost, of so many packets.
+func (o outcome) ratio() (lost float64, packets int) {
+	if packets = o.arrived + max(o.lost, 0); packets == 0 {
 		return 0, 0
 	}
-	return float64(max(all.lost, 0)) / float64(packets), packets
+	return float64(max(o.lost, 0)) / float64(packets), packets
 }
 
 // report takes a report of the far end's. It may hold anything.
@@ -179,11 +183,20 @@ func (e *estimator) report(fb *rtcp.TransportLayerCC, now time.Time) {
 			if p.state == flying {
 				p.state = missed
 				o.lost++
+				if p.at.After(e.lowered) {
+					e.fresh.lost++
+				}
 			}
 			return
 		}
 		if p.state == missed {
 			o.lost-- // it was late
+			if p.at.After(e.lowered) {
+				e.fresh.lost--
+			}
+		}
+		if p.at.After(e.lowered) {
+			e.fresh.arrived++
 		}
 		p.state = arrived
 		o.arrived++
@@ -290,7 +303,10 @@ func (e *estimator) through() float64 {
 func (e *estimator) adjust(now time.Time) {
 	passed := min(now.Sub(e.updated), 300*time.Millisecond)
 	e.updated = now
-	loss, packets := e.lossNow()
+	if now.Sub(e.freshSince) > time.Second {
+		e.fresh.arrived, e.fresh.lost, e.freshSince = e.fresh.arrived/2, max(e.fresh.lost, 0)/2, now
+	}
+	loss, packets := e.fresh.ratio()
 	through := e.through()
 	settled := now.Sub(e.lowered) >= e.roundTrip+200*time.Millisecond // what was changed last has shown
 	switch {
@@ -301,7 +317,7 @@ func (e *estimator) adjust(now time.Time) {
 		} else if settled {
 			e.lastQueue, e.lowered = e.queue, now // it drains
 		}
-	case loss > lossOver && packets >= 20:
+	case loss > lossOver && packets >= 30:
 		if settled && now.Sub(e.lowered) >= time.Second {
 			e.lower(e.rate*(1-loss/2), now)
 		}
@@ -328,6 +344,7 @@ func (e *estimator) grows(through, loss float64, now time.Time) float64 {
 func (e *estimator) lower(to float64, now time.Time) {
 	e.rate = min(e.rate, to)
 	e.lowered, e.lastQueue = now, e.queue
+	e.fresh, e.freshSince = outcome{}, now
 }
 
 // reported takes what the far end says in a receiver report, which counts where it cannot do better.

@@ -90,8 +90,7 @@ type pictures struct {
 	next    uint16 // the packet that is to come, in order
 	highest uint16
 	slots   [orderWindow]pictureSlot
-	waits   time.Time // since when next is missing while later ones are there; zero: it is not
-	lacks   bool      // something that later pictures build on: a key frame is needed
+	lacks   bool // something that later pictures build on: a key frame is needed
 
 	whole uint64    // pictures that could be decoded
 	last  time.Time // when the last of them was complete
@@ -100,6 +99,7 @@ type pictures struct {
 
 type pictureSlot struct {
 	have, marker, key bool
+	at                time.Time
 }
 
 // add takes a packet. patience is how long one that is missing may still come. It tells whether a key frame is needed.
@@ -111,28 +111,25 @@ func (o *pictures) add(seq uint16, marker bool, payload []byte, now time.Time, p
 		}
 		clear(o.slots[:])
 		o.begun, o.lacks, o.next, o.highest, ahead = true, true, seq, seq, 0
-		o.waits = time.Time{}
 	}
 	if ahead < 0 {
 		return o.lacks // too late, or for the second time
 	}
-	o.slots[seq%orderWindow] = pictureSlot{true, marker, beginsKey(o.codec, payload)}
+	o.slots[seq%orderWindow] = pictureSlot{true, marker, beginsKey(o.codec, payload), now}
 	if int16(seq-o.highest) > 0 {
 		o.highest = seq
 	}
 	o.advance(now)
 	for int16(o.highest-o.next) >= 0 {
-		if o.waits.IsZero() {
-			o.waits = now
+		after := o.next // the first that is there
+		for !o.slots[after%orderWindow].have {
+			after++
 		}
-		if now.Sub(o.waits) < patience {
+		if now.Sub(o.slots[after%orderWindow].at) < patience {
 			break
 		}
-		o.lacks, o.waits = true, time.Time{}
-		for !o.slots[o.next%orderWindow].have {
-			o.next++
-			o.gaps++
-		}
+		o.gaps += uint64(after - o.next)
+		o.lacks, o.next = true, after
 		o.advance(now)
 	}
 	return o.lacks
@@ -154,6 +151,5 @@ func (o *pictures) advance(now time.Time) {
 		}
 		*s = pictureSlot{}
 		o.next++
-		o.waits = time.Time{}
 	}
 }

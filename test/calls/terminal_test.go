@@ -275,6 +275,12 @@ func (x *terminal) now(link int) media.LinkStats {
 	return x.stats[link]
 }
 
+func (x *terminal) networkChanges() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.changes
+}
+
 // join connects a link of a with one of b, and waits until pictures come at both.
 func join(a *terminal, linkA int, b *terminal, linkB int) {
 	a.t.Helper()

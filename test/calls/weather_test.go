@@ -1,6 +1,7 @@
 package calls
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -122,4 +123,45 @@ func TestNarrowLink(t *testing.T) {
 	}
 	again, _ := rate(4 * time.Second)
 	t.Logf("%.0f bit/s before, and %.0f again", full, again)
+}
+
+// A terminal whose address changes has another path, with pictures both ways, at once.
+func TestAddressChangesAtOnce(t *testing.T) {
+	n := rig.NewNetwork(t)
+	n.Space("a")
+	n.Space("b")
+	n.Cable("a", "eth0", "b", "eth0")
+	n.In("a", "ip addr add 10.76.0.1/24 dev eth0")
+	n.In("b", "ip addr add 10.76.0.2/24 dev eth0")
+	a, b := startTerminal(t, n, "a", usual), startTerminal(t, n, "b", usual)
+	join(a, 0, b, 0)
+	for i, address := range []string{"10.76.0.11", "10.76.0.12", "10.76.0.13"} {
+		before := a.networkChanges()
+		n.In("a", "ip addr flush dev eth0")
+		n.In("a", "ip addr add "+address+"/24 dev eth0")
+		changed := time.Now()
+		for a.networkChanges() == before {
+			time.Sleep(10 * time.Millisecond)
+			if time.Since(changed) > patience {
+				t.Fatal("the change is not noticed")
+			}
+		}
+		noticed := time.Since(changed)
+		a.say(word{Kind: "restart"})
+		var pictures [2]uint64
+		for i, x := range []*terminal{a, b} {
+			s := x.until(0, "on the new path", func(s media.LinkStats) bool {
+				return s.Path != nil && (s.Path.Local == address || strings.HasPrefix(s.Path.Local, address+":") || strings.HasPrefix(s.Path.Remote, address+":"))
+			})
+			pictures[i] = s.Received[peer.Video].Pictures
+		}
+		for i, x := range []*terminal{a, b} {
+			x.until(0, "seeing over the new path", func(s media.LinkStats) bool { return s.Received[peer.Video].Pictures > pictures[i]+2 })
+		}
+		took := time.Since(changed)
+		t.Logf("%d: noticed after %v, pictures over the new path both ways after %v", i, noticed.Round(time.Millisecond), took.Round(time.Millisecond))
+		if took > 6*time.Second {
+			t.Errorf("pictures over the new path after %v", took)
+		}
+	}
 }

@@ -37,6 +37,7 @@ type RemoteTrack struct {
 	whole    atomic.Uint64 // pictures that can be decoded
 	lastGood atomic.Int64  // when the last of them came, Unix nanoseconds; 0: none
 	jitter   atomic.Int64  // nanoseconds
+	lag      atomic.Int64  // nanoseconds, see Received.Lag
 }
 
 func newRemoteTrack(track *webrtc.TrackRemote, ask func([]rtcp.Packet) error, trip func() time.Duration) *RemoteTrack {
@@ -156,6 +157,8 @@ type sequence struct {
 	arrived   time.Time
 	timestamp uint32
 	jitter    float64 // nanoseconds
+
+	clock clock
 }
 
 func newSequence(r *RemoteTrack) *sequence {
@@ -173,6 +176,7 @@ func (o *sequence) take(p *rtp.Packet, now time.Time) {
 		}
 	}
 	o.timed, o.arrived, o.timestamp = true, now, p.Timestamp
+	r.lag.Store(int64(o.clock.take(p.Timestamp, rate, now)))
 	if r.Kind() != Video {
 		return
 	}
@@ -187,4 +191,39 @@ func (o *sequence) take(p *rtp.Packet, now time.Time) {
 		o.asked = now
 		r.RequestKeyframe()
 	}
+}
+
+// lagOver is over how long the earliest packet is looked for: others were held up on the way.
+const lagOver = 2 * time.Second
+
+// clock follows how far the clock of a stream falls behind ours.
+type clock struct {
+	begun     bool
+	first     time.Time
+	timestamp uint32
+	media     time.Duration // since the first packet, by the stream's clock
+
+	earliest [2]time.Duration // of this stretch of time, of the one before
+	some     [2]bool
+	since    time.Time
+}
+
+func (c *clock) take(timestamp uint32, rate float64, now time.Time) (lag time.Duration) {
+	if !c.begun {
+		c.begun, c.first, c.timestamp, c.since = true, now, timestamp, now
+	}
+	ticks := int32(timestamp - c.timestamp)
+	c.timestamp = timestamp
+	c.media += time.Duration(float64(ticks) / rate * float64(time.Second))
+	if now.Sub(c.since) >= lagOver {
+		c.earliest[1], c.some[1] = c.earliest[0], c.some[0]
+		c.some[0], c.since = false, now
+	}
+	if lag = now.Sub(c.first) - c.media; !c.some[0] || lag < c.earliest[0] {
+		c.earliest[0], c.some[0] = lag, true
+	}
+	if lag = c.earliest[0]; c.some[1] {
+		lag = min(lag, c.earliest[1])
+	}
+	return lag
 }

@@ -22,6 +22,9 @@ type Received struct {
 	Bytes   uint64        // with all headers, and of what was sent again
 	Bitrate int           // of the last second, bit/s
 	Jitter  time.Duration // RFC 3550 §6.4.1
+	// Lag is how much later than by its own clock the stream arrives now, by its earliest packets of the last seconds, compared
+	// with how its first one came. What sound and pictures differ in it they are out of step, if they began in step.
+	Lag time.Duration
 	// Of pictures: how many have come that can be decoded, and how long ago the last of them was complete, -1 without one.
 	Pictures uint64
 	Since    time.Duration
@@ -111,6 +114,7 @@ func (p *Peer) Stats() Stats {
 func (r *RemoteTrack) stats(now time.Time) Received {
 	got := Received{
 		Codec: r.codec, Packets: r.packets.Load(), Jitter: time.Duration(r.jitter.Load()), Pictures: r.whole.Load(), Since: -1,
+		Lag: time.Duration(r.lag.Load()),
 	}
 	// Packets that came twice count twice, so this may fall short.
 	if expected := r.expected.Load(); expected > got.Packets {

@@ -75,6 +75,16 @@ func TestLossAndJitter(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 	}
+	cable.Set(rig.Fault{})
+	time.Sleep(5 * time.Second)
+	for _, x := range []*terminal{a, b} {
+		s := x.now(0).Received
+		apart := s[peer.Video].Lag - s[peer.Audio].Lag
+		t.Logf("%s: pictures and sound are %v further apart than they began", x.name, apart.Round(time.Millisecond))
+		if apart.Abs() > 80*time.Millisecond {
+			t.Errorf("%s: pictures lag by %v, sound by %v", x.name, s[peer.Video].Lag, s[peer.Audio].Lag)
+		}
+	}
 }
 
 // A link that becomes narrow is not flooded, and is used again when it is wide.

@@ -128,7 +128,7 @@ func share(list []*sharer, least, most int, now time.Time) (bitrate int) {
 			bitrate = min(bitrate, h.free)
 		}
 	}
-	if !some {
+	if !some && len(list) > 0 {
 		return least // whoever comes back begins there
 	}
 	return max(bitrate, least)

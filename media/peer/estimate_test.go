@@ -145,14 +145,18 @@ func TestEstimateOfAWidePath(t *testing.T) {
 // Jitter and the loss of radio are no sign of a path that is full.
 func TestEstimateIsSteady(t *testing.T) {
 	for name, p := range map[string]simPath{
-		"5 % loss":           {loss: 0.05, delay: 20 * time.Millisecond},
-		"20 ms jitter":       {jitter: 20 * time.Millisecond, delay: 50 * time.Millisecond},
-		"5 %, 50 ms ± 20 ms": {loss: 0.05, jitter: 20 * time.Millisecond, delay: 50 * time.Millisecond},
+		"5 % loss":                  {loss: 0.05, delay: 20 * time.Millisecond},
+		"20 ms jitter":              {jitter: 20 * time.Millisecond, delay: 50 * time.Millisecond},
+		"sound alone, 30 ms jitter": {jitter: 30 * time.Millisecond, delay: 50 * time.Millisecond},
+		"5 %, 50 ms ± 20 ms":        {loss: 0.05, jitter: 20 * time.Millisecond, delay: 50 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newTrip(t)
 			p.random = s.path.random
 			s.path = p
+			if name == "sound alone, 30 ms jitter" {
+				s.fill = 0
+			}
 			s.pass(30*time.Second, nil)
 			least := 1 << 30
 			s.pass(30*time.Second, func(target int) { least = min(least, target) })

@@ -221,6 +221,24 @@ func TestEstimateOfAnotherPath(t *testing.T) {
 	}
 }
 
+// One who gets sound alone is soon known to be fast again.
+func TestEstimateWhileIdle(t *testing.T) {
+	s := newTrip(t)
+	s.pass(5*time.Second, nil)
+	s.path.rate = 80_000
+	s.pass(10*time.Second, nil)
+	s.fill = 0
+	s.e.setIdle(true)
+	s.pass(5*time.Second, nil)
+	s.path.rate = 0
+	s.e.lower(floorBitrate, s.now)
+	took := s.until(30*time.Second, func(target int) bool { return target >= 350_000 })
+	t.Logf("350 kbit/s after %v", took)
+	if took < 0 || took > 12*time.Second {
+		t.Errorf("350 kbit/s after %v", took)
+	}
+}
+
 // What is not used may be used: pictures that need little do not lower the estimate.
 func TestEstimateOfFewPackets(t *testing.T) {
 	s := newTrip(t)

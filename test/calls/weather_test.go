@@ -1,6 +1,7 @@
 package calls
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -174,4 +175,48 @@ func TestAddressChangesAtOnce(t *testing.T) {
 			t.Errorf("pictures over the new path after %v", took)
 		}
 	}
+}
+
+// Of several who share an encoder, one on a link that is far slower than the others' gets sound alone, and holds nobody;
+// its pictures come back.
+func TestSlowestGetsSoundAlone(t *testing.T) {
+	n := rig.NewNetwork(t)
+	n.Space("a")
+	cables := map[string]*rig.Cable{}
+	terminals := map[string]*terminal{}
+	few := usual
+	few.Rate, few.Links = 15, 2
+	for i, name := range []string{"b", "c"} {
+		n.Space(name)
+		end := "eth" + name
+		cables[name] = n.Cable("a", end, name, "eth0")
+		n.In("a", fmt.Sprintf("ip addr add 10.76.%d.1/24 dev %s", i, end))
+		n.In(name, fmt.Sprintf("ip addr add 10.76.%d.2/24 dev eth0", i))
+	}
+	a := startTerminal(t, n, "a", few)
+	few.Links = 1
+	for i, name := range []string{"b", "c"} {
+		terminals[name] = startTerminal(t, n, name, few)
+		join(a, i, terminals[name], 0)
+	}
+	a.until(1, "at its bitrate", func(s media.LinkStats) bool { return s.Target >= usual.Bitrate })
+	cables["c"].Set(rig.Fault{Rate: 90_000})
+	slow := time.Now()
+	a.until(1, "paused", func(s media.LinkStats) bool { return s.Sent[peer.Video].Paused })
+	t.Logf("sound alone after %v; %+v", time.Since(slow).Round(10*time.Millisecond), a.now(1).Sent[peer.Video])
+	b, c := terminals["b"], terminals["c"]
+	a.until(0, "at its bitrate again", func(s media.LinkStats) bool { return s.Encoding.Bitrate > usual.Bitrate/2 })
+	seen, heard := b.now(0).Received[peer.Video].Pictures, c.now(0).Received[peer.Audio].Packets
+	time.Sleep(3 * time.Second)
+	if s := b.now(0); s.Received[peer.Video].Pictures < seen+20 {
+		t.Errorf("the fast one got %d pictures in 3 s", s.Received[peer.Video].Pictures-seen)
+	}
+	if got := c.now(0).Received[peer.Audio].Packets - heard; got < 75 {
+		t.Errorf("the slow one got %d packets of sound in 3 s", got)
+	}
+	seen = c.now(0).Received[peer.Video].Pictures
+	cables["c"].Set(rig.Fault{})
+	lifted := time.Now()
+	c.until(0, "seeing again", func(s media.LinkStats) bool { return s.Received[peer.Video].Pictures > seen+5 })
+	t.Logf("pictures again %v after its link is fast", time.Since(lifted).Round(10*time.Millisecond))
 }

@@ -1,6 +1,6 @@
 # make without a target says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build programs run test bench lint generate clean
+.PHONY: help build programs run test test-board bench lint generate clean
 
 # Where Go's own instructions put it, for a shell that was not told.
 export PATH := $(PATH):/usr/local/go/bin
@@ -14,7 +14,7 @@ export PKG_CONFIG := $(CURDIR)/scripts/pkg-config
 export CGO_LDFLAGS := -static-libstdc++ -static-libgcc
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 
 build: ## bin/herald and bin/herald-hub
 	@scripts/deps run
@@ -32,6 +32,9 @@ run: build ## a hub and two boards in this terminal, talking to each other, unti
 
 test: ## everything that CI does: lint, generated files, tests, 20 s of each fuzz target (FUZZTIME=…)
 	@scripts/check
+
+test-board: build ## the tests that want real drivers, on a board in software (qemu)
+	@scripts/check board
 
 bench: build ## measure, and write docs/benchmarks.md
 	@scripts/deps bench

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -137,6 +138,9 @@ func (e *Engine) playback(name string) sound.PlaybackDevice {
 		return nil
 	case Fake:
 		return fake.NewSpeaker()
+	}
+	if path, ok := strings.CutPrefix(name, Fake+":"); ok {
+		return fake.NewRecorder(path)
 	}
 	return e.cards.Speaker(name)
 }

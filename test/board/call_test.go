@@ -150,11 +150,11 @@ func TestCall(t *testing.T) {
 	}
 
 	h.until("the tone is played outside", func() bool { return fake.Strength(h.heard(time.Second), 1000) > 0.8 })
-	level, parts := h.door.listen(ear, "plughw:Ear,1", 440, 1000)
-	t.Logf("the board plays at level %.0f: %.3f of it is the other's tone", level, parts[0])
-	if level < 500 || parts[0] < 0.8 {
-		t.Errorf("the board plays at level %.0f, %v", level, parts)
-	}
+	h.until("the board plays the other's tone", func() bool {
+		level, parts := h.door.listen(ear, "plughw:Ear,1", 440, 1000)
+		t.Logf("the board plays at level %.0f: %.3f of it is the other's tone", level, parts[0])
+		return level > 500 && parts[0] > 0.8
+	})
 
 	call(h.door, protocol.SetMicMute, protocol.MicMuteRequest{IsMute: new(true)})
 	h.until("silence is played outside", func() bool { return loudness(h.heard(500*time.Millisecond)) < 50 })

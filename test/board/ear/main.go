@@ -96,7 +96,7 @@ func hear(from sound.CaptureDevice, d time.Duration, freqs []float64) error {
 	}
 	fmt.Printf("%.0f", math.Sqrt(power/float64(max(1, len(heard)))))
 	for _, f := range freqs {
-		fmt.Printf(" %.3f", fake.Strength(heard, f))
+		fmt.Printf(" %.3f", fake.Typical(heard, f))
 	}
 	fmt.Println()
 	return nil

@@ -52,6 +52,11 @@ func (m callMedia) SetHandsFree(on bool)                         { m.engine.SetH
 func (m callMedia) Level() int                                   { return m.engine.Level() }
 func (m callMedia) NetworkChanged(f func())                      { m.engine.NetworkChanged(f) }
 
+// Figures of the camera in use and of the sound.
+func (m callMedia) Figures() (*protocol.CallCamera, *protocol.CallSound) {
+	return nil, nil
+}
+
 // ViewSelf shows the board's own picture.
 func (m callMedia) ViewSelf(ctx context.Context, offer string) (calling.View, error) {
 	answer, v, err := m.engine.View(ctx, offer)

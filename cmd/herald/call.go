@@ -221,6 +221,18 @@ func callRow(c *protocol.CallResponse) string {
 		if u.RoundTripMs > 0 {
 			text += fmt.Sprintf(", round trip %.1f ms", u.RoundTripMs)
 		}
+		if u.SentBitrate > 0 || u.ReceivedBitrate > 0 {
+			text += fmt.Sprintf(", %s out, %s in", bitrate(u.SentBitrate), bitrate(u.ReceivedBitrate))
+		}
+		if u.LossPercent >= 0.1 {
+			text += fmt.Sprintf(", %.1f %% lost", u.LossPercent)
+		}
+		if u.ConcealedPercent >= 0.1 {
+			text += fmt.Sprintf(", %.1f %% of the sound made up", u.ConcealedPercent)
+		}
+		if u.SoundOnly {
+			text += ", gets sound alone: the way there is too slow"
+		}
 		who = append(who, text)
 	}
 	text := fmt.Sprintf("%s, %s: %s", callKind(c.Type), c.State, strings.Join(who, "; "))
@@ -230,12 +242,62 @@ func callRow(c *protocol.CallResponse) string {
 	return text
 }
 
-// currentCall asks for the call, quietly: an older daemon knows none.
-func (sh *shell) currentCall(ctx context.Context) string {
+// bitrate in bit/s for people.
+func bitrate(bits int) string {
+	if bits < 1_000_000 {
+		return fmt.Sprintf("%d kbit/s", bits/1000)
+	}
+	return fmt.Sprintf("%.1f Mbit/s", float64(bits)/1e6)
+}
+
+// deviceRows say how the devices of a call do.
+func deviceRows(c *protocol.CallResponse) (rows [][]string) {
+	if x := c.Camera; x != nil {
+		text := x.Device + " " + x.State
+		if x.Format != "" && x.State == "running" {
+			text += fmt.Sprintf(", %s at %.4g/s", x.Format, x.FramesPerSecond)
+		}
+		if x.Passthrough {
+			text += ", sent as the camera encodes it"
+		}
+		for _, s := range x.Streams {
+			text += fmt.Sprintf("; %s %d×%d at %.4g/s, %s", s.Codec, s.Width, s.Height, s.FramesPerSecond, bitrate(s.Bitrate))
+		}
+		rows = append(rows, []string{"camera", text})
+		for _, trouble := range []string{x.Error, x.Warning} {
+			if trouble != "" {
+				rows = append(rows, []string{"", trouble})
+			}
+		}
+	}
+	if x := c.Sound; x != nil && c.State != protocol.CallIdle {
+		text := fmt.Sprintf("microphone %s, speaker %s", x.Microphone, x.Speaker)
+		if x.Xruns > 0 {
+			text += fmt.Sprintf(", not served in time %d times", x.Xruns)
+		}
+		switch x.Echo {
+		case "cancel":
+			text += ", echo cancelled"
+			if x.EchoRemovedDb > 0 {
+				text += fmt.Sprintf(" by %.0f dB", x.EchoRemovedDb)
+			}
+		case "duck":
+			text += ", echo ducked"
+		}
+		rows = append(rows, []string{"sound", text})
+		if x.Warning != "" {
+			rows = append(rows, []string{"", x.Warning})
+		}
+	}
+	return rows
+}
+
+// currentCall says how the call does, quietly: an older daemon knows none.
+func (sh *shell) currentCall(ctx context.Context) [][]string {
 	answer, err := sh.callRaw(ctx, protocol.GetCall.Info().Name, []byte("{}"), false)
 	var c protocol.CallResponse
-	if err != nil || json.Unmarshal(answer, &c) != nil {
-		return ""
+	if err != nil || json.Unmarshal(answer, &c) != nil || callRow(&c) == "" {
+		return nil
 	}
-	return callRow(&c)
+	return append([][]string{{"call", callRow(&c)}}, deviceRows(&c)...)
 }

@@ -140,8 +140,16 @@ func methodSamples() []methodSample {
 		method(protocol.GetCall, `{}`, protocol.CallResponse{
 			State: protocol.CallConnected, RoomID: 81427, Type: protocol.CallTypeVideo, Inviter: door, GroupID: family, Seconds: 33,
 			MicMuted: true, CameraOn: true, HandsFree: true, Users: []protocol.CallUser{{
-				UserID: door, State: "connected", Audio: true, Video: true, VideoCodec: "H264", FramesPerSecond: 29.5, RoundTripMs: 3.2, PacketsLost: 1, Path: "host/host",
+				UserID: door, State: "connected", Audio: true, Video: true, VideoCodec: "H264", FramesPerSecond: 29.5, RoundTripMs: 3.2, PacketsLost: 1,
+				SentBitrate: 812_000, ReceivedBitrate: 640_000, TargetBitrate: 1_000_000, LossPercent: 0.5, JitterMs: 2.5, BufferMs: 60, ConcealedPercent: 0.2,
+				FramesSent: 990, Path: "host/host",
 			}},
+			Camera: &protocol.CallCamera{
+				Device: "/dev/video0", State: "running", Warning: "the camera gives 15 pictures/s, not 30", Format: "YUYV 640×480", FramesPerSecond: 15,
+				FramesCaptured: 495, FramesDropped: 2,
+				Streams: []protocol.CallStream{{Codec: "H264", Width: 640, Height: 480, FramesPerSecond: 15, Bitrate: 1_000_000, FramesEncoded: 493}},
+			},
+			Sound: &protocol.CallSound{Microphone: "running", Speaker: "running", Xruns: 1, Echo: "cancel", EchoReturnLossDb: 12.5, EchoRemovedDb: 21},
 		}, ``),
 		method(protocol.GetICEServers, `{}`, protocol.ICEServersResponse{ICEServers: []protocol.ICEServer{
 			{URLs: []string{"stun:hub.example:3478"}},

@@ -155,7 +155,7 @@ type Media struct {
 	// Bitrate of the picture in kbit/s. 50 to 10000.
 	Bitrate int `toml:"bitrate"`
 	// MinBitrate in kbit/s is what a picture is worth: who can be sent less gets sound
-	// alone. 50 to Bitrate.
+	// alone. 50 to 10000, and no more than Bitrate.
 	MinBitrate int `toml:"min_bitrate"`
 	// Controls of the cameras by name: "brightness=120, power_line_frequency=1".
 	Controls string `toml:"controls"`
@@ -296,7 +296,8 @@ func (a Agent) rules() []rule {
 		count("media.height", a.Media.Height, 120, 1080),
 		count("media.frame_rate", a.Media.FrameRate, 1, 60),
 		count("media.bitrate", a.Media.Bitrate, 50, 10_000),
-		count("media.min_bitrate", a.Media.MinBitrate, 50, max(50, a.Media.Bitrate)),
+		count("media.min_bitrate", a.Media.MinBitrate, 50, 10_000),
+		rule{"media.min_bitrate", strconv.Itoa(a.Media.MinBitrate), a.Media.MinBitrate <= a.Media.Bitrate, "must not be above media.bitrate"},
 		cameraControls("media.controls", a.Media.Controls),
 		oneOf("media.echo", a.Media.Echo, "auto", "cancel", "duck", "off"),
 		filePath("media.microphone", a.Media.Microphone, optional),

@@ -19,7 +19,7 @@ var ErrNoPictures = errors.New("the camera gives H264 only, of which no picture 
 
 // picturesLull is how long nobody must have wanted pictures until a camera that encodes
 // itself is opened for that again: each change is a pause of the stream.
-const picturesLull = 10 * time.Second
+var picturesLull = 10 * time.Second // tests shorten it
 
 // Camera is the owner of one device: it is open while it has users.
 //

@@ -10,7 +10,7 @@ import (
 // keyPatience is how long a camera that encodes may take for an IDR that is needed. One
 // whose IDRs cannot be asked for gives one so often by itself, or is not passed on: who
 // begins to watch, or has lost something, waits for it.
-const keyPatience = 5 * time.Second
+var keyPatience = 5 * time.Second // tests shorten it
 
 // unitCapture is an open camera that encodes the pictures itself.
 type unitCapture struct {

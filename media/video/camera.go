@@ -173,7 +173,7 @@ func (c *Camera) open() (src Source, units bool, err error) {
 	}
 	switch {
 	case err != nil && unfit != nil:
-		return nil, units, fmt.Errorf("open the camera %s: %w; %w", c.Name(), err, unfit)
+		return nil, units, fmt.Errorf("open the camera %s: %w; %v", c.Name(), err, unfit) // it is not unfit anew
 	case err != nil:
 		return nil, units, fmt.Errorf("open the camera %s: %w", c.Name(), err)
 	}

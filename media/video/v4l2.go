@@ -167,7 +167,7 @@ func (d *v4l2) start(w driver, want Format, units bool, bitrate int) (Source, er
 	chosen, err := choose(w, want, units)
 	if err != nil {
 		if !units && encodesBest(w, want) {
-			err = errors.Join(err, ErrNoPictures)
+			return nil, ErrNoPictures
 		}
 		return nil, err
 	}

@@ -36,6 +36,7 @@ type fakeDriver struct {
 	broken error    // of GetFrame
 	next   [][]byte // what Take gives first; nil: EAGAIN
 	stream [][]byte // what it gives then, over and over; nil: raw pictures
+	memory []byte   // the raw pictures, if they are not to be black
 	skip   int      // the number of the next picture leaves so many out
 	closed bool
 	given  int
@@ -124,6 +125,10 @@ func (d *fakeDriver) Take() (taken, error) {
 		}
 		return t, nil
 	}
+	if d.memory != nil {
+		t.data = d.memory
+		return t, nil
+	}
 	if d.fourcc == h264FourCC {
 		t.data = d.stream[d.given%len(d.stream)]
 		d.given++
@@ -149,6 +154,14 @@ func (d *fakeDriver) Close() error {
 	defer d.mu.Unlock()
 	d.closed = true
 	return nil
+}
+
+// open opens it once more.
+func (d *fakeDriver) open() *fakeDriver {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed, d.given = false, 0
+	return d
 }
 
 func size(w, h uint32) frameSize { return frameSize{least: [2]uint32{w, h}, most: [2]uint32{w, h}} }
@@ -194,13 +207,13 @@ func TestChooseFormat(t *testing.T) {
 }
 
 // with has V4L2 open this driver.
-func with(t *testing.T, d *fakeDriver) {
+func with(t testing.TB, d *fakeDriver) {
 	old := openDriver
 	openDriver = func(path string) (driver, error) {
 		if path != "/dev/video0" {
 			return nil, fs.ErrNotExist
 		}
-		return d, nil
+		return d.open(), nil
 	}
 	t.Cleanup(func() { openDriver = old })
 }

@@ -54,7 +54,22 @@ func (m callMedia) NetworkChanged(f func())                      { m.engine.Netw
 
 // Figures of the camera in use and of the sound.
 func (m callMedia) Figures() (*protocol.CallCamera, *protocol.CallSound) {
-	return nil, nil
+	camera, sound := m.engine.Figures()
+	var c *protocol.CallCamera
+	if camera != nil {
+		f := camera.Figures
+		c = &protocol.CallCamera{
+			Device: camera.Name, State: string(f.State), Warning: f.Short(), FramesPerSecond: f.Rate, FramesCaptured: f.Frames, FramesDropped: f.Dropped,
+			Passthrough: f.Passthrough, Streams: []protocol.CallStream{},
+		}
+		if f.Err != nil {
+			c.Error = f.Err.Error()
+		}
+		if f.PixelFormat != "" {
+			c.Format = fmt.Sprintf("%s %d×%d", f.PixelFormat, f.Granted.Width, f.Granted.Height)
+		}
+	}
+	return c, &protocol.CallSound{Microphone: string(sound.Microphone), Speaker: string(sound.Speaker)}
 }
 
 // ViewSelf shows the board's own picture.

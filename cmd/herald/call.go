@@ -197,7 +197,7 @@ func (sh *shell) listDevices(list []protocol.MediaDevice) {
 			if d.Error != "" {
 				state += ": " + d.Error
 			}
-			rows = append(rows, []string{d.Device, d.Name, d.Use, state, strings.Join(d.Formats, ", ")})
+			rows = append(rows, []string{d.Device, d.Name, d.Use, state, formats(d.Formats)})
 		}
 		if len(rows) == 1 {
 			fmt.Fprintf(sh.out, "no %s was found\n", kind)
@@ -205,6 +205,34 @@ func (sh *shell) listDevices(list []protocol.MediaDevice) {
 		}
 		sh.columns("", rows)
 	}
+}
+
+// formats sums up what a device offers: a list of sizes stands once for all of its formats
+// that have it.
+func formats(list []string) string {
+	var sizes []string                 // each list of sizes, in the order that it came in
+	named := make(map[string][]string) // the formats that have it
+	byName := make(map[string][]string)
+	var names []string
+	for _, f := range list {
+		name, size, _ := strings.Cut(f, " ")
+		if byName[name] == nil {
+			names = append(names, name)
+		}
+		byName[name] = append(byName[name], size)
+	}
+	for _, name := range names {
+		text := strings.Join(byName[name], ", ")
+		if named[text] == nil {
+			sizes = append(sizes, text)
+		}
+		named[text] = append(named[text], name)
+	}
+	var out []string
+	for _, text := range sizes {
+		out = append(out, strings.TrimSpace(strings.Join(named[text], "/")+" "+text))
+	}
+	return strings.Join(out, "; ")
 }
 
 // callRow says where the call stands, for "herald status"; empty without one.

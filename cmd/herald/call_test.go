@@ -164,3 +164,13 @@ func TestDeviceRows(t *testing.T) {
 		t.Errorf("%q", rows)
 	}
 }
+
+func TestFormats(t *testing.T) {
+	list := []string{"YU12 320×180 60/s", "YU12 640×480 25/s", "YUYV 320×180 60/s", "YUYV 640×480 25/s", "MJPG 1280×720 30/s", "S16 48000 Hz 2 channels"}
+	if got, want := formats(list), "YU12/YUYV 320×180 60/s, 640×480 25/s; MJPG 1280×720 30/s; S16 48000 Hz 2 channels"; got != want {
+		t.Errorf("%q", got)
+	}
+	if got := formats(nil); got != "" {
+		t.Errorf("%q", got)
+	}
+}

@@ -84,8 +84,7 @@ type capture struct {
 	*reader
 	stride int
 	jpeg   jpegDecoder // nil: not needed
-	raw    pool        // what is copied out of the driver's memory
-	planes pool
+	free   pool
 }
 
 func startPictures(r *reader, stride int) (*capture, error) {
@@ -142,8 +141,8 @@ func (c *capture) Read() (*Frame, error) {
 	}
 }
 
-// frame makes a picture that encoders can take, and nothing of which is the driver's:
-// the memory of some is slow to read, so that a copy comes first, and there are few buffers.
+// frame makes a picture that encoders can take, and nothing of which is the driver's: it
+// has few buffers.
 func (c *capture) frame(t taken) (*Frame, error) {
 	if c.jpeg != nil {
 		img, release, err := c.jpeg.decode(t.data, 2*c.format.Width, 2*c.format.Height)
@@ -152,16 +151,10 @@ func (c *capture) frame(t taken) (*Frame, error) {
 		}
 		return finish(img, t.at, release)
 	}
-	raw := c.raw.get(len(t.data))
-	copy(*raw, t.data)
 	width, height := c.format.Width&^1, c.format.Height&^1
-	planes := c.planes.get(planarSize(width, height))
-	img, err := c.pixel.unpack(*raw, *planes, width, height, c.stride)
-	release := func() {
-		c.raw.put(raw)
-		c.planes.put(planes)
-	}
-	if err != nil {
+	buf := c.free.get(planarSize(width, height))
+	img, release := planar(*buf, width, height), func() { c.free.put(buf) }
+	if err := c.pixel.unpack(img, t.data, c.stride); err != nil {
 		release()
 		return nil, err
 	}

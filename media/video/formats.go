@@ -19,12 +19,12 @@ type pixelFormat struct {
 }
 
 var pixelFormats = []pixelFormat{
-	{"YU12", 0.2, unpackI420}, // is what encoders take: a copy out of the driver's memory
-	{"YV12", 0.2, unpackYV12}, // the same, the other way round
-	{"NV12", 0.6, unpackNV12}, // colours to be taken apart
-	{"NV21", 0.6, unpackNV21},
-	{"YUYV", 1.2, unpackYUYV}, // all of it to be taken apart, and half of the colours left out
-	{"UYVY", 1.2, unpackUYVY},
+	{"YU12", 0.1, unpackI420}, // is what encoders take: a copy out of the driver's memory
+	{"YV12", 0.1, unpackYV12}, // the same, the other way round
+	{"NV12", 0.4, unpackNV12}, // colours to be taken apart
+	{"NV21", 0.4, unpackNV21},
+	{"YUYV", 0.9, unpackYUYV}, // all of it to be taken apart, and half of the colours left out
+	{"UYVY", 0.9, unpackUYVY},
 	{"MJPG", jpegCost, nil}, // to be decoded, see newJPEG
 	{"JPEG", jpegCost, nil},
 	{h264FourCC, 0, nil}, // passes through, and saves the encoder: only where the user can take it

@@ -22,16 +22,13 @@ import (
 )
 
 // jpegCost is what it costs to decode a JPEG of 1280×720, see pixelFormat.
-const jpegCost = 4
+const jpegCost = 3
 
 // newJPEG makes a decoder that is libjpeg-turbo's, straight to the planes that the
 // picture has.
 func newJPEG() (jpegDecoder, error) {
-	h := C.tjInitDecompress()
-	if h == nil {
-		return nil, errors.New("make a JPEG decoder: " + C.GoString(C.tjGetErrorStr2(nil)))
-	}
-	return &turboJPEG{handle: h}, nil
+	d := new(turboJPEG)
+	return d, d.open()
 }
 
 type turboJPEG struct {
@@ -39,13 +36,24 @@ type turboJPEG struct {
 	free   pool
 }
 
+func (d *turboJPEG) open() error {
+	if d.handle = C.tjInitDecompress(); d.handle == nil {
+		return errors.New("make a JPEG decoder: " + C.GoString(C.tjGetErrorStr2(nil)))
+	}
+	return nil
+}
+
+// fail says what was wrong with a JPEG. The handle is made anew: after some errors it
+// reads no other one.
 func (d *turboJPEG) fail(what string) error {
-	return fmt.Errorf("%s: %s", what, C.GoString(C.tjGetErrorStr2(d.handle)))
+	err := fmt.Errorf("%s: %s", what, C.GoString(C.tjGetErrorStr2(d.handle)))
+	d.close()
+	return errors.Join(err, d.open())
 }
 
 func (d *turboJPEG) decode(data []byte, maxWidth, maxHeight int) (*image.YCbCr, func(), error) {
-	if len(data) == 0 {
-		return nil, nil, errors.New("no data")
+	if len(data) == 0 || d.handle == nil {
+		return nil, nil, errors.New("no data, or no decoder")
 	}
 	from, size := (*C.uchar)(unsafe.Pointer(unsafe.SliceData(data))), C.ulong(len(data))
 	var w, h, sub, space C.int
@@ -95,4 +103,9 @@ func (d *turboJPEG) decode(data []byte, maxWidth, maxHeight int) (*image.YCbCr, 
 
 func ptr(b []byte) *C.uchar { return (*C.uchar)(unsafe.Pointer(unsafe.SliceData(b))) }
 
-func (d *turboJPEG) close() { C.tjDestroy(d.handle) }
+func (d *turboJPEG) close() {
+	if d.handle != nil {
+		C.tjDestroy(d.handle)
+		d.handle = nil
+	}
+}

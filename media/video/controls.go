@@ -149,7 +149,7 @@ func (s Settings) apply(d driver, log *slog.Logger) {
 			log.Warn("a camera's control has no such value; the nearest is set", "control", c.Name, "value", v,
 				"least", c.Min, "most", c.Max, "set", set)
 		}
-		if err := d.SetControl(c.id, int32(set)); err != nil {
+		if err := d.SetControl(c.id, int32(uint32(set))); err != nil {
 			log.Warn("a camera's control could not be set", "control", c.Name, "value", set, "err", err)
 		}
 	}
@@ -164,7 +164,7 @@ func (c control) clamp(v int64) int64 {
 	case kindButton:
 		return 1
 	case kindBits:
-		return v & int64(uint32(c.Max))
+		return v & c.Max
 	}
 	v = min(max(v, c.Min), c.Max, math.MaxInt32)
 	if c.Step > 1 {

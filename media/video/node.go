@@ -42,17 +42,18 @@ const (
 
 type (
 	capability struct {
-		driver           [16]byte
-		card, bus        [32]byte
-		version          uint32
+		_                [16]byte
+		card             [32]byte
+		_                [32]byte
+		_                uint32
 		caps, deviceCaps uint32
 		_                [3]uint32
 	}
 	formatDesc struct {
-		index, typ, flags uint32
-		description       [32]byte
-		pixelFormat       uint32
-		_                 [4]uint32
+		index, typ  uint32
+		_           [36]byte
+		pixelFormat uint32
+		_           [4]uint32
 	}
 	sizeEnum struct {
 		index, pixelFormat, typ uint32
@@ -83,22 +84,24 @@ type (
 		_         [11]byte
 	}
 	streamParm struct {
-		typ, capability, mode uint32
-		interval              fraction
-		_                     [46]uint32
+		typ, capability uint32
+		_               uint32
+		interval        fraction
+		_               [46]uint32
 	}
 	requestBuffers struct {
 		count, typ, memory uint32
 		_                  [2]uint32
 	}
 	buffer struct {
-		index, typ, bytesUsed, flags, field uint32
-		timestamp                           unix.Timeval
-		timecode                            [4]uint32
-		sequence, memory                    uint32
-		m                                   uintptr // an offset, or the address of planes
-		length                              uint32
-		_                                   [2]uint32
+		index, typ, bytesUsed, flags uint32
+		_                            uint32
+		timestamp                    unix.Timeval
+		_                            [4]uint32
+		sequence, memory             uint32
+		m                            uintptr // an offset, or the address of planes
+		length                       uint32
+		_                            [2]uint32
 	}
 	plane struct {
 		bytesUsed, length uint32
@@ -130,7 +133,6 @@ func iowr[T any](nr uintptr) uintptr { return 3<<30 | unsafe.Sizeof(*new(T))<<16
 var (
 	queryCap      = 2<<30 | unsafe.Sizeof(capability{})<<16 | 'V'<<8
 	enumFormat    = iowr[formatDesc](2)
-	getFormat     = iowr[format](4)
 	setFormat     = iowr[format](5)
 	reqBuffers    = iowr[requestBuffers](8)
 	queryBuffer   = iowr[buffer](9)
@@ -413,6 +415,9 @@ func (n *node) Controls() (out []control) {
 		c := control{
 			id: q.id, kind: q.typ, flags: q.flags,
 			Control: Control{Name: controlName(text(q.name[:])), Min: int64(q.min), Max: int64(q.max), Step: int64(q.step), Default: int64(q.preset)},
+		}
+		if c.kind == kindBits {
+			c.Min, c.Max, c.Default = 0, int64(uint32(q.max)), int64(uint32(q.preset))
 		}
 		if c.settable() {
 			c.Menu = n.menu(c)

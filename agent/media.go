@@ -20,8 +20,10 @@ import (
 func mediaConfig(c configs.Agent) media.Config {
 	m := c.Media
 	hub, _ := c.Hub.Broker()
+	controls, _ := video.ParseSettings(m.Controls) // the configuration was checked
 	return media.Config{
 		FrontCamera: m.FrontCamera, BackCamera: m.BackCamera, Bitrate: m.Bitrate * 1000,
+		Controls:   controls,
 		Format:     video.Format{Width: m.Width, Height: m.Height, Rate: float64(m.FrameRate)},
 		Microphone: m.Microphone, Speaker: m.Speaker, HandsFree: m.HandsFree,
 		Port: m.Port, Interfaces: m.InterfaceList(), ExcludeInterfaces: m.ExcludedInterfaces(),

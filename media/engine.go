@@ -28,8 +28,9 @@ const Fake = "fake"
 type Config struct {
 	FrontCamera, BackCamera        string // V4L2 devices, video.Auto or Fake
 	Format                         video.Format
-	Bitrate                        int    // of the picture, bit/s
-	Microphone, Speaker, HandsFree string // ALSA devices, or Fake
+	Controls                       video.Settings // of both cameras
+	Bitrate                        int            // of the picture, bit/s
+	Microphone, Speaker, HandsFree string         // ALSA devices, or Fake
 
 	Port                          int // UDP; 0: a free one
 	Interfaces, ExcludeInterfaces []string
@@ -116,7 +117,7 @@ func (e *Engine) newCamera(name, use string) *video.Camera {
 	case Fake:
 		return video.NewCamera(fake.NewCamera(use), e.cfg.Format, e.log)
 	}
-	return video.NewCamera(video.V4L2(name), e.cfg.Format, e.log)
+	return video.NewCamera(video.V4L2With(name, e.cfg.Controls, e.log), e.cfg.Format, e.log)
 }
 
 // fakeTone is what a fake microphone hears, in Hz.

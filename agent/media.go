@@ -179,6 +179,13 @@ func (a *Agent) getMediaDevices(context.Context, protocol.Caller, protocol.Empty
 		if d.Err != nil {
 			x.Error = d.Err.Error()
 		}
+		for _, c := range d.Controls {
+			y := protocol.CameraControl{Name: c.Name, Min: c.Min, Max: c.Max, Step: c.Step, Default: c.Default, Value: c.Value}
+			for _, m := range c.Menu {
+				y.Menu = append(y.Menu, protocol.ControlChoice{Value: m.Value, Name: m.Name})
+			}
+			x.Controls = append(x.Controls, y)
+		}
 		res.List = append(res.List, x)
 	}
 	return res, nil

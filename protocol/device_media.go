@@ -157,6 +157,34 @@ type MediaDevice struct {
 	Error string `json:"error,omitempty"`
 	// Formats it offers, for instance "YUYV 640×480 30/s" or "S16_LE 48000 Hz 2 channels".
 	Formats []string `json:"formats"`
+	// Controls of a camera that media.controls may set; missing where there are none.
+	Controls []CameraControl `json:"controls,omitempty"`
+}
+
+// CameraControl is a control of a camera.
+type CameraControl struct {
+	// Name that media.controls calls it by.
+	Name string `json:"name"`
+	// Min is the least value.
+	Min int64 `json:"min"`
+	// Max is the greatest value.
+	Max int64 `json:"max"`
+	// Step from one value to the next.
+	Step int64 `json:"step"`
+	// Default value.
+	Default int64 `json:"default"`
+	// Value that it has.
+	Value int64 `json:"value"`
+	// Menu says what values mean; missing where they are numbers.
+	Menu []ControlChoice `json:"menu,omitempty"`
+}
+
+// ControlChoice is a value of a control with its meaning.
+type ControlChoice struct {
+	// Value of the control.
+	Value int64 `json:"value"`
+	// Name of what it means, as the camera's driver calls it.
+	Name string `json:"name"`
 }
 
 // MediaDevicesResponse is the response of device.getMediaDevices.

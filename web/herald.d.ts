@@ -2481,6 +2481,8 @@ export interface MediaDevice {
   error?: string;
   /** Formats it offers, for instance "YUYV 640×480 30/s" or "S16_LE 48000 Hz 2 channels". */
   formats: string[];
+  /** Controls of a camera that media.controls may set; missing where there are none. */
+  controls?: CameraControl[];
 }
 
 export interface QueueItem {
@@ -2633,6 +2635,23 @@ export interface CallStream {
   framesEncoded: number;
 }
 
+export interface CameraControl {
+  /** Name that media.controls calls it by. */
+  name: string;
+  /** Min is the least value. */
+  min: number;
+  /** Max is the greatest value. */
+  max: number;
+  /** Step from one value to the next. */
+  step: number;
+  /** Default value. */
+  default: number;
+  /** Value that it has. */
+  value: number;
+  /** Menu says what values mean; missing where they are numbers. */
+  menu?: ControlChoice[];
+}
+
 export interface ProgressInfo {
   /** CurrentSize in bytes. */
   currentSize: number;
@@ -2687,6 +2706,13 @@ export interface GroupTipInfo {
   infoList?: MemberChangeInfo[];
   /** Reason of it, where one was given. */
   reason?: string;
+}
+
+export interface ControlChoice {
+  /** Value of the control. */
+  value: number;
+  /** Name of what it means, as the camera's driver calls it. */
+  name: string;
 }
 
 export interface GroupChange {

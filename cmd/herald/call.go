@@ -169,21 +169,54 @@ func hangupCommand(sh *shell) *cobra.Command {
 }
 
 func devicesCommand(sh *shell) *cobra.Command {
-	return &cobra.Command{
+	controls := false
+	cmd := &cobra.Command{
 		Use:   "devices",
 		Short: "List cameras, microphones and speakers",
 		Long: `Lists the cameras, microphones and speakers that the daemon has found, with their
-formats, and what the configuration uses each for ([media]).`,
+formats, and what the configuration uses each for ([media]). With --controls it
+lists what can be set of the cameras (media.controls).`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			res, err := call(cmd.Context(), sh, protocol.GetMediaDevices, protocol.Empty{})
 			if err != nil || sh.json {
 				return err
 			}
+			if controls {
+				sh.listControls(res.List)
+				return nil
+			}
 			sh.listDevices(res.List)
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&controls, "controls", false, "list the controls of the cameras")
+	return cmd
+}
+
+func (sh *shell) listControls(list []protocol.MediaDevice) {
+	rows := [][]string{{"CAMERA", "CONTROL", "VALUE", "DEFAULT", "MAY BE"}}
+	for _, d := range list {
+		for _, c := range d.Controls {
+			may := fmt.Sprintf("%d to %d", c.Min, c.Max)
+			if c.Step > 1 {
+				may += fmt.Sprintf(" by %d", c.Step)
+			}
+			if len(c.Menu) > 0 {
+				var choices []string
+				for _, m := range c.Menu {
+					choices = append(choices, fmt.Sprintf("%d %s", m.Value, m.Name))
+				}
+				may = strings.Join(choices, ", ")
+			}
+			rows = append(rows, []string{d.Device, c.Name, fmt.Sprint(c.Value), fmt.Sprint(c.Default), may})
+		}
+	}
+	if len(rows) == 1 {
+		fmt.Fprintln(sh.out, "no camera has any")
+		return
+	}
+	sh.columns("", rows)
 }
 
 func (sh *shell) listDevices(list []protocol.MediaDevice) {

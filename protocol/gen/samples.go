@@ -162,6 +162,10 @@ func methodSamples() []methodSample {
 		method(protocol.GetMediaDevices, `{}`, protocol.MediaDevicesResponse{List: []protocol.MediaDevice{{
 			Kind: "camera", Device: "/dev/video0", Name: "USB Camera", Use: "front", State: "failed", Error: "the camera does not answer",
 			Formats: []string{"YUYV 640×480 30/s"},
+			Controls: []protocol.CameraControl{
+				{Name: "brightness", Max: 255, Step: 1, Default: 128, Value: 120},
+				{Name: "power_line_frequency", Max: 2, Step: 1, Default: 1, Value: 1, Menu: []protocol.ControlChoice{{Value: 0, Name: "Disabled"}, {Value: 1, Name: "50 Hz"}, {Value: 2, Name: "60 Hz"}}},
+			},
 		}}}, ``),
 		method(protocol.SetDeviceListener, `{"stream":"default"}`, none, `{}`, ``),
 		method(protocol.RemoveDeviceListener, `{"stream":"default"}`, none, `{}`, ``),

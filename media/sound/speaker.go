@@ -26,6 +26,8 @@ type Speaker struct {
 	block []int16 // of mix
 	sum   []int32
 
+	played *Played
+
 	mu     sync.Mutex
 	device PlaybackDevice // nil: none
 	voices []*Voice
@@ -33,7 +35,7 @@ type Speaker struct {
 
 // NewSpeaker makes the owner of a device; nil is no device.
 func NewSpeaker(device PlaybackDevice, log *slog.Logger) *Speaker {
-	s := &Speaker{device: device, block: make([]int16, blockSamples), sum: make([]int32, blockSamples)}
+	s := &Speaker{device: device, block: make([]int16, blockSamples), sum: make([]int32, blockSamples), played: newPlayed()}
 	s.Owner = owner.New("speaker", log, s.play)
 	return s
 }
@@ -55,6 +57,9 @@ func (s *Speaker) Selected() PlaybackDevice {
 	defer s.mu.Unlock()
 	return s.device
 }
+
+// Played is what its device was given: what a microphone beside it hears as echo.
+func (s *Speaker) Played() *Played { return s.played }
 
 // Play adds a voice to the mix, until it is closed.
 func (s *Speaker) Play() *Voice {
@@ -95,6 +100,7 @@ func (s *Speaker) play(t *owner.Turn) {
 			return device.Open(func(pcm []int16) {
 				calls.Add(1)
 				mixed.readSome(pcm)
+				s.played.write(pcm)
 				mixed.signal()
 			}, stopped)
 		})

@@ -10,17 +10,17 @@ import (
 // EchoCanceller takes the echo of what was played out of what the microphone hears,
 // and may lessen noise and even loudness out. It is used by one goroutine.
 type EchoCanceller interface {
-	// Clean cleans near, a block of 10 ms, in place. far is what was played: the echo
-	// of its samples is in near at the same place or up to 200 ms after it, without
-	// leaps but those that Reset tells of.
+	// Clean cleans near, a block of 10 ms, in place. far is what was played by then:
+	// the echo of its samples begins in near up to 150 ms later, and always as much
+	// later but after a device has lost sound.
 	Clean(near, far []int16)
-	// Reset forgets the room: the echo comes sooner or later than before.
-	Reset()
+	// Delay is how much later, in ms; 0: not known yet.
+	Delay() int
 	Close()
 }
 
 // ErrNoCanceller is returned where an echo is to be cancelled by a program that was
-// built without: see the build tag speexdsp.
+// built without: see the build tag webrtcapm.
 var ErrNoCanceller = errors.New("this program was built without an echo canceller")
 
 // What is done about an echo.
@@ -44,8 +44,8 @@ type EchoStats struct {
 	// at the microphone than what was played, and how much the canceller or the ducking
 	// takes away of it. 0 until it was measured.
 	ReturnLoss, Enhancement float64
-	Delay                   float64 // ms from giving sound to the device to its echo; 0: not known
-	Leaps                   uint64  // times that the devices lost each other's time
+	Delay                   int    // ms from giving sound to the device to its echo; 0: not known
+	Leaps                   uint64 // times that the devices lost each other's time
 }
 
 // echo deals with the echo in what one microphone hears.
@@ -147,18 +147,19 @@ func (e *echo) clean(near []int16) {
 	leapt := e.aligner.read(e.played, seen, played, e.far)
 	copy(e.before, near)
 	if e.cancel != nil {
-		if e.aligner.watch(near, e.far) || leapt {
-			e.cancel.Reset()
-		}
 		e.cancel.Clean(near, e.far)
 	} else {
 		e.duck.apply(near, level(e.far))
 	}
 	e.meter.note(e.far, e.before, near)
+	delay := 0
+	if e.cancel != nil {
+		delay = e.cancel.Delay()
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.figures.Delay = delay
 	e.figures.ReturnLoss, e.figures.Enhancement = e.meter.figures()
-	e.figures.Delay = float64(e.aligner.delay) * 1000 / Rate
 	if leapt {
 		e.figures.Leaps++
 	}

@@ -1,4 +1,4 @@
-//go:build !speexdsp
+//go:build !webrtcapm
 
 package sound
 

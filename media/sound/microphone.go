@@ -30,6 +30,7 @@ type Microphone struct {
 	level  atomic.Int32
 	loss   atomic.Int32
 	frames atomic.Uint64
+	grants grants
 
 	mu        sync.Mutex
 	followers map[int]func(Packet)
@@ -84,6 +85,9 @@ func (m *Microphone) EchoStats() EchoStats {
 	return e.stats()
 }
 
+// Device tells what its device gives.
+func (m *Microphone) Device() DeviceStats { return m.grants.stats() }
+
 // Encoded is how many packets were made.
 func (m *Microphone) Encoded() uint64 { return m.frames.Load() }
 
@@ -132,12 +136,12 @@ func (m *Microphone) capture(over <-chan struct{}, running func(...any)) error {
 				stopped(err)
 			}
 		})
-		return m.device.Open(func(pcm []int16) {
+		return m.grants.note(m.device.Open(func(pcm []int16) {
 			calls.Add(1)
 			heard.write(pcm)
 			echo.captured(len(pcm))
 			heard.signal()
-		}, stopped)
+		}, stopped))
 	})
 	if err != nil {
 		return fmt.Errorf("the microphone %s: %w", m.device.Name(), err)

@@ -10,7 +10,7 @@ import (
 const (
 	phases = 1024
 	reach  = 16 // samples on either side of the one that is made, at its own rate
-	shape  = 8  // of Kaiser's window: 80 dB
+	kaiser = 8  // of Kaiser's window: 80 dB
 	edge   = 0.94
 )
 
@@ -36,7 +36,7 @@ func newKernel(cutoff float64) *kernel {
 			x := float64(i-k.reach+1) - float64(p)/phases
 			w := 0.0
 			if r := x / float64(k.reach); r > -1 && r < 1 {
-				w = bessel(shape*math.Sqrt(1-r*r)) * cutoff
+				w = bessel(kaiser*math.Sqrt(1-r*r)) * cutoff
 				if x != 0 {
 					w *= math.Sin(math.Pi*cutoff*x) / (math.Pi * cutoff * x)
 				}

@@ -27,6 +27,7 @@ type Speaker struct {
 	sum   []int32
 
 	played *Played
+	grants grants
 
 	mu     sync.Mutex
 	device PlaybackDevice // nil: none
@@ -60,6 +61,9 @@ func (s *Speaker) Selected() PlaybackDevice {
 
 // Played is what its device was given: what a microphone beside it hears as echo.
 func (s *Speaker) Played() *Played { return s.played }
+
+// Device tells what its device gives.
+func (s *Speaker) Device() DeviceStats { return s.grants.stats() }
 
 // Play adds a voice to the mix, until it is closed.
 func (s *Speaker) Play() *Voice {
@@ -97,12 +101,12 @@ func (s *Speaker) play(t *owner.Turn) {
 			running("device", device.Name())
 		}
 		err := hold(t.Over(), silentTime, &calls, began, func(stopped func(error)) (Stream, error) {
-			return device.Open(func(pcm []int16) {
+			return s.grants.note(device.Open(func(pcm []int16) {
 				calls.Add(1)
 				mixed.readSome(pcm)
 				s.played.write(pcm)
 				mixed.signal()
-			}, stopped)
+			}, stopped))
 		})
 		if err != nil {
 			return fmt.Errorf("the speaker %s: %w", device.Name(), err)

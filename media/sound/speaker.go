@@ -135,18 +135,24 @@ func (s *Speaker) mix(mixed *ring, playing *atomic.Bool, over <-chan struct{}) {
 			mixed.read(unheard)
 		}
 		for mixed.length() < ahead {
-			mixed.write(s.next())
+			mixed.write(s.next(mixed.length()))
 		}
 	}
 }
 
-// next mixes one block.
-func (s *Speaker) next() []int16 {
+// held is about how much a device holds of what it was given: all of its buffer but
+// what it is about to ask for.
+const held = (periods - 1) * periodTime * time.Millisecond
+
+// next mixes one block, which is given to the device after the samples that wait.
+func (s *Speaker) next(waiting int) []int16 {
 	s.mu.Lock()
 	voices := s.voices
 	s.mu.Unlock()
 	clear(s.sum)
+	lead := int64(duration(float64(waiting)) + held)
 	for _, v := range voices {
+		v.lead.Store(lead)
 		if !v.read(s.block) {
 			continue
 		}

@@ -150,12 +150,12 @@ func TestXruns(t *testing.T) {
 	c := needLoop(t)
 	var heard recorder
 	var stall sync.Mutex
-	speaker, err := c.Speaker("Ear").Open(func(pcm []int16) { stall.Lock(); stall.Unlock(); clear(pcm) }, failed(t))
+	speaker, err := c.Speaker("Ear").Open(func(pcm []int16) { stall.Lock(); clear(pcm); stall.Unlock() }, failed(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer speaker.Close()
-	mic, err := c.Microphone("Ear,1").Open(func(pcm []int16) { stall.Lock(); stall.Unlock(); heard.get(pcm) }, failed(t))
+	mic, err := c.Microphone("Ear,1").Open(func(pcm []int16) { stall.Lock(); heard.get(pcm); stall.Unlock() }, failed(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -153,7 +153,6 @@ type scene struct {
 	echoed    []float64 // what the microphone hears of far
 	noise     float64
 	drift     float64 // by how much the microphone's clock is the faster one
-	mute      bool
 }
 
 // hear has the microphone's echo deal with what is heard, and returns what was heard

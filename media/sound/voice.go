@@ -52,7 +52,7 @@ type Voice struct {
 // voiceStats counts. Times in samples.
 type voiceStats struct {
 	received, lost, late, twice, bad, recovered uint64 // packets
-	total, concealed, played                    uint64
+	total, concealed                            uint64
 }
 
 // VoiceStats is how well a voice arrives.

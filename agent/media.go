@@ -12,6 +12,7 @@ import (
 	"github.com/herald-im/herald/configs"
 	"github.com/herald-im/herald/media"
 	"github.com/herald-im/herald/media/peer"
+	"github.com/herald-im/herald/media/sound"
 	"github.com/herald-im/herald/media/video"
 	"github.com/herald-im/herald/protocol"
 )
@@ -24,6 +25,7 @@ func mediaConfig(c configs.Agent) media.Config {
 	return media.Config{
 		FrontCamera: m.FrontCamera, BackCamera: m.BackCamera, Bitrate: m.Bitrate * 1000,
 		Controls:   controls,
+		Echo:       sound.EchoOptions{Mode: m.Echo},
 		Format:     video.Format{Width: m.Width, Height: m.Height, Rate: float64(m.FrameRate)},
 		Microphone: m.Microphone, Speaker: m.Speaker, HandsFree: m.HandsFree,
 		Port: m.Port, Interfaces: m.InterfaceList(), ExcludeInterfaces: m.ExcludedInterfaces(),

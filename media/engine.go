@@ -31,6 +31,7 @@ type Config struct {
 	Controls                       video.Settings // of both cameras
 	Bitrate                        int            // of the picture, bit/s
 	Microphone, Speaker, HandsFree string         // ALSA devices, or Fake
+	Echo                           sound.EchoOptions
 
 	Port                          int // UDP; 0: a free one
 	Interfaces, ExcludeInterfaces []string
@@ -91,6 +92,12 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	e.mic = sound.NewMicrophone(e.microphone(cfg.Microphone), log)
 	e.ear, e.loud = e.playback(cfg.Speaker), e.playback(cfg.HandsFree)
 	e.speaker = sound.NewSpeaker(e.ear, log)
+	if cfg.Microphone != Fake { // a fake one hears no echo, and its tone is no speech
+		if err := e.mic.SetEcho(e.speaker.Played(), cfg.Echo); err != nil {
+			e.factory.Close()
+			return nil, fmt.Errorf("set up what is done about the echo (media.echo): %w", err)
+		}
+	}
 	e.chooseCamera()
 	var ctx context.Context
 	ctx, e.unwatch = context.WithCancel(context.Background())

@@ -18,7 +18,8 @@ import (
 	"github.com/herald-im/herald/protocol"
 )
 
-// media is a small picture, as an emulated board encodes ten times slower than a real one.
+// media is a small picture, as an emulated board encodes ten times slower than a real one;
+// and echo is off, as noise suppression takes a tone for noise.
 const media = `front_camera = "/dev/video0"
 back_camera = "/dev/video1"
 width = 320
@@ -29,6 +30,7 @@ controls = "horizontal_movement=5"
 microphone = "plughw:Ear,0"
 speaker = "plughw:Ear,0"
 hands_free = "plughw:Loud,0"
+echo = "off"
 `
 
 // connect places a video call from the board, and has it accepted.

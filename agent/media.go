@@ -58,7 +58,7 @@ func (m callMedia) NetworkChanged(f func())                      { m.engine.Netw
 
 // Figures of the camera in use and of the sound.
 func (m callMedia) Figures() (*protocol.CallCamera, *protocol.CallSound) {
-	camera, sound := m.engine.Figures()
+	camera, heard := m.engine.Figures()
 	var c *protocol.CallCamera
 	if camera != nil {
 		f := camera.Figures
@@ -73,7 +73,14 @@ func (m callMedia) Figures() (*protocol.CallCamera, *protocol.CallSound) {
 			c.Format = fmt.Sprintf("%s %d×%d", f.PixelFormat, f.Granted.Width, f.Granted.Height)
 		}
 	}
-	return c, &protocol.CallSound{Microphone: string(sound.Microphone), Speaker: string(sound.Speaker)}
+	s := &protocol.CallSound{
+		Microphone: string(heard.Microphone), Speaker: string(heard.Speaker), Xruns: heard.Captured.Xruns + heard.Played.Xruns,
+		Echo: heard.Echo.Mode, EchoReturnLossDb: heard.Echo.ReturnLoss, EchoRemovedDb: heard.Echo.Enhancement,
+	}
+	if heard.Err != nil {
+		s.Warning = heard.Err.Error()
+	}
+	return c, s
 }
 
 // ViewSelf shows the board's own picture.

@@ -1,7 +1,10 @@
 package media
 
 import (
+	"errors"
+
 	"github.com/herald-im/herald/media/owner"
+	"github.com/herald-im/herald/media/sound"
 	"github.com/herald-im/herald/media/video"
 )
 
@@ -12,13 +15,21 @@ type CameraFigures struct {
 }
 
 // SoundFigures are of the microphone and the speaker.
-type SoundFigures struct{ Microphone, Speaker owner.State }
+type SoundFigures struct {
+	Microphone, Speaker owner.State
+	Err                 error // why one of them failed
+	Captured, Played    sound.DeviceStats
+	Echo                sound.EchoStats
+}
 
 // Figures tell how the chosen camera, nil without one, and the sound do.
 func (e *Engine) Figures() (*CameraFigures, SoundFigures) {
 	var s SoundFigures
-	s.Microphone, _ = e.mic.State()
-	s.Speaker, _ = e.speaker.State()
+	var micErr, speakerErr error
+	s.Microphone, micErr = e.mic.State()
+	s.Speaker, speakerErr = e.speaker.State()
+	s.Err = errors.Join(micErr, speakerErr)
+	s.Captured, s.Played, s.Echo = e.mic.Device(), e.speaker.Device(), e.mic.EchoStats()
 	camera, _ := e.sender.Selected()
 	if camera == nil {
 		return nil, s

@@ -13,14 +13,15 @@ func TestDrivers(t *testing.T) {
 	dir := t.TempDir()
 	m := boot(t, image, newNetwork(t))
 	for _, c := range []struct{ room, test, env string }{
-		{"video", "TestRealCamera", "HERALD_CAMERA=/dev/video0"},
+		{"video", "TestRealCamera$", "HERALD_CAMERA=/dev/video0"},
+		{"sound", "TestCards", ""},
 	} {
 		t.Run(c.room, func(t *testing.T) {
 			tests := filepath.Join(dir, c.room+".test")
 			if out, err := exec.Command("go", "test", "-c", "-o", tests, "../../media/"+c.room).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
-			r, err := m.Begin([]string{c.env}, tests, "-test.run", "^"+c.test+"$", "-test.v", "-test.timeout", "5m")
+			r, err := m.Begin([]string{c.env}, tests, "-test.run", "^"+c.test, "-test.v", "-test.timeout", "5m")
 			must(t, err)
 			err = r.Wait(t.Context())
 			t.Log(r.Output())

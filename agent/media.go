@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"time"
 
 	"github.com/herald-im/herald/agent/calling"
 	"github.com/herald-im/herald/configs"
@@ -23,7 +24,7 @@ func mediaConfig(c configs.Agent) media.Config {
 	hub, _ := c.Hub.Broker()
 	controls, _ := video.ParseSettings(m.Controls) // the configuration was checked
 	return media.Config{
-		FrontCamera: m.FrontCamera, BackCamera: m.BackCamera, Bitrate: m.Bitrate * 1000,
+		FrontCamera: m.FrontCamera, BackCamera: m.BackCamera, Bitrate: m.Bitrate * 1000, MinBitrate: m.MinBitrate * 1000,
 		Controls:   controls,
 		Echo:       sound.EchoOptions{Mode: m.Echo},
 		Format:     video.Format{Width: m.Width, Height: m.Height, Rate: float64(m.FrameRate)},
@@ -65,6 +66,13 @@ func (m callMedia) Figures() (*protocol.CallCamera, *protocol.CallSound) {
 		c = &protocol.CallCamera{
 			Device: camera.Name, State: string(f.State), Warning: f.Short(), FramesPerSecond: f.Rate, FramesCaptured: f.Frames, FramesDropped: f.Dropped,
 			Passthrough: f.Passthrough, Streams: []protocol.CallStream{},
+		}
+		for _, codec := range []video.Codec{video.H264, video.VP8} {
+			if s, sent := camera.Streams[codec]; sent {
+				c.Streams = append(c.Streams, protocol.CallStream{
+					Codec: string(codec), Width: s.Width, Height: s.Height, FramesPerSecond: s.Rate, Bitrate: s.Bitrate, FramesEncoded: s.Encoded,
+				})
+			}
 		}
 		if f.Err != nil {
 			c.Error = f.Err.Error()
@@ -129,14 +137,27 @@ func (l link) SetServers(servers []protocol.ICEServer) error {
 	return l.Link.SetServers(iceServers(servers))
 }
 
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 func (l link) Stats() calling.PeerStats {
 	s := l.Link.Stats()
 	out := calling.PeerStats{
-		FramesPerSecond: s.FramesPerSecond, RoundTripMs: float64(s.RoundTrip.Microseconds()) / 1000, Level: s.Level,
+		FramesPerSecond: s.FramesPerSecond, RoundTripMs: ms(s.RoundTrip), Level: s.Level,
 		VideoCodec: string(s.Received[peer.Video].Codec),
 	}
 	for _, r := range s.Received {
 		out.PacketsLost += int64(r.Lost)
+		out.ReceivedBitrate += r.Bitrate
+	}
+	for _, sent := range s.Sent {
+		out.SentBitrate += sent.Bitrate
+	}
+	picture := s.Sent[peer.Video]
+	out.TargetBitrate, out.LossPercent, out.JitterMs = s.Target, 100*s.Loss, ms(s.Received[peer.Audio].Jitter)
+	out.FramesSent, out.FramesDropped, out.SoundOnly = picture.Pictures, picture.Dropped, picture.Paused
+	out.BufferMs = ms(s.Voice.Level)
+	if s.Voice.Total > 0 {
+		out.ConcealedPercent = 100 * float64(s.Voice.Concealed) / float64(s.Voice.Total)
 	}
 	if s.Path != nil {
 		out.Path = s.Path.LocalType + "/" + s.Path.RemoteType

@@ -29,7 +29,8 @@ type Config struct {
 	FrontCamera, BackCamera        string // V4L2 devices, video.Auto or Fake
 	Format                         video.Format
 	Controls                       video.Settings // of both cameras
-	Bitrate                        int            // of the picture, bit/s
+	Bitrate                        int            // of the picture at most, bit/s
+	MinBitrate                     int            // below which a link gets sound alone, bit/s; 0: 100,000
 	Microphone, Speaker, HandsFree string         // ALSA devices, or Fake
 	Echo                           sound.EchoOptions
 
@@ -78,6 +79,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	var err error
 	e.factory, err = peer.New(peer.Config{
 		Port: cfg.Port, Interfaces: cfg.Interfaces, ExcludeInterfaces: cfg.ExcludeInterfaces, IncludeLoopback: cfg.Loopback,
+		MinBitrate: cfg.MinBitrate, MaxBitrate: cfg.Bitrate,
 		CertFile: filepath.Join(cfg.StateDir, "dtls.pem"), Log: log,
 	})
 	if err != nil {
@@ -166,13 +168,14 @@ func (e *Engine) makeTracks() error {
 		})
 		track, err := peer.NewVideoTrack(codec, peer.Hooks{
 			Keyframe: func() { e.sender.Keyframe(video.Codec(codec)) }, Watched: follow,
+			Bitrate: func(bitrate int) { e.sender.SetBitrate(video.Codec(codec), bitrate) },
 		})
 		if err != nil {
 			return err
 		}
 		*to = track
 	}
-	e.micOut = peer.NewAudioTrack(peer.Hooks{Watched: following(func() func() {
+	e.micOut = peer.NewAudioTrack(peer.Hooks{Loss: e.mic.SetLoss, Watched: following(func() func() {
 		return e.mic.Follow(func(p sound.Packet) {
 			e.micOut.WriteSample(media.Sample{Data: p.Data, Duration: p.Duration})
 		})

@@ -12,6 +12,7 @@ import (
 type CameraFigures struct {
 	Name string
 	video.Figures
+	Streams map[video.Codec]video.Stats // of what is sent of it
 }
 
 // SoundFigures are of the microphone and the speaker.
@@ -34,5 +35,11 @@ func (e *Engine) Figures() (*CameraFigures, SoundFigures) {
 	if camera == nil {
 		return nil, s
 	}
-	return &CameraFigures{camera.Name(), camera.Figures()}, s
+	c := &CameraFigures{Name: camera.Name(), Figures: camera.Figures(), Streams: make(map[video.Codec]video.Stats)}
+	for _, codec := range []video.Codec{video.H264, video.VP8} {
+		if stream, sent := e.sender.Stats(codec); sent {
+			c.Streams[codec] = stream
+		}
+	}
+	return c, s
 }

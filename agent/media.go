@@ -68,7 +68,7 @@ func (m callMedia) Figures() (*protocol.CallCamera, *protocol.CallSound) {
 			Passthrough: f.Passthrough, Streams: []protocol.CallStream{},
 		}
 		for _, codec := range []video.Codec{video.H264, video.VP8} {
-			if s, sent := camera.Streams[codec]; sent {
+			if s, sent := camera.Streams[codec]; sent && s.Width > 0 { // else nothing was encoded yet, or the camera does it
 				c.Streams = append(c.Streams, protocol.CallStream{
 					Codec: string(codec), Width: s.Width, Height: s.Height, FramesPerSecond: s.Rate, Bitrate: s.Bitrate, FramesEncoded: s.Encoded,
 				})

@@ -175,7 +175,7 @@ func (e *Engine) makeTracks() error {
 		}
 		*to = track
 	}
-	e.micOut = peer.NewAudioTrack(peer.Hooks{Loss: e.mic.SetLoss, Watched: following(func() func() {
+	e.micOut = peer.NewAudioTrack(peer.Hooks{Loss: func(percent int) { e.mic.SetLoss(percent) }, Watched: following(func() func() {
 		return e.mic.Follow(func(p sound.Packet) {
 			e.micOut.WriteSample(media.Sample{Data: p.Data, Duration: p.Duration})
 		})

@@ -114,6 +114,7 @@ type LinkStats struct {
 	peer.Stats
 	FramesPerSecond float64 // of the picture that arrives and can be decoded
 	Level           int     // of the sound that arrives, 0 to 100
+	Voice           sound.VoiceStats
 	// Encoding is what becomes of the board's own pictures in the codec that this link is sent: for all who are sent it.
 	Encoding video.Stats
 }
@@ -130,7 +131,7 @@ func (l *Link) Stats() LinkStats {
 	}
 	s.FramesPerSecond = l.rate
 	if l.voice != nil {
-		s.Level = l.voice.Level()
+		s.Level, s.Voice = l.voice.Level(), l.voice.Stats()
 	}
 	if out := s.Sent[peer.Video]; out.Codec != "" {
 		s.Encoding, _ = l.engine.sender.Stats(video.Codec(out.Codec))

@@ -43,7 +43,7 @@ func TestPlanGivesUpInOrder(t *testing.T) {
 	// Around a bound it does not go up and down all the time.
 	edge := 0
 	for b := 1_000_000; b > 0; b -= 1000 {
-		if bits(f, 0, b) < fewestBits {
+		if bitsPerPixel(f, 0, b) < fewestBits {
 			edge = b
 			break
 		}

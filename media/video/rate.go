@@ -49,8 +49,8 @@ func usable(f Format) []int {
 	return list
 }
 
-// bits is how many there are for each pixel.
-func bits(f Format, step, bitrate int) float64 {
+// bitsPerPixel is how many there are for each pixel.
+func bitsPerPixel(f Format, step, bitrate int) float64 {
 	s := steps[step]
 	size := float64(s.num) / float64(s.den)
 	return float64(bitrate) / (float64(f.Width) * float64(f.Height) * size * size * max(f.Rate, 1) * s.rate)
@@ -66,11 +66,11 @@ func (s *steering) plan(f Format, bitrate int, now time.Time) plan {
 		}
 	}
 	before := s.step
-	for at+1 < len(list) && bits(f, list[at], bitrate) < fewestBits {
+	for at+1 < len(list) && bitsPerPixel(f, list[at], bitrate) < fewestBits {
 		at++
 	}
 	if now.Sub(s.stepped) >= stepUpAfter && list[at] <= before {
-		for at > 0 && bits(f, list[at-1], bitrate) >= moreBits*fewestBits {
+		for at > 0 && bitsPerPixel(f, list[at-1], bitrate) >= moreBits*fewestBits {
 			at--
 		}
 	}
@@ -123,13 +123,13 @@ func (s *scaler) scale(img *image.YCbCr, num, den int) *image.YCbCr {
 	return img
 }
 
-// plane is one of a picture's.
-type plane struct {
+// surface is one of a picture's.
+type surface struct {
 	pix                   []byte
 	stride, width, height int
 }
 
-func planes(to **image.YCbCr, img *image.YCbCr, num, den int, scale func(dst, src plane)) *image.YCbCr {
+func planes(to **image.YCbCr, img *image.YCbCr, num, den int, scale func(dst, src surface)) *image.YCbCr {
 	w, h := scaledSize(img.Rect.Dx(), num, den), scaledSize(img.Rect.Dy(), num, den)
 	if *to == nil || (*to).Rect.Dx() != w || (*to).Rect.Dy() != h {
 		*to = image.NewYCbCr(image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio420)
@@ -137,14 +137,14 @@ func planes(to **image.YCbCr, img *image.YCbCr, num, den int, scale func(dst, sr
 	out := *to
 	c := img.COffset(img.Rect.Min.X, img.Rect.Min.Y)
 	cw, ch := (img.Rect.Dx()+1)/2, (img.Rect.Dy()+1)/2
-	scale(plane{out.Y, out.YStride, w, h},
-		plane{img.Y[img.YOffset(img.Rect.Min.X, img.Rect.Min.Y):], img.YStride, img.Rect.Dx(), img.Rect.Dy()})
-	scale(plane{out.Cb, out.CStride, w / 2, h / 2}, plane{img.Cb[c:], img.CStride, cw, ch})
-	scale(plane{out.Cr, out.CStride, w / 2, h / 2}, plane{img.Cr[c:], img.CStride, cw, ch})
+	scale(surface{out.Y, out.YStride, w, h},
+		surface{img.Y[img.YOffset(img.Rect.Min.X, img.Rect.Min.Y):], img.YStride, img.Rect.Dx(), img.Rect.Dy()})
+	scale(surface{out.Cb, out.CStride, w / 2, h / 2}, surface{img.Cb[c:], img.CStride, cw, ch})
+	scale(surface{out.Cr, out.CStride, w / 2, h / 2}, surface{img.Cr[c:], img.CStride, cw, ch})
 	return out
 }
 
-func halve(dst, src plane) {
+func halve(dst, src surface) {
 	for y := range dst.height {
 		a, b := src.pix[2*y*src.stride:][:2*dst.width], src.pix[(2*y+1)*src.stride:][:2*dst.width]
 		out := dst.pix[y*dst.stride:][:dst.width]
@@ -156,7 +156,7 @@ func halve(dst, src plane) {
 }
 
 // threeQuarters makes three pixels of four: the first has three parts of the first and one of the second, and so on.
-func threeQuarters(dst, src plane) {
+func threeQuarters(dst, src surface) {
 	for y := range dst.height {
 		first := y/3*4 + y%3
 		below := uint(y%3 + 1) // of four parts, those of the second row

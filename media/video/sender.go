@@ -202,7 +202,7 @@ func (ch *channel) run(ctx context.Context) {
 // use encodes the pictures of one camera until another is chosen, and returns the
 // encoder, which the next one may fit.
 func (ch *channel) use(ctx context.Context, camera *Camera, enc *encoder) *encoder {
-	slot := camera.Use()
+	slot := ch.watch(camera)
 	defer slot.Close()
 	for {
 		select {
@@ -217,6 +217,13 @@ func (ch *channel) use(ctx context.Context, camera *Camera, enc *encoder) *encod
 		}
 		f := slot.take()
 		if f == nil {
+			continue
+		}
+		if f.Unit != nil {
+			ch.close(enc) // it would go on from a picture that nobody has
+			enc = nil
+			ch.pass(camera, f)
+			f.Release()
 			continue
 		}
 		var err error

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/pion/rtp"
 )
 
 // viewing feeds pictures to what follows them; each has four packets, and takes 50 ms.
@@ -161,6 +163,35 @@ func FuzzPictures(f *testing.F) {
 		}
 		if p.whole > packets {
 			t.Errorf("%d pictures of %d packets", p.whole, packets)
+		}
+	})
+}
+
+// FuzzRTP: whatever a far end sends as RTP, from where pion hands it on.
+func FuzzRTP(f *testing.F) {
+	for _, p := range []rtp.Packet{
+		{Header: rtp.Header{Version: 2, SequenceNumber: 65535, Timestamp: 1 << 31, Marker: true}, Payload: []byte{nalStapA, 0, 1, 0x67}},
+		{Header: rtp.Header{Version: 2, SequenceNumber: 1, Timestamp: 90000}, Payload: []byte{0x90, 0x80, 5, 0}},
+	} {
+		if b, err := p.Marshal(); err == nil {
+			f.Add(append(append([]byte{byte(len(b))}, b...), append([]byte{byte(len(b))}, b...)...), byte(0))
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte, codec byte) {
+		r := &RemoteTrack{trip: func() time.Duration { return time.Duration(codec) * time.Millisecond }, ended: true}
+		r.codec = []Codec{H264, VP8, Opus}[codec%3]
+		s, now := newSequence(r), time.Unix(1000, 0)
+		for len(b) > 1 {
+			n := min(int(b[0]), len(b)-1)
+			var p rtp.Packet
+			if p.Unmarshal(b[1:1+n]) == nil && len(p.Payload) > 0 {
+				s.take(&p, now)
+			}
+			b = b[1+n:]
+			now = now.Add(10 * time.Millisecond)
+		}
+		if got := r.stats(now); got.Jitter < 0 || got.Since < -1 {
+			t.Errorf("%+v", got)
 		}
 	})
 }

@@ -200,7 +200,9 @@ func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out,
 		return nil, err
 	}
 	var found []Info
-	if d.name != systemDefault {
+	if i, ok := byCard(readCardIDs(), playback, d.name); ok {
+		found = []Info{i}
+	} else if !known(d.name) {
 		if found, err = list(ctx); err != nil {
 			return nil, err
 		}

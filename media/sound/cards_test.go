@@ -209,20 +209,26 @@ func TestUnplugged(t *testing.T) {
 		}
 	}
 	more()
-	write := func(file string) {
-		t.Helper()
+	write := func(file string) <-chan error {
 		done := make(chan error, 1)
 		go func() { done <- os.WriteFile(driver+"/"+file, []byte(name), 0) }()
+		return done
+	}
+	ended := func(what string, done <-chan error) {
+		t.Helper()
 		select {
 		case err := <-done:
 			if err != nil {
 				t.Fatal(err)
 			}
-		case <-time.After(20 * time.Second):
-			t.Fatalf("%s does not end", file)
+		case <-time.After(30 * time.Second):
+			a, errA := mic.State()
+			b, errB := speaker.State()
+			t.Fatalf("%s does not end: %v %v, %v %v", what, a, errA, b, errB)
 		}
 	}
-	write("unbind")
+	// It ends when all who use the card have let go.
+	ended("unbind", write("unbind"))
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		a, errA := mic.State()
 		b, errB := speaker.State()
@@ -234,7 +240,7 @@ func TestUnplugged(t *testing.T) {
 			t.Fatalf("the microphone is %s, the speaker %s", a, b)
 		}
 	}
-	write("bind")
+	ended("bind", write("bind"))
 	more()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if s, _ := speaker.State(); s == "running" {

@@ -150,7 +150,7 @@ func TestMix(t *testing.T) {
 		stops = append(stops, sound.NewMicrophone(fake.NewMicrophone(f), quiet).Follow(func(p sound.Packet) { v.Push(seq, uint32(seq)*960, p.Data); seq++ }), v.Close)
 	}
 	until(t, "all heard", func() bool {
-		pcm := out.Recorded(500 * time.Millisecond)
+		pcm := out.Recorded(100 * time.Millisecond)
 		for _, f := range freqs {
 			if fake.Strength(pcm, f) < 0.05 {
 				return false
@@ -191,4 +191,33 @@ func TestCards(t *testing.T) {
 		s.Close()
 		t.Error("a microphone that is not there was opened")
 	}
+}
+
+// The speaker before plays until the other one does, and both are open only then.
+func TestSwitchWithoutGap(t *testing.T) {
+	ear, loud := fake.NewSpeaker(), fake.NewSpeaker()
+	speaker := sound.NewSpeaker(ear, quiet)
+	v := speaker.Play()
+	defer v.Close()
+	mic := sound.NewMicrophone(fake.NewMicrophone(1000), quiet)
+	seq := uint16(0)
+	defer mic.Follow(func(p sound.Packet) { v.Push(seq, uint32(seq)*960, p.Data); seq++ })()
+	until(t, "played", func() bool { return fake.Strength(ear.Recorded(200*time.Millisecond), 1000) > 0.5 })
+	for range 5 {
+		speaker.Select(loud)
+		until(t, "played loud", func() bool { return loud.Opened() == 1 && ear.Opened() == 0 })
+		at := loud.Played()
+		until(t, "played on", func() bool { return loud.Played() > at+200*time.Millisecond })
+		if s := fake.Strength(loud.Recorded(100*time.Millisecond), 1000); s < 0.5 {
+			t.Errorf("the tone is %.2f of the sound", s)
+		}
+		speaker.Select(ear)
+		until(t, "played at the ear", func() bool { return ear.Opened() == 1 && loud.Opened() == 0 })
+	}
+	// A device that cannot be used fails; the next one plays at once.
+	loud.Fail(fake.ErrUnplugged)
+	speaker.Select(loud)
+	until(t, "failed", func() bool { s, _ := speaker.State(); return s == owner.Failed && ear.Opened() == 0 })
+	speaker.Select(ear)
+	until(t, "played again", func() bool { s, _ := speaker.State(); return s == owner.Running && ear.Opened() == 1 })
 }

@@ -1,6 +1,7 @@
 package sound
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -203,7 +204,7 @@ func TestRecovered(t *testing.T) {
 
 // The more is lost, the more is sent against it.
 func TestExpectLoss(t *testing.T) {
-	count := func(percent int) (n int) {
+	count := func(percent int) (n int, all []byte) {
 		enc, err := newEncoder()
 		if err != nil {
 			t.Fatal(err)
@@ -225,10 +226,15 @@ func TestExpectLoss(t *testing.T) {
 			if hasFEC(p) {
 				n++
 			}
+			all = append(all, p...)
 		}
-		return n
+		return n, all
 	}
-	few, many := count(0), count(20)
+	few, a := count(0)
+	many, b := count(20)
+	if bytes.Equal(a, b) {
+		t.Error("the loss changes nothing")
+	}
 	t.Logf("error correction in %d packets of 250 at little loss, in %d at 20 %%", few, many)
 	if many < 150 || many < few {
 		t.Errorf("error correction in %d packets of 250 at little loss, in %d at 20 %%", few, many)

@@ -221,3 +221,24 @@ func TestSwitchWithoutGap(t *testing.T) {
 	speaker.Select(ear)
 	until(t, "played again", func() bool { s, _ := speaker.State(); return s == owner.Running && ear.Opened() == 1 })
 }
+
+// Beside a speaker that plays, the microphone's echo is lowered, by whatever is built in.
+func TestEchoOfTheSpeaker(t *testing.T) {
+	out := fake.NewSpeaker()
+	speaker := sound.NewSpeaker(out, quiet)
+	v := speaker.Play()
+	defer v.Close()
+	seq := uint16(0)
+	defer sound.NewMicrophone(fake.NewMicrophone(1000), quiet).Follow(func(p sound.Packet) { v.Push(seq, uint32(seq)*960, p.Data); seq++ })()
+	until(t, "played", func() bool { return fake.Strength(out.Recorded(200*time.Millisecond), 1000) > 0.5 })
+	mic := sound.NewMicrophone(fake.NewMicrophoneBeside(out, 50*time.Millisecond, 0.5), quiet)
+	if err := mic.SetEcho(speaker.Played(), sound.EchoOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	defer mic.Follow(func(sound.Packet) {})()
+	until(t, "lowered", func() bool { st := mic.EchoStats(); return st.Enhancement > 20 && st.ReturnLoss > 3 })
+	t.Logf("%+v", mic.EchoStats())
+	if err := mic.SetEcho(speaker.Played(), sound.EchoOptions{Mode: "loud"}); err == nil {
+		t.Error("a mode that there is none of was taken")
+	}
+}

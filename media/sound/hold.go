@@ -8,7 +8,7 @@ import (
 
 // silentTime is how long a device may not call back until it counts as failed: a
 // driver that is stuck, or a card that has gone, does not always say so.
-const silentTime = 5 * time.Second
+const silentTime = 2 * time.Second
 
 // errSilent is why such a device has failed.
 var errSilent = errors.New("the driver has stopped")

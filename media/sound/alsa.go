@@ -77,10 +77,17 @@ func (c *Cards) List() ([]Info, error) {
 		return nil, err
 	}
 	for k, i := range out {
-		var id malgo.DeviceID
-		copy(id[:], i.number)
-		if full, err := ctx.DeviceInfo(kind(i.Playback), id, malgo.Shared); err == nil {
-			out[k].Formats = formatsText(full.Formats)
+		names := []string{i.number}
+		if strings.HasPrefix(i.number, ":") { // what the card has, rather than what shares it
+			names = []string{"hw" + i.number, i.number}
+		}
+		for _, name := range names {
+			var id malgo.DeviceID
+			copy(id[:], name)
+			if full, err := ctx.DeviceInfo(kind(i.Playback), id, malgo.Shared); err == nil {
+				out[k].Formats = formatsText(full.Formats)
+				break
+			}
 		}
 	}
 	return out, nil

@@ -338,7 +338,8 @@ func TestShortPauses(t *testing.T) {
 	}
 	st := s.v.Stats()
 	t.Logf("%+v", st)
-	if off := st.Level - st.Target; st.Lost > 0 || st.Concealed > 0 || st.Target > 50*time.Millisecond || off < -10*time.Millisecond || off > 10*time.Millisecond {
+	if off := st.Level - st.Target; st.Lost > 0 || st.Concealed > 0 || st.Target > 50*time.Millisecond ||
+		off < -5*time.Millisecond || off > 5*time.Millisecond || math.Abs(st.Rate-1) > 0.0005 {
 		t.Errorf("%+v", st)
 	}
 }

@@ -77,17 +77,12 @@ func (c *Cards) List() ([]Info, error) {
 		return nil, err
 	}
 	for k, i := range out {
-		names := []string{i.number}
-		if strings.HasPrefix(i.number, ":") { // what the card has, rather than what shares it
-			names = []string{"hw" + i.number, i.number}
-		}
-		for _, name := range names {
-			var id malgo.DeviceID
-			copy(id[:], name)
-			if full, err := ctx.DeviceInfo(kind(i.Playback), id, malgo.Shared); err == nil {
-				out[k].Formats = formatsText(full.Formats)
-				break
-			}
+		var id malgo.DeviceID
+		copy(id[:], i.number)
+		// miniaudio tells of the cards as they are shared (dmix, dsnoop); what is granted
+		// shows when one is open.
+		if full, err := ctx.DeviceInfo(kind(i.Playback), id, malgo.Shared); err == nil {
+			out[k].Formats = formatsText(full.Formats)
 		}
 	}
 	return out, nil

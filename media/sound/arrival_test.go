@@ -73,7 +73,7 @@ func (s *sender) step() []int16 {
 // uneven: what waits neither grows nor runs dry.
 func TestAnHourOfDrift(t *testing.T) {
 	minutes := 60
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		minutes = 6
 	}
 	for _, ppm := range []float64{100, -100} {

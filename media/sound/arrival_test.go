@@ -329,6 +329,50 @@ func TestTargetFollowsJitter(t *testing.T) {
 	}
 }
 
+// After an outage a voice is heard again at once, and as soon after it was spoken as
+// before: what was sent meanwhile may be lost, or come all at once.
+func TestOutage(t *testing.T) {
+	for _, c := range []struct {
+		seconds int
+		kept    bool
+	}{{10, false}, {10, true}, {2, true}, {30, false}, {30, true}} {
+		packets := tone(t, 440, 60)[10:]
+		v, now := testVoice(t)
+		block := make([]int16, blockSamples)
+		from := 10 * 100
+		to := from + c.seconds*100
+		silent, heard := 0, false
+		for i := range to + 2000 {
+			*now = int64(i * blockSamples)
+			for n := i / 2; i%2 == 0; n++ {
+				if i >= from && i < to {
+					break
+				}
+				if i == to && c.kept { // those of the outage
+					for k := from / 2; k < n; k++ {
+						v.Push(uint16(k), uint32(k*frameSamples), packets[k%len(packets)])
+					}
+				}
+				v.Push(uint16(n), uint32(n*frameSamples), packets[n%len(packets)])
+				break
+			}
+			v.read(block)
+			if i >= to && !heard {
+				silent++
+				heard = v.level > 20
+			}
+		}
+		st := v.Stats()
+		t.Logf("%d s, kept %t: heard %d ms after it; %+v, %d ms wait", c.seconds, c.kept, silent*10, st, v.buffered()*1000/Rate)
+		if silent*10 > 300 {
+			t.Errorf("%d s, kept %t: heard %d ms after it", c.seconds, c.kept, silent*10)
+		}
+		if st.Level > st.Target+20*time.Millisecond || st.Level < st.Target-20*time.Millisecond || st.Target > 120*time.Millisecond || v.buffered() > 200*Rate/1000 {
+			t.Errorf("%d s, kept %t: %+v, %d ms wait", c.seconds, c.kept, st, v.buffered()*1000/Rate)
+		}
+	}
+}
+
 // Short pauses of the sender's are as long when they are heard.
 func TestShortPauses(t *testing.T) {
 	s := newSender(t, 0)

@@ -1,11 +1,11 @@
 package video
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/herald-im/herald/media/owner"
 )
@@ -13,16 +13,38 @@ import (
 // ErrNoCamera is returned where a picture is wanted and no camera is chosen.
 var ErrNoCamera = errors.New("no camera is configured")
 
+// ErrNoPictures is returned where a picture is wanted of a camera that gives nothing but
+// what it has encoded itself.
+var ErrNoPictures = errors.New("the camera gives H264 only, of which no picture can be made")
+
+// picturesLull is how long nobody must have wanted pictures until a camera that encodes
+// itself is opened for that again: each change is a pause of the stream.
+var picturesLull = 10 * time.Second // tests shorten it
+
 // Camera is the owner of one device: it is open while it has users.
+//
+// A device that encodes pictures itself does so while all users take that. One that
+// does not has it opened for pictures, and the sender encodes for all.
 type Camera struct {
 	*owner.Owner
 	device Device
 	want   Format
 	log    *slog.Logger
 
-	mu    sync.Mutex
-	rate  float64 // granted, pictures a second
-	users map[*Slot]struct{}
+	mu      sync.Mutex
+	users   map[*Slot]struct{}
+	source  UnitSource // that runs; nil: none that encodes
+	unfit   error      // why what the device encodes cannot be passed on
+	bitrate int        // wanted of a device that encodes, bit/s
+	asked   time.Time  // the source for a key frame
+	watch   pictureWatch
+	figures Figures
+}
+
+// pictureWatch is who wants pictures that the device has not encoded.
+type pictureWatch struct {
+	users int
+	left  time.Time // when the last one did
 }
 
 // NewCamera makes the owner of a device. It is not opened yet.
@@ -30,6 +52,7 @@ func NewCamera(device Device, want Format, log *slog.Logger) *Camera {
 	c := &Camera{device: device, want: want, log: log.With("camera", device.Name()), users: make(map[*Slot]struct{})}
 	c.Owner = owner.New("camera", c.log, func(t *owner.Turn) {
 		t.Keep(func(running func(...any)) error { return c.capture(t.Over(), running) })
+		c.ended()
 	})
 	return c
 }
@@ -41,94 +64,127 @@ func (c *Camera) Name() string { return c.device.Name() }
 func (c *Camera) grantedRate() float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.rate
+	return c.figures.Granted.Rate
 }
 
-// Slot holds the newest picture for one user, who need not keep up: a new one
-// takes the place of one that was not taken.
-type Slot struct {
-	camera  *Camera
-	release func() // of the camera
-	close   func() // end, once
-	closed  chan struct{}
-	ready   chan struct{} // takes one: there may be a picture to take
+// Use begins to use the camera's pictures. It does not wait for it.
+func (c *Camera) Use() *Slot { return c.use(false) }
 
-	mu    sync.Mutex
-	frame *Frame
-}
+// UseUnits is Use for who takes frames with a Unit, too.
+func (c *Camera) UseUnits() *Slot { return c.use(true) }
 
-// Use begins to use the camera. It does not wait for it.
-func (c *Camera) Use() *Slot {
-	s := &Slot{camera: c, release: c.Hold(), closed: make(chan struct{}), ready: make(chan struct{}, 1)}
-	s.close = sync.OnceFunc(s.end)
+func (c *Camera) use(units bool) *Slot {
+	s := newSlot(c, units)
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.users[s] = struct{}{}
+	if !units {
+		c.watch.users++
+		if c.source != nil && !c.source.Pictures() {
+			s.fail(ErrNoPictures)
+		}
+	}
+	c.mu.Unlock()
+	s.release = c.Hold()
 	return s
 }
 
-// Close ends this use. It may be called again.
-func (s *Slot) Close() { s.close() }
-
-func (s *Slot) end() {
-	s.camera.mu.Lock()
-	delete(s.camera.users, s)
-	s.camera.mu.Unlock() // from here on it is given no more pictures
-	if f := s.take(); f != nil {
-		f.Release()
-	}
-	close(s.closed)
-	s.release()
-}
-
-// take takes the newest picture; nil: there is none. The caller releases it.
-func (s *Slot) take() *Frame {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := s.frame
-	s.frame = nil
-	return f
-}
-
-// Next takes the newest picture, and waits for one if there is none. The caller
-// releases it. Errors: ctx's, and that the slot was closed.
-func (s *Slot) Next(ctx context.Context) (*Frame, error) {
-	for {
-		if f := s.take(); f != nil {
-			return f, nil
-		}
-		select {
-		case <-s.ready:
-		case <-s.closed:
-			return nil, errClosed
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+// unuse takes a slot away. From then on it is given no more pictures.
+func (c *Camera) unuse(s *Slot) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.users, s)
+	if !s.units {
+		c.watch.users--
+		c.watch.left = time.Now()
 	}
 }
 
-// put gives the slot a picture in place of the one it has.
-func (s *Slot) put(f *Frame) {
-	f.retain()
-	s.mu.Lock()
-	old := s.frame
-	s.frame = f
-	s.mu.Unlock()
-	if old != nil {
-		old.Release()
-	}
-	select {
-	case s.ready <- struct{}{}:
-	default:
-	}
+// Keyframe asks a camera that encodes for a key frame. It tells false where the camera
+// cannot be asked, or does not encode.
+func (c *Camera) Keyframe() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.source != nil && c.source.Keyframe()
 }
+
+// SetBitrate asks a camera that encodes for a bitrate, in bit/s, now and when it is
+// opened again. It tells false where the camera encodes and cannot be asked: who must
+// have less changes from UseUnits to Use, and encodes.
+func (c *Camera) SetBitrate(bitrate int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bitrate = bitrate
+	return c.source == nil || c.source.SetBitrate(bitrate)
+}
+
+// wantsUnits tells how the device is best used now.
+func (c *Camera) wantsUnits() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wantsUnitsLocked()
+}
+
+func (c *Camera) wantsUnitsLocked() bool {
+	if _, can := c.device.(UnitDevice); !can || c.unfit != nil {
+		return false
+	}
+	if c.source != nil && !c.source.Pictures() {
+		return true // it gives nothing else
+	}
+	return c.watch.users == 0 && (c.watch.left.IsZero() || time.Since(c.watch.left) > picturesLull)
+}
+
+// errAnew ends a capture that is to be begun again in another way.
+var errAnew = errors.New("the camera is opened in another way")
 
 // capture opens the device and hands out its pictures until it fails or over is
 // closed. The device is closed when it returns.
 func (c *Camera) capture(over <-chan struct{}, running func(...any)) error {
-	src, err := c.device.Open(c.want)
+	for {
+		err := c.session(over, running)
+		if errors.Is(err, ErrUnfit) {
+			c.mu.Lock()
+			c.unfit = err
+			c.mu.Unlock()
+			c.log.Warn("what the camera encodes is not sent: the board encodes its pictures", "err", err)
+			err = errAnew
+		}
+		if !errors.Is(err, errAnew) {
+			c.mu.Lock()
+			c.unfit = nil // another one may be plugged in
+			c.mu.Unlock()
+			return err
+		}
+	}
+}
+
+// open opens the device: as is wanted now, or as it can be.
+func (c *Camera) open() (src Source, units bool, err error) {
+	c.mu.Lock()
+	units, unfit, bitrate := c.wantsUnitsLocked(), c.unfit, c.bitrate
+	c.mu.Unlock()
+	d, can := c.device.(UnitDevice)
+	if !units {
+		src, err = c.device.Open(c.want)
+		units = can && unfit == nil && errors.Is(err, ErrNoPictures) // for those who take what there is
+	}
+	if units {
+		src, err = d.OpenUnits(c.want, bitrate)
+	}
+	switch {
+	case err != nil && unfit != nil:
+		return nil, units, fmt.Errorf("open the camera %s: %w; %v", c.Name(), err, unfit) // it is not unfit anew
+	case err != nil:
+		return nil, units, fmt.Errorf("open the camera %s: %w", c.Name(), err)
+	}
+	return src, units, nil
+}
+
+// session opens the device in one way. Errors: errAnew, ErrUnfit, why it failed.
+func (c *Camera) session(over <-chan struct{}, running func(...any)) error {
+	src, units, err := c.open()
 	if err != nil {
-		return fmt.Errorf("open the camera %s: %w", c.Name(), err)
+		return err
 	}
 	failed := make(chan struct{})
 	closed := make(chan struct{})
@@ -143,9 +199,13 @@ func (c *Camera) capture(over <-chan struct{}, running func(...any)) error {
 		}
 	}()
 	defer func() {
+		c.sourceIs(nil)
 		close(failed)
 		<-closed
 	}()
+	us, _ := src.(UnitSource)
+	c.sourceIs(us)
+	m := meter{camera: c, source: src}
 	for first := true; ; first = false {
 		f, err := src.Read()
 		if err != nil {
@@ -153,20 +213,51 @@ func (c *Camera) capture(over <-chan struct{}, running func(...any)) error {
 		}
 		if first {
 			got := src.Format()
-			c.mu.Lock()
-			c.rate = got.Rate
-			c.mu.Unlock()
-			running("width", got.Width, "height", got.Height, "rate", got.Rate)
+			c.granted(src, us != nil)
+			running("width", got.Width, "height", got.Height, "rate", got.Rate, "format", pixelFormatOf(src))
 		}
+		m.frame(f.At)
 		c.hand(f)
+		if want := c.wantsUnits(); want != units && (us != nil || want && encodes(src)) {
+			return errAnew
+		}
 	}
 }
 
-// hand gives a picture to all users.
+// encodes tells whether the device of a source that gives pictures would rather be
+// opened for units. One that does not say is not.
+func encodes(src Source) bool {
+	s, ok := src.(interface{ Encodes() bool })
+	return ok && s.Encodes()
+}
+
+// sourceIs says what runs, and tells those whom it serves nothing.
+func (c *Camera) sourceIs(us UnitSource) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.source = us; us == nil || us.Pictures() {
+		return
+	}
+	for s := range c.users {
+		if !s.units {
+			c.log.Warn("somebody wants pictures of a camera that gives H264 only")
+			s.fail(ErrNoPictures)
+		}
+	}
+}
+
+// hand gives a picture to all users that take it.
 func (c *Camera) hand(f *Frame) {
 	c.mu.Lock()
 	for s := range c.users {
-		s.put(f)
+		if f.Unit == nil || s.units {
+			dropped, waits := s.put(f)
+			c.figures.Dropped += uint64(dropped)
+			if waits && c.source != nil && f.At.Sub(c.asked) >= keyframeEvery {
+				c.source.Keyframe()
+				c.asked = f.At
+			}
+		}
 	}
 	c.mu.Unlock()
 	f.Release()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"image"
 	"image/jpeg"
 	"io/fs"
@@ -15,14 +16,17 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/blackjack/webcam"
 )
 
 // fakeDriver is a V4L2 camera in memory.
 type fakeDriver struct {
-	sizes map[string][]webcam.FrameSize // by FourCC
-	rates map[string]uint32             // pictures a second
+	sizes    map[string][]frameSize // by FourCC
+	rates    map[string]float64     // pictures a second
+	controls []control
+	gives    *layout       // in place of what is asked for
+	rate     float64       // that is granted; 0: it cannot be set
+	every    time.Duration // between pictures
+	blocks   chan struct{} // Close waits for it
 
 	mu     sync.Mutex
 	fourcc string
@@ -30,67 +34,105 @@ type fakeDriver struct {
 	short  bool     // pictures are cut short
 	silent bool     // no pictures come
 	broken error    // of GetFrame
-	next   [][]byte // what GetFrame gives first; nil: EAGAIN
+	next   [][]byte // what Take gives first; nil: EAGAIN
+	stream [][]byte // what it gives then, over and over; nil: raw pictures
+	memory []byte   // the raw pictures, if they are not to be black
+	skip   int      // the number of the next picture leaves so many out
 	closed bool
 	given  int
+	number uint32
+	set    []string // controls that were set, "id=value"
+	keys   int      // that were asked for
 }
 
-func (d *fakeDriver) GetSupportedFormats() map[webcam.PixelFormat]string {
-	out := make(map[webcam.PixelFormat]string)
+func (d *fakeDriver) Formats() (out []uint32) {
 	for f := range d.sizes {
-		out[fourcc(f)] = f
+		out = append(out, fourcc(f))
 	}
 	return out
 }
 
-func (d *fakeDriver) GetSupportedFrameSizes(f webcam.PixelFormat) []webcam.FrameSize {
-	return d.sizes[fourccText(f)]
-}
+func (d *fakeDriver) Sizes(code uint32) []frameSize { return d.sizes[fourccText(code)] }
 
-func (d *fakeDriver) GetSupportedFramerates(f webcam.PixelFormat, _, _ uint32) []webcam.FrameRate {
-	if r := d.rates[fourccText(f)]; r > 0 {
-		return []webcam.FrameRate{{MinNumerator: 1, MaxNumerator: 1, MinDenominator: r, MaxDenominator: r}}
+func (d *fakeDriver) Rates(code, _, _ uint32) []float64 {
+	if r := d.rates[fourccText(code)]; r > 0 {
+		return []float64{r / 2, r}
 	}
 	return nil
 }
 
-func (d *fakeDriver) SetImageFormat(f webcam.PixelFormat, w, h uint32) (webcam.PixelFormat, uint32, uint32, error) {
+func (d *fakeDriver) SetFormat(want layout) (layout, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.fourcc, d.w, d.h = fourccText(f), w, h
-	return f, w, h, nil
+	if d.gives != nil {
+		want = *d.gives
+	}
+	d.fourcc, d.w, d.h = fourccText(want.code), want.width, want.height
+	return want, nil
 }
 
-func (d *fakeDriver) SetFramerate(float32) error      { return errors.New("not supported") }
-func (d *fakeDriver) SetBufferCount(uint32) error     { return nil }
-func (d *fakeDriver) StartStreaming() error           { return nil }
-func (d *fakeDriver) GetName() (string, error)        { return "Fake Camera", nil }
-func (d *fakeDriver) ReleaseFrame(index uint32) error { return nil }
+func (d *fakeDriver) SetRate(float64) (float64, error) {
+	if d.rate == 0 {
+		return 0, errors.New("not supported")
+	}
+	return d.rate, nil
+}
 
-func (d *fakeDriver) WaitForFrame(uint32) error {
+func (d *fakeDriver) Controls() []control { return d.controls }
+
+func (d *fakeDriver) Control(uint32) (int32, error) { return 7, nil }
+
+func (d *fakeDriver) SetControl(id uint32, value int32) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.silent {
-		return new(webcam.Timeout)
+	if id == ctlForceKey {
+		d.keys++
+		d.given = 0 // all streams of tests begin with an IDR
+		return nil
 	}
+	d.set = append(d.set, fmt.Sprintf("%x=%d", id, value))
 	return nil
 }
 
-func (d *fakeDriver) GetFrame() ([]byte, uint32, error) {
+func (d *fakeDriver) Start(uint32) error { return nil }
+func (d *fakeDriver) Name() string       { return "Fake Camera" }
+func (d *fakeDriver) Give(uint32) error  { return nil }
+
+func (d *fakeDriver) Wait(time.Duration) (bool, error) {
+	if d.every > 0 {
+		time.Sleep(d.every) // a camera's clock
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.silent, nil
+}
+
+func (d *fakeDriver) Take() (taken, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
-		return nil, 0, fs.ErrClosed
+		return taken{}, fs.ErrClosed
 	}
 	if d.broken != nil {
-		return nil, 0, d.broken
+		return taken{}, d.broken
 	}
+	t := taken{at: time.Now(), sequence: d.number + uint32(d.skip)}
+	d.number, d.skip = t.sequence+1, 0
 	if len(d.next) > 0 {
-		b := d.next[0]
-		if d.next = d.next[1:]; b == nil {
-			return nil, 0, syscall.EAGAIN
+		t.data = d.next[0]
+		if d.next = d.next[1:]; t.data == nil {
+			return taken{}, syscall.EAGAIN
 		}
-		return b, 0, nil
+		return t, nil
+	}
+	if d.memory != nil {
+		t.data = d.memory
+		return t, nil
+	}
+	if d.fourcc == h264FourCC {
+		t.data = d.stream[d.given%len(d.stream)]
+		d.given++
+		return t, nil
 	}
 	d.given++
 	n := int(d.w * d.h * 2)
@@ -100,62 +142,85 @@ func (d *fakeDriver) GetFrame() ([]byte, uint32, error) {
 	if d.short && d.given%2 == 1 {
 		n /= 2
 	}
-	return make([]byte, n), 0, nil
+	t.data = make([]byte, n)
+	return t, nil
 }
 
 func (d *fakeDriver) Close() error {
+	if d.blocks != nil {
+		<-d.blocks
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
 	return nil
 }
 
-func size(w, h uint32) webcam.FrameSize {
-	return webcam.FrameSize{MinWidth: w, MaxWidth: w, MinHeight: h, MaxHeight: h}
+// open opens it once more.
+func (d *fakeDriver) open() *fakeDriver {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed, d.given = false, 0
+	return d
 }
+
+func size(w, h uint32) frameSize { return frameSize{least: [2]uint32{w, h}, most: [2]uint32{w, h}} }
 
 func TestChooseFormat(t *testing.T) {
 	vga, hd := size(640, 480), size(1280, 720)
 	for name, x := range map[string]struct {
-		d    *fakeDriver
-		want Format
-		is   string
-		w, h uint32
+		d     *fakeDriver
+		want  Format
+		is    string
+		w, h  uint32
+		units bool
 	}{
-		"what needs no work": {&fakeDriver{sizes: map[string][]webcam.FrameSize{"MJPG": {vga}, "YUYV": {vga}, "NV12": {vga}}}, Format{640, 480, 30}, "NV12", 640, 480},
+		"what needs no work": {&fakeDriver{sizes: map[string][]frameSize{"MJPG": {vga}, "YUYV": {vga}, "NV12": {vga}}}, Format{640, 480, 30}, "NV12", 640, 480, false},
 		"the right size, though compressed": {
-			&fakeDriver{sizes: map[string][]webcam.FrameSize{"MJPG": {vga, hd}, "YUYV": {vga}}}, Format{1280, 720, 30}, "MJPG", 1280, 720},
+			&fakeDriver{sizes: map[string][]frameSize{"MJPG": {vga, hd}, "YUYV": {vga}}}, Format{1280, 720, 30}, "MJPG", 1280, 720, false},
 		"the rate, though compressed": {
-			&fakeDriver{sizes: map[string][]webcam.FrameSize{"MJPG": {hd}, "YUYV": {hd}}, rates: map[string]uint32{"MJPG": 30, "YUYV": 10}}, Format{1280, 720, 30}, "MJPG", 1280, 720},
-		"the nearest": {&fakeDriver{sizes: map[string][]webcam.FrameSize{"YUYV": {size(320, 240), hd}}}, Format{640, 480, 30}, "YUYV", 320, 240},
-		"a size in steps": {&fakeDriver{sizes: map[string][]webcam.FrameSize{"YUYV": {{MinWidth: 32, MaxWidth: 2592, StepWidth: 32, MinHeight: 32, MaxHeight: 1944, StepHeight: 2}}}},
-			Format{650, 481, 30}, "YUYV", 640, 480},
+			&fakeDriver{sizes: map[string][]frameSize{"MJPG": {hd}, "YUYV": {hd}}, rates: map[string]float64{"MJPG": 30, "YUYV": 10}}, Format{1280, 720, 30}, "MJPG", 1280, 720, false},
+		"the nearest": {&fakeDriver{sizes: map[string][]frameSize{"YUYV": {size(320, 240), hd}}}, Format{640, 480, 30}, "YUYV", 320, 240, false},
+		"a size in steps": {&fakeDriver{sizes: map[string][]frameSize{"YUYV": {{least: [2]uint32{32, 32}, most: [2]uint32{2592, 1944}, step: [2]uint32{32, 2}}}}},
+			Format{650, 481, 30}, "YUYV", 640, 480, false},
+		"raw, at nearly the rate": {
+			&fakeDriver{sizes: map[string][]frameSize{"MJPG": {hd}, "YUYV": {hd}}, rates: map[string]float64{"MJPG": 30, "YUYV": 25}}, Format{1280, 720, 30}, "YUYV", 1280, 720, false},
+		"raw, at a rate that is not known": {
+			&fakeDriver{sizes: map[string][]frameSize{"MJPG": {hd}, "YUYV": {hd}}, rates: map[string]float64{"MJPG": 30}}, Format{1280, 720, 30}, "YUYV", 1280, 720, false},
+		"the size rather than the rate": {
+			&fakeDriver{sizes: map[string][]frameSize{"MJPG": {hd}, "YUYV": {vga}}, rates: map[string]float64{"MJPG": 5, "YUYV": 30}}, Format{1280, 720, 30}, "MJPG", 1280, 720, false},
+		"what passes through": {
+			&fakeDriver{sizes: map[string][]frameSize{"H264": {hd}, "YU12": {hd}}}, Format{1280, 720, 30}, "H264", 1280, 720, true},
+		"not where pictures are needed": {
+			&fakeDriver{sizes: map[string][]frameSize{"H264": {hd}, "MJPG": {hd}}}, Format{1280, 720, 30}, "MJPG", 1280, 720, false},
+		"not what is too large for receivers": {
+			&fakeDriver{sizes: map[string][]frameSize{"H264": {size(1920, 1080)}, "MJPG": {size(1920, 1080)}}}, Format{1280, 720, 30}, "MJPG", 1920, 1080, true},
 	} {
-		c, err := choose(x.d, x.want)
+		c, err := choose(x.d, x.want, x.units)
 		if err != nil || c.pixel.fourcc != x.is || c.width != x.w || c.height != x.h {
 			t.Errorf("%s: %+v, %v", name, c, err)
 		}
 	}
-	if _, err := choose(&fakeDriver{sizes: map[string][]webcam.FrameSize{"H264": {vga}}}, Format{640, 480, 30}); err == nil || !strings.Contains(err.Error(), "H264") {
+	if _, err := choose(&fakeDriver{sizes: map[string][]frameSize{"H264": {vga}}}, Format{640, 480, 30}, false); err == nil || !strings.Contains(err.Error(), "H264") {
 		t.Error(err)
 	}
 }
 
 // with has V4L2 open this driver.
-func with(t *testing.T, d *fakeDriver) {
+func with(t testing.TB, d *fakeDriver) {
 	old := openDriver
 	openDriver = func(path string) (driver, error) {
 		if path != "/dev/video0" {
 			return nil, fs.ErrNotExist
 		}
-		return d, nil
+		return d.open(), nil
 	}
 	t.Cleanup(func() { openDriver = old })
 }
 
 func TestCapture(t *testing.T) {
 	for _, f := range []string{"YU12", "NV12", "YUYV"} {
-		d := &fakeDriver{sizes: map[string][]webcam.FrameSize{f: {size(640, 480)}}, short: true}
+		d := &fakeDriver{sizes: map[string][]frameSize{f: {size(640, 480)}}, short: true}
 		with(t, d)
 		s, err := V4L2("/dev/video0").Open(Format{640, 480, 30})
 		if err != nil {
@@ -188,7 +253,7 @@ func TestCapture(t *testing.T) {
 
 // Close ends a Read that waits.
 func TestCloseWhileSilent(t *testing.T) {
-	d := &fakeDriver{sizes: map[string][]webcam.FrameSize{"YUYV": {size(640, 480)}}, silent: true}
+	d := &fakeDriver{sizes: map[string][]frameSize{"YUYV": {size(640, 480)}}, silent: true}
 	with(t, d)
 	s, err := V4L2("/dev/video0").Open(Format{640, 480, 30})
 	if err != nil {
@@ -224,7 +289,7 @@ func jpegOf(t *testing.T, img image.Image, width, height uint16) []byte {
 func TestDamagedPictures(t *testing.T) {
 	gray, good := image.NewGray(image.Rect(0, 0, 640, 480)), image.NewYCbCr(image.Rect(0, 0, 641, 481), image.YCbCrSubsampleRatio420)
 	whole := jpegOf(t, good, 641, 481)
-	d := &fakeDriver{sizes: map[string][]webcam.FrameSize{"MJPG": {size(640, 480)}}, next: [][]byte{
+	d := &fakeDriver{sizes: map[string][]frameSize{"MJPG": {size(640, 480)}}, next: [][]byte{
 		nil, {}, {0xff}, whole[:len(whole)/2], jpegOf(t, good, 65500, 65500), jpegOf(t, good, 0, 0), jpegOf(t, good, 8, 8),
 		jpegOf(t, gray, 640, 480), whole,
 	}}
@@ -251,11 +316,11 @@ func TestDamagedPictures(t *testing.T) {
 
 // A driver whose sizes make no sense is refused.
 func TestSizesThatCannotBe(t *testing.T) {
-	for _, s := range []webcam.FrameSize{size(0, 0), size(8, 480), size(641, 480)} {
-		d := &fakeDriver{sizes: map[string][]webcam.FrameSize{"YUYV": {s}}}
+	for _, s := range []frameSize{size(0, 0), size(8, 480), size(641, 480)} {
+		d := &fakeDriver{sizes: map[string][]frameSize{"YUYV": {s}}}
 		with(t, d)
 		if c, err := V4L2("/dev/video0").Open(Format{640, 480, 30}); err == nil {
-			t.Errorf("%d×%d is taken: %v", s.MaxWidth, s.MaxHeight, c.Format())
+			t.Errorf("%d×%d is taken: %v", s.most[0], s.most[1], c.Format())
 		}
 		if !d.closed {
 			t.Error("it is still open")
@@ -292,8 +357,8 @@ func TestNoCamera(t *testing.T) {
 }
 
 func TestDescribe(t *testing.T) {
-	d := &fakeDriver{sizes: map[string][]webcam.FrameSize{"YUYV": {size(640, 480)}, "H264": {size(640, 480)}}, rates: map[string]uint32{"YUYV": 30}}
-	if got := strings.Join(describe(d), ", "); got != "YUYV 640×480 30/s" {
+	d := &fakeDriver{sizes: map[string][]frameSize{"YUYV": {size(640, 480)}, "H264": {size(640, 480)}}, rates: map[string]float64{"YUYV": 30}}
+	if got := strings.Join(describe(d), ", "); got != "YUYV 640×480 30/s, H264 640×480" {
 		t.Error(got)
 	}
 }

@@ -1,6 +1,7 @@
 // Package video is the board's cameras and what it sends of them: an owner for
 // each camera, encoders that run while somebody watches and whose output all
-// share, and the V4L2 driver. How pictures travel is package peer's.
+// share, and the V4L2 driver. What a camera encodes itself is passed on where it
+// may be. How pictures travel is package peer's.
 package video
 
 import (
@@ -27,8 +28,9 @@ type Format struct {
 // Frame is one picture of even size, best 4:2:0: encoders convert others. Whoever has taken it releases it;
 // then its memory is used for another one.
 type Frame struct {
-	Image *image.YCbCr
-	At    time.Time // of the capture
+	Image *image.YCbCr // nil: there is a Unit in its place
+	Unit  *Unit        // what the camera has encoded itself
+	At    time.Time    // of the capture
 
 	users   atomic.Int32
 	release func()
@@ -38,6 +40,13 @@ type Frame struct {
 // after the last one has released it.
 func NewFrame(img *image.YCbCr, at time.Time, release func()) *Frame {
 	f := &Frame{Image: img, At: at, release: release}
+	f.users.Store(1)
+	return f
+}
+
+// NewUnitFrame makes a frame of what a camera has encoded.
+func NewUnitFrame(u *Unit, at time.Time) *Frame {
+	f := &Frame{Unit: u, At: at}
 	f.users.Store(1)
 	return f
 }
@@ -77,4 +86,25 @@ type Source interface {
 	// Close ends the capture; a Read that waits returns an error. It may take as long
 	// as the driver does.
 	Close() error
+}
+
+// UnitDevice is a Device that may encode pictures itself.
+type UnitDevice interface {
+	Device
+	// OpenUnits begins to capture what the device encodes, where that is the best it
+	// has: its Source is a UnitSource then. Else it does what Open does. bitrate is what
+	// is wanted, in bit/s.
+	OpenUnits(want Format, bitrate int) (Source, error)
+}
+
+// UnitSource is a Source whose frames have a Unit. Its Read returns ErrUnfit where what
+// comes cannot be passed on.
+type UnitSource interface {
+	Source
+	// Pictures tells whether the device also gives pictures that it has not encoded.
+	Pictures() bool
+	// Keyframe asks for an IDR, SetBitrate for a bitrate in bit/s; false: the device
+	// cannot be asked for it.
+	Keyframe() bool
+	SetBitrate(bitrate int) bool
 }

@@ -1,0 +1,41 @@
+package video
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// watch begins to use a camera for this channel: what it has encoded is taken where it
+// is in the channel's codec.
+func (ch *channel) watch(camera *Camera) *Slot {
+	if ch.codec == H264 {
+		camera.SetBitrate(ch.sender.bitrate)
+		return camera.UseUnits()
+	}
+	return camera.Use()
+}
+
+// pass hands out what the camera has encoded, as it is.
+func (ch *channel) pass(camera *Camera, f *Frame) {
+	s := ch.sender
+	s.mu.Lock()
+	now := time.Now()
+	if f.Unit.Key {
+		ch.wantKey, ch.lastKey = false, now
+	} else if ch.wantKey && now.Sub(ch.lastKey) >= keyframeEvery {
+		// It stays wanted until one comes: a camera that cannot be asked gives one by itself.
+		camera.Keyframe()
+		ch.lastKey = now
+	}
+	to := slices.Collect(maps.Values(ch.followers))
+	s.mu.Unlock()
+	since := time.Duration(float64(time.Second) / max(1, camera.grantedRate()))
+	if !ch.last.IsZero() {
+		since = max(f.At.Sub(ch.last), time.Millisecond)
+	}
+	ch.last = f.At
+	for _, follower := range to {
+		follower(AccessUnit{Data: f.Unit.Data, At: f.At, Since: since, Key: f.Unit.Key})
+	}
+}

@@ -1,0 +1,374 @@
+package video
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"image/jpeg"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/herald-im/herald/media/owner"
+)
+
+const patience = 20 * time.Second
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func until(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not %s in %v", what, patience)
+		}
+	}
+}
+
+// set sets a variable for a test. What uses it has ended at the test's end, see camera.
+func set[T any](t testing.TB, v *T, to T) {
+	old := *v
+	*v = to
+	t.Cleanup(func() { *v = old })
+}
+
+// camera is one whose driver is d.
+func camera(t testing.TB, d *fakeDriver, log *slog.Logger) *Camera {
+	t.Helper()
+	with(t, d)
+	c := NewCamera(V4L2With("/dev/video0", nil, log), Format{160, 120, 30}, log)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := c.Drain(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// sending is a sender of a camera's pictures, and what it hands out.
+func sending(t testing.TB, c *Camera) (*Sender, chan AccessUnit) {
+	t.Helper()
+	s := NewSender(500_000, quiet)
+	t.Cleanup(s.Close)
+	s.Select(c, true)
+	got := make(chan AccessUnit, 1000)
+	t.Cleanup(s.Follow(H264, func(u AccessUnit) {
+		select {
+		case got <- u:
+		default:
+		}
+	}))
+	return s, got
+}
+
+func next(t testing.TB, got <-chan AccessUnit) AccessUnit {
+	t.Helper()
+	select {
+	case u := <-got:
+		return u
+	case <-time.After(patience):
+		t.Fatal("nothing comes")
+	}
+	return AccessUnit{}
+}
+
+func h264Camera(stream [][]byte, others ...string) *fakeDriver {
+	d := &fakeDriver{
+		sizes: map[string][]frameSize{"H264": {size(160, 120)}}, stream: stream, every: 2 * time.Millisecond,
+		controls: []control{
+			{id: ctlForceKey, kind: kindButton}, {id: ctlBitrate, kind: kindNumber, Control: Control{Min: 100_000, Max: 4_000_000, Step: 25_000}},
+			{id: ctlH264Profile, kind: kindMenu, Control: Control{Max: 4}},
+		},
+	}
+	for _, f := range others {
+		d.sizes[f] = []frameSize{size(160, 120)}
+	}
+	return d
+}
+
+// What a camera has encoded reaches whoever follows, byte by byte and in order.
+func TestPassthrough(t *testing.T) {
+	stream := encoded(t, 160, 120, 30)
+	d := h264Camera(stream, "YUYV", "MJPG")
+	c := camera(t, d, quiet)
+	_, got := sending(t, c)
+	u := next(t, got)
+	if !u.Key {
+		t.Error("the first is no key frame")
+	}
+	at := slices.IndexFunc(stream, func(b []byte) bool { return bytes.Equal(b, u.Data) })
+	if at < 0 {
+		t.Fatalf("another picture: %x", u.Data[:32])
+	}
+	for i := range 60 {
+		before := u
+		u = next(t, got)
+		at = (at + 1) % len(stream)
+		if !bytes.Equal(u.Data, stream[at]) {
+			t.Fatalf("picture %d is another one: %x", i, u.Data[:32])
+		}
+		if u.Key != (at%10 == 0) || u.Since != max(time.Millisecond, u.At.Sub(before.At)) {
+			t.Errorf("key %v, %v since the one %v before", u.Key, u.Since, u.At.Sub(before.At))
+		}
+	}
+	if f := c.Figures(); !f.Passthrough || f.PixelFormat != "H264" || f.Frames < 60 || f.State != owner.Running {
+		t.Errorf("%+v", f)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := strings.Join(d.set, " "); s != "990a6b=1 9909cf=500000" {
+		t.Error(s)
+	}
+}
+
+// A camera that does not repeat its parameter sets gets them put in.
+func TestPassthroughPutsParameterSetsIn(t *testing.T) {
+	stream := encoded(t, 160, 120, 30)
+	sets := only(stream[0], nalSPS, nalPPS)
+	var bare [][]byte
+	for _, buf := range stream {
+		bare = append(bare, without(buf, nalSPS, nalPPS))
+	}
+	d := h264Camera(bare)
+	d.next = [][]byte{sets}
+	_, got := sending(t, camera(t, d, quiet))
+	for keys := 0; keys < 3; {
+		if u := next(t, got); u.Key {
+			keys++
+			if k := kinds(u.Data); !bytes.Equal(k, []byte{nalSPS, nalPPS, nalIDR}) {
+				t.Fatal(k)
+			}
+		}
+	}
+}
+
+// What receivers could not show is not sent: the camera is opened for pictures, which
+// the board encodes. So it is with what is no H264, and what has no IDR.
+func TestPassthroughFallsBack(t *testing.T) {
+	set(t, &keyPatience, 200*time.Millisecond)
+	for name, stream := range map[string]func() [][]byte{
+		"B":       func() [][]byte { return x264(t, "-c:v", "libx264", "-profile:v", "main", "-bf", "2") },
+		"high 10": func() [][]byte { return x264(t, "-c:v", "libx264", "-profile:v", "high10", "-pix_fmt", "yuv420p10le") },
+		"no IDR":  func() [][]byte { return encoded(t, 160, 120, 10)[1:] },
+		"garbage": func() [][]byte { return [][]byte{[]byte("garbage"), {1, 2, 3}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := camera(t, h264Camera(stream(), "YUYV"), quiet)
+			_, got := sending(t, c)
+			until(t, "opened for pictures", func() bool { f := c.Figures(); return f.PixelFormat == "YUYV" && f.State == owner.Running })
+			until(t, "encoded by the board", func() bool { u := next(t, got); return u.Key && bytes.Contains(u.Data, []byte("\x00\x00\x01\x67\x42")) })
+			if f := c.Figures(); f.Passthrough {
+				t.Errorf("%+v", f)
+			}
+		})
+	}
+}
+
+// One that has nothing else says why it gives nothing.
+func TestPassthroughWithoutAnythingElse(t *testing.T) {
+	c := camera(t, h264Camera(x264(t, "-c:v", "libx264", "-profile:v", "main", "-bf", "2")), quiet)
+	defer c.UseUnits().Close()
+	var err error
+	until(t, "failed", func() bool { var s owner.State; s, err = c.State(); return s == owner.Failed })
+	for _, want := range []string{"H264", "reordered (B)"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Error(err)
+		}
+	}
+}
+
+// Who wants pictures gets them, and those who watch go on; afterwards the camera
+// encodes again.
+func TestPicturesDuringPassthrough(t *testing.T) {
+	set(t, &picturesLull, 100*time.Millisecond)
+	d := h264Camera(encoded(t, 160, 120, 30), "YUYV")
+	c := camera(t, d, quiet)
+	s, got := sending(t, c)
+	next(t, got)
+	for range 2 {
+		until(t, "passed through", func() bool { return c.Figures().Passthrough })
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		b, err := s.Snapshot(ctx)
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := jpeg.Decode(bytes.NewReader(b)); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "a key frame", func() bool { return next(t, got).Key })
+	}
+	vp8 := make(chan AccessUnit, 100)
+	stop := s.Follow(VP8, func(u AccessUnit) {
+		select {
+		case vp8 <- u:
+		default:
+		}
+	})
+	next(t, vp8)
+	if c.Figures().Passthrough {
+		t.Error("still")
+	}
+	stop()
+	until(t, "passed through", func() bool { return c.Figures().Passthrough })
+	until(t, "a key frame", func() bool { return next(t, got).Key })
+}
+
+// A camera with H264 alone says that it gives no pictures, and disturbs nobody.
+func TestNoPicturesToBeHad(t *testing.T) {
+	c := camera(t, h264Camera(encoded(t, 160, 120, 30)), quiet)
+	s := NewSender(500_000, quiet)
+	defer s.Close()
+	s.Select(c, true)
+	for range 2 { // closed, and then open
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		if _, err := s.Snapshot(ctx); !errors.Is(err, ErrNoPictures) {
+			t.Fatal(err)
+		}
+		cancel()
+		got := make(chan AccessUnit, 1000)
+		defer s.Follow(H264, func(u AccessUnit) { got <- u })()
+		next(t, got)
+	}
+	until(t, "running", func() bool { return c.Figures().Frames > 100 })
+	if f := c.Figures(); !f.Passthrough {
+		t.Errorf("%+v", f)
+	}
+}
+
+// A key frame is asked for where it is wanted, and where something was lost.
+func TestKeyframeOfTheCamera(t *testing.T) {
+	stream := encoded(t, 160, 120, 11)
+	long := append([][]byte{}, stream[0])
+	for range 50 {
+		long = append(long, stream[1:10]...)
+	}
+	d := h264Camera(long)
+	c := camera(t, d, quiet)
+	s, got := sending(t, c)
+	next(t, got)
+	asked := func() int { d.mu.Lock(); defer d.mu.Unlock(); return d.keys }
+	before := asked()
+	s.Keyframe(H264)
+	until(t, "asked", func() bool { return asked() > before })
+	until(t, "a key frame", func() bool { return next(t, got).Key })
+	before = asked()
+	d.mu.Lock()
+	d.skip = 3
+	d.mu.Unlock()
+	until(t, "asked after a loss", func() bool { return asked() > before })
+	until(t, "a key frame", func() bool { return next(t, got).Key })
+}
+
+// One who is busy for too long goes on with the next key frame.
+func TestSlowUserOfUnits(t *testing.T) {
+	stream := encoded(t, 160, 120, 30)
+	c := camera(t, h264Camera(stream), quiet)
+	slow := c.UseUnits()
+	defer slow.Close()
+	until(t, "some left out", func() bool { return c.Figures().Dropped > 20 })
+	last := -1
+	for n := 0; n < 40; n++ {
+		f, err := slow.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(stream, func(b []byte) bool { return bytes.Equal(b, f.Unit.Data) })
+		if at != (last+1)%len(stream) && !f.Unit.Key {
+			t.Errorf("picture %d after %d, and it is no key frame", at, last)
+		}
+		last = at
+		f.Release()
+	}
+}
+
+// unplug has a camera say what it says when its plug is pulled.
+func unplug(d *fakeDriver) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.broken = unix.ENODEV
+}
+
+// A camera that was unplugged comes back when it is there again, also as another node.
+func TestHotPlug(t *testing.T) {
+	sizes := map[string][]frameSize{"YUYV": {size(160, 120)}}
+	var mu sync.Mutex
+	nodes := map[string]*fakeDriver{"/dev/video0": {sizes: sizes, every: time.Millisecond}}
+	set(t, &openDriver, func(path string) (driver, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if d := nodes[path]; d != nil {
+			return d.open(), nil
+		}
+		return nil, unix.ENOENT
+	})
+	set(t, &findNodes, func() (out []string, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		for path := range nodes {
+			out = append(out, path)
+		}
+		return out, nil
+	})
+	c := NewCamera(V4L2(Auto), Format{160, 120, 30}, quiet)
+	_, got := sending(t, c)
+	first := next(t, got)
+	mu.Lock()
+	gone := nodes["/dev/video0"]
+	delete(nodes, "/dev/video0")
+	mu.Unlock()
+	unplug(gone)
+	until(t, "failed", func() bool { s, _ := c.State(); return s == owner.Failed })
+	until(t, "closed", func() bool { gone.mu.Lock(); defer gone.mu.Unlock(); return gone.closed })
+	mu.Lock()
+	nodes["/dev/video3"] = &fakeDriver{sizes: sizes, every: time.Millisecond}
+	mu.Unlock()
+	until(t, "running again", func() bool { s, _ := c.State(); return s == owner.Running })
+	until(t, "a picture", func() bool { return next(t, got).At.After(first.At.Add(100 * time.Millisecond)) })
+}
+
+// A driver that does not let go holds up nobody.
+func TestFrozenDriver(t *testing.T) {
+	d := &fakeDriver{sizes: map[string][]frameSize{"YUYV": {size(160, 120)}}, every: time.Millisecond, blocks: make(chan struct{})}
+	frozen := camera(t, d, quiet)
+	s := NewSender(500_000, quiet)
+	defer s.Close()
+	s.Select(frozen, true)
+	got := make(chan AccessUnit, 1000)
+	defer s.Follow(H264, func(u AccessUnit) {
+		select {
+		case got <- u:
+		default:
+		}
+	})()
+	next(t, got)
+	other := &fakeDriver{sizes: map[string][]frameSize{"YUYV": {size(320, 240)}}, every: time.Millisecond}
+	old := openDriver
+	set(t, &openDriver, func(path string) (driver, error) {
+		if path == "/dev/video1" {
+			return other, nil
+		}
+		return old(path)
+	})
+	c := NewCamera(V4L2("/dev/video1"), Format{320, 240, 30}, quiet)
+	s.Select(c, true) // the first one is closed, which does not end
+	until(t, "the other camera", func() bool { u := next(t, got); return u.Key && c.Figures().Frames > 0 })
+	frozen.Use().Close() // nor does this wait
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := frozen.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	close(d.blocks)
+	s.Close()
+	if err := c.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

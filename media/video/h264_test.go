@@ -239,7 +239,7 @@ func TestWhatPasses(t *testing.T) {
 		"main":                 {"-c:v libx264 -profile:v main -bf 0", ""},
 		"high":                 {"-c:v libx264 -profile:v high -bf 0", ""},
 		"many slices":          {"-c:v libx264 -profile:v baseline -slices 4", ""},
-		"B":                    {"-c:v libx264 -profile:v main -bf 2", "B"},
+		"B":                    {"-c:v libx264 -profile:v main -bf 2", "reordered"},
 		"B that VUI hides":     {"-c:v libx264 -profile:v high -bf 2 -bsf:v h264_metadata=aud=insert,filter_units=remove_types=6", "B"},
 		"interlaced":           {"-c:v libx264 -profile:v high -bf 0 -flags +ildct+ilme -x264-params interlaced=1", "interlaced"},
 		"10 bits":              {"-c:v libx264 -profile:v high10 -pix_fmt yuv420p10le -bf 0", "profile 110"},

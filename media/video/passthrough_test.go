@@ -188,9 +188,22 @@ func TestPassthroughWithoutAnythingElse(t *testing.T) {
 // encodes again.
 func TestPicturesDuringPassthrough(t *testing.T) {
 	set(t, &picturesLull, 100*time.Millisecond)
-	d := h264Camera(encoded(t, 160, 120, 30), "YUYV")
-	c := camera(t, d, quiet)
+	stream := encoded(t, 160, 120, 30)
+	c := camera(t, h264Camera(stream, "YUYV"), quiet)
 	s, got := sending(t, c)
+	var before []byte
+	changes := 0
+	defer s.Follow(H264, func(u AccessUnit) {
+		whose := func(b []byte) bool {
+			return slices.ContainsFunc(stream, func(x []byte) bool { return bytes.Equal(x, b) })
+		}
+		if before != nil && whose(before) != whose(u.Data) {
+			if changes++; !u.Key {
+				t.Errorf("change %d of the encoder, and no key frame", changes)
+			}
+		}
+		before = u.Data
+	})()
 	next(t, got)
 	for range 2 {
 		until(t, "passed through", func() bool { return c.Figures().Passthrough })

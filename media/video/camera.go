@@ -41,6 +41,15 @@ type Camera struct {
 	figures Figures
 }
 
+// What a camera that encodes may give beyond the bitrate that is wanted, and for how long:
+// one that does not keep to it is opened for pictures, and the board's encoder does.
+const overload = 1.5
+
+var overloadTime = 2 * time.Second // tests shorten it
+
+// errOverload says that a camera does not keep to the bitrate.
+var errOverload = fmt.Errorf("%w: it takes more than the bitrate that is wanted", ErrUnfit)
+
 // pictureWatch is who wants pictures that the device has not encoded.
 type pictureWatch struct {
 	users int
@@ -108,8 +117,9 @@ func (c *Camera) Keyframe() bool {
 }
 
 // SetBitrate asks a camera that encodes for a bitrate, in bit/s, now and when it is
-// opened again. It tells false where the camera encodes and cannot be asked: who must
-// have less changes from UseUnits to Use, and encodes.
+// opened again. One that then gives much more for 2 s is opened for pictures, which are
+// encoded, until it is closed. It tells false where the camera encodes and cannot be
+// asked: who must have less at once changes from UseUnits to Use.
 func (c *Camera) SetBitrate(bitrate int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -217,6 +227,12 @@ func (c *Camera) session(over <-chan struct{}, running func(...any)) error {
 			running("width", got.Width, "height", got.Height, "rate", got.Rate, "format", pixelFormatOf(src))
 		}
 		m.frame(f.At)
+		if us != nil {
+			if err := m.unit(f); err != nil {
+				f.Release()
+				return err
+			}
+		}
 		c.hand(f)
 		if want := c.wantsUnits(); want != units && (us != nil || want && encodes(src)) {
 			return errAnew

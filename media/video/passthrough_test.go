@@ -55,7 +55,7 @@ func camera(t testing.TB, d *fakeDriver, log *slog.Logger) *Camera {
 // sending is a sender of a camera's pictures, and what it hands out.
 func sending(t testing.TB, c *Camera) (*Sender, chan AccessUnit) {
 	t.Helper()
-	s := NewSender(500_000, quiet)
+	s := NewSender(100_000_000, quiet) // the cameras of tests are fast
 	t.Cleanup(s.Close)
 	s.Select(c, true)
 	got := make(chan AccessUnit, 1000)
@@ -123,7 +123,7 @@ func TestPassthrough(t *testing.T) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s := strings.Join(d.set, " "); s != "990a6b=1 9909cf=500000" {
+	if s := strings.Join(d.set, " "); s != "990a6b=1 9909cf=4000000" {
 		t.Error(s)
 	}
 }
@@ -237,7 +237,7 @@ func TestPicturesDuringPassthrough(t *testing.T) {
 // A camera with H264 alone says that it gives no pictures, and disturbs nobody.
 func TestNoPicturesToBeHad(t *testing.T) {
 	c := camera(t, h264Camera(encoded(t, 160, 120, 30)), quiet)
-	s := NewSender(500_000, quiet)
+	s := NewSender(100_000_000, quiet)
 	defer s.Close()
 	s.Select(c, true)
 	for range 2 { // closed, and then open
@@ -253,6 +253,40 @@ func TestNoPicturesToBeHad(t *testing.T) {
 	until(t, "running", func() bool { return c.Figures().Frames > 100 })
 	if f := c.Figures(); !f.Passthrough {
 		t.Errorf("%+v", f)
+	}
+}
+
+// A camera that takes much more than is wanted is encoded by the board, until it is
+// closed.
+func TestPassthroughKeepsToTheBitrate(t *testing.T) {
+	set(t, &overloadTime, 100*time.Millisecond)
+	d := h264Camera(encoded(t, 160, 120, 30), "YUYV")
+	d.controls = nil // its bitrate cannot be set
+	c := camera(t, d, quiet)
+	for range 2 {
+		s := NewSender(20_000, quiet)
+		s.Select(c, true)
+		got := make(chan AccessUnit, 1000)
+		stop := s.Follow(H264, func(u AccessUnit) {
+			select {
+			case got <- u:
+			default:
+			}
+		})
+		until(t, "passed through", func() bool { next(t, got); return c.Figures().Passthrough })
+		until(t, "encoded", func() bool { next(t, got); return c.Figures().PixelFormat == "YUYV" })
+		stop()
+		s.Close()
+		if err := c.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, got := sending(t, c)
+	for began := time.Now(); time.Since(began) < 5*overloadTime; {
+		next(t, got)
+	}
+	if !c.Figures().Passthrough {
+		t.Error("it takes no more than is wanted")
 	}
 }
 

@@ -76,7 +76,7 @@ func x264Stream(t *testing.T, args string) [][]byte {
 func serveCamera(t *testing.T, camera *video.Camera) (url string) {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	sender := video.NewSender(1_000_000, quiet)
+	sender := video.NewSender(10_000_000, quiet) // more than the cameras take: else the board encodes
 	t.Cleanup(sender.Close)
 	sender.Select(camera, true)
 	var track *peer.VideoTrack

@@ -332,7 +332,7 @@ func BenchmarkPassthroughWhole(b *testing.B) {
 	stream := encoded(b, 1280, 720, 30)
 	d := &fakeDriver{sizes: map[string][]frameSize{"H264": {size(1280, 720)}}, stream: stream, every: time.Second / 120}
 	with(b, d)
-	c := NewCamera(V4L2("/dev/video0"), Format{1280, 720, 30}, quiet)
+	c := drained(b, NewCamera(V4L2("/dev/video0"), Format{1280, 720, 30}, quiet))
 	_, got := sending(b, c)
 	next(b, got)
 	var before, after unix.Rusage

@@ -41,7 +41,11 @@ func set[T any](t testing.TB, v *T, to T) {
 func camera(t testing.TB, d *fakeDriver, log *slog.Logger) *Camera {
 	t.Helper()
 	with(t, d)
-	c := NewCamera(V4L2With("/dev/video0", nil, log), Format{160, 120, 30}, log)
+	return drained(t, NewCamera(V4L2With("/dev/video0", nil, log), Format{160, 120, 30}, log))
+}
+
+// drained has nothing of a camera left after a test.
+func drained(t testing.TB, c *Camera) *Camera {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -364,7 +368,7 @@ func TestHotPlug(t *testing.T) {
 		}
 		return out, nil
 	})
-	c := NewCamera(V4L2(Auto), Format{160, 120, 30}, quiet)
+	c := drained(t, NewCamera(V4L2(Auto), Format{160, 120, 30}, quiet))
 	_, got := sending(t, c)
 	first := next(t, got)
 	mu.Lock()
@@ -415,7 +419,7 @@ func TestFrozenDriver(t *testing.T) {
 	}
 	close(d.blocks)
 	s.Close()
-	if err := c.Drain(t.Context()); err != nil {
+	if err := errors.Join(c.Drain(t.Context()), frozen.Drain(t.Context())); err != nil {
 		t.Error(err)
 	}
 }

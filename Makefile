@@ -1,11 +1,13 @@
 # make without a target says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build programs run test bench lint generate clean
+.PHONY: help build programs run test test-board bench lint generate clean
 
 # Where Go's own instructions put it, for a shell that was not told.
 export PATH := $(PATH):/usr/local/go/bin
 # The version comes from git describe below. Stamping by the go command fails where git refuses a checkout of another user.
-export GOFLAGS := $(GOFLAGS) -buildvcs=false
+# What codecs there are beside those that come with Go modules: see scripts/tags.
+TAGS := $(shell scripts/tags)
+export GOFLAGS := $(GOFLAGS) -buildvcs=false $(if $(TAGS),-tags=$(TAGS))
 
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 GOBUILD := go build -trimpath -ldflags '-s -w -X github.com/herald-im/herald/protocol.BuildVersion=$(VERSION)'
@@ -14,7 +16,7 @@ export PKG_CONFIG := $(CURDIR)/scripts/pkg-config
 export CGO_LDFLAGS := -static-libstdc++ -static-libgcc
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 
 build: ## bin/herald and bin/herald-hub
 	@scripts/deps run
@@ -32,6 +34,9 @@ run: build ## a hub and two boards in this terminal, talking to each other, unti
 
 test: ## everything that CI does: lint, generated files, tests, 20 s of each fuzz target (FUZZTIME=…)
 	@scripts/check
+
+test-board: build ## the tests that want real drivers, on a board in software (qemu)
+	@scripts/check board
 
 bench: build ## measure, and write docs/benchmarks.md
 	@scripts/deps bench

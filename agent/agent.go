@@ -80,6 +80,7 @@ func (a *Agent) openAPI(cfg localapi.Config) (*localapi.Server, error) {
 	}
 	set := metrics.NewSet()
 	a.device.Metrics(set)
+	mediaMetrics(set, a.media)
 	return localapi.Open(cfg, localapi.Parts{
 		Table: table, Streams: streams, Journal: a.device.Journal(), Moments: a.device, Files: a.device.Files(),
 		Pictures: pictures{a}, Health: a.alive, Metrics: set, Log: log,

@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"time"
 
 	"github.com/herald-im/herald/agent/calling"
 	"github.com/herald-im/herald/configs"
 	"github.com/herald-im/herald/media"
 	"github.com/herald-im/herald/media/peer"
+	"github.com/herald-im/herald/media/sound"
 	"github.com/herald-im/herald/media/video"
 	"github.com/herald-im/herald/protocol"
 )
@@ -20,8 +22,11 @@ import (
 func mediaConfig(c configs.Agent) media.Config {
 	m := c.Media
 	hub, _ := c.Hub.Broker()
+	controls, _ := video.ParseSettings(m.Controls) // the configuration was checked
 	return media.Config{
-		FrontCamera: m.FrontCamera, BackCamera: m.BackCamera, Bitrate: m.Bitrate * 1000,
+		FrontCamera: m.FrontCamera, BackCamera: m.BackCamera, Bitrate: m.Bitrate * 1000, MinBitrate: m.MinBitrate * 1000,
+		Controls:   controls,
+		Echo:       sound.EchoOptions{Mode: m.Echo},
 		Format:     video.Format{Width: m.Width, Height: m.Height, Rate: float64(m.FrameRate)},
 		Microphone: m.Microphone, Speaker: m.Speaker, HandsFree: m.HandsFree,
 		Port: m.Port, Interfaces: m.InterfaceList(), ExcludeInterfaces: m.ExcludedInterfaces(),
@@ -51,6 +56,40 @@ func (m callMedia) SetMute(muted bool)                           { m.engine.SetM
 func (m callMedia) SetHandsFree(on bool)                         { m.engine.SetHandsFree(on) }
 func (m callMedia) Level() int                                   { return m.engine.Level() }
 func (m callMedia) NetworkChanged(f func())                      { m.engine.NetworkChanged(f) }
+
+// Figures of the camera in use and of the sound.
+func (m callMedia) Figures() (*protocol.CallCamera, *protocol.CallSound) {
+	camera, heard := m.engine.Figures()
+	var c *protocol.CallCamera
+	if camera != nil {
+		f := camera.Figures
+		c = &protocol.CallCamera{
+			Device: camera.Name, State: string(f.State), Warning: f.Short(), FramesPerSecond: f.Rate, FramesCaptured: f.Frames, FramesDropped: f.Dropped,
+			Passthrough: f.Passthrough, Streams: []protocol.CallStream{},
+		}
+		for _, codec := range []video.Codec{video.H264, video.VP8} {
+			if s, sent := camera.Streams[codec]; sent && s.Width > 0 { // else nothing was encoded yet, or the camera does it
+				c.Streams = append(c.Streams, protocol.CallStream{
+					Codec: string(codec), Width: s.Width, Height: s.Height, FramesPerSecond: s.Rate, Bitrate: s.Bitrate, FramesEncoded: s.Encoded,
+				})
+			}
+		}
+		if f.Err != nil {
+			c.Error = f.Err.Error()
+		}
+		if f.PixelFormat != "" {
+			c.Format = fmt.Sprintf("%s %d×%d", f.PixelFormat, f.Granted.Width, f.Granted.Height)
+		}
+	}
+	s := &protocol.CallSound{
+		Microphone: string(heard.Microphone), Speaker: string(heard.Speaker), Xruns: heard.Captured.Xruns + heard.Played.Xruns,
+		Echo: heard.Echo.Mode, EchoReturnLossDb: heard.Echo.ReturnLoss, EchoRemovedDb: heard.Echo.Enhancement,
+	}
+	if heard.Err != nil {
+		s.Warning = heard.Err.Error()
+	}
+	return c, s
+}
 
 // ViewSelf shows the board's own picture.
 func (m callMedia) ViewSelf(ctx context.Context, offer string) (calling.View, error) {
@@ -98,14 +137,27 @@ func (l link) SetServers(servers []protocol.ICEServer) error {
 	return l.Link.SetServers(iceServers(servers))
 }
 
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 func (l link) Stats() calling.PeerStats {
 	s := l.Link.Stats()
 	out := calling.PeerStats{
-		FramesPerSecond: s.FramesPerSecond, RoundTripMs: float64(s.RoundTrip.Microseconds()) / 1000, Level: s.Level,
+		FramesPerSecond: s.FramesPerSecond, RoundTripMs: ms(s.RoundTrip), Level: s.Level,
 		VideoCodec: string(s.Received[peer.Video].Codec),
 	}
 	for _, r := range s.Received {
 		out.PacketsLost += int64(r.Lost)
+		out.ReceivedBitrate += r.Bitrate
+	}
+	for _, sent := range s.Sent {
+		out.SentBitrate += sent.Bitrate
+	}
+	picture := s.Sent[peer.Video]
+	out.TargetBitrate, out.LossPercent, out.JitterMs = s.Target, 100*s.Loss, ms(s.Received[peer.Audio].Jitter)
+	out.FramesSent, out.FramesDropped, out.SoundOnly = picture.Pictures, picture.Dropped, picture.Paused
+	out.BufferMs = ms(s.Voice.Level)
+	if s.Voice.Total > 0 {
+		out.ConcealedPercent = 100 * float64(s.Voice.Concealed) / float64(s.Voice.Total)
 	}
 	if s.Path != nil {
 		out.Path = s.Path.LocalType + "/" + s.Path.RemoteType
@@ -156,6 +208,13 @@ func (a *Agent) getMediaDevices(context.Context, protocol.Caller, protocol.Empty
 		}
 		if d.Err != nil {
 			x.Error = d.Err.Error()
+		}
+		for _, c := range d.Controls {
+			y := protocol.CameraControl{Name: c.Name, Min: c.Min, Max: c.Max, Step: c.Step, Default: c.Default, Value: c.Value}
+			for _, m := range c.Menu {
+				y.Menu = append(y.Menu, protocol.ControlChoice{Value: m.Value, Name: m.Name})
+			}
+			x.Controls = append(x.Controls, y)
 		}
 		res.List = append(res.List, x)
 	}

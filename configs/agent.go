@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -154,6 +155,11 @@ type Media struct {
 	FrameRate int `toml:"frame_rate"`
 	// Bitrate of the picture in kbit/s. 50 to 10000.
 	Bitrate int `toml:"bitrate"`
+	// MinBitrate in kbit/s is what a picture is worth: who can be sent less gets sound
+	// alone. 50 to 10000, and no more than Bitrate.
+	MinBitrate int `toml:"min_bitrate"`
+	// Controls of the cameras by name: "brightness=120, power_line_frequency=1".
+	Controls string `toml:"controls"`
 	// Microphone is an ALSA device or the start of its name, "default", "fake" for a
 	// test tone, or empty for none.
 	Microphone string `toml:"microphone"`
@@ -161,6 +167,10 @@ type Media struct {
 	Speaker string `toml:"speaker"`
 	// HandsFree is the speaker that calling.setHandsFree chooses. Empty: the same.
 	HandsFree string `toml:"hands_free"`
+	// Echo is what is done about the echo of the speaker in the microphone: "cancel",
+	// "duck" (the microphone is lowered while the others speak), "off", or "auto" for
+	// cancel where the program was built with it and duck elsewhere.
+	Echo string `toml:"echo"`
 	// Port is the one UDP port of all connections. 0: a free one. 0 to 65535.
 	Port int `toml:"port"`
 	// Interfaces lists the network interfaces to use, separated by commas; "eth*" is
@@ -218,7 +228,7 @@ func DefaultAgent() Agent {
 		Files:   Files{Cache: 256 * MiB, Spool: 512 * MiB, AutoDownload: MiB},
 		API:     API{Socket: "/run/herald/herald.sock", SocketGroup: "herald", MaxStreams: 32},
 		Media: Media{
-			FrontCamera: "auto", Width: 640, Height: 480, FrameRate: 30, Bitrate: 1000,
+			FrontCamera: "auto", Width: 640, Height: 480, FrameRate: 30, Bitrate: 1000, MinBitrate: 100, Echo: "auto",
 			Microphone: "default", Speaker: "default",
 			ExcludeInterfaces: "docker*, veth*, br-*, virbr*, cni*, flannel*",
 		},
@@ -287,6 +297,10 @@ func (a Agent) rules() []rule {
 		count("media.height", a.Media.Height, 120, 1080),
 		count("media.frame_rate", a.Media.FrameRate, 1, 60),
 		count("media.bitrate", a.Media.Bitrate, 50, 10_000),
+		count("media.min_bitrate", a.Media.MinBitrate, 50, 10_000),
+		rule{"media.min_bitrate", strconv.Itoa(a.Media.MinBitrate), a.Media.MinBitrate <= a.Media.Bitrate, "must not be above media.bitrate"},
+		cameraControls("media.controls", a.Media.Controls),
+		oneOf("media.echo", a.Media.Echo, "auto", "cancel", "duck", "off"),
 		filePath("media.microphone", a.Media.Microphone, optional),
 		filePath("media.speaker", a.Media.Speaker, optional),
 		filePath("media.hands_free", a.Media.HandsFree, optional),

@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,9 +53,20 @@ func count(key string, n, low, high int) rule {
 	return rule{key, strconv.Itoa(n), n >= low && n <= high, "must be " + strconv.Itoa(low) + " to " + strconv.Itoa(high)}
 }
 
-func level(key, text string) rule {
-	ok := text == "debug" || text == "info" || text == "warn" || text == "error"
-	return rule{key, text, ok, "must be debug, info, warn or error"}
+func level(key, text string) rule { return oneOf(key, text, "debug", "info", "warn", "error") }
+
+func oneOf(key, text string, words ...string) rule {
+	last := len(words) - 1
+	return rule{key, text, slices.Contains(words, text), "must be " + strings.Join(words[:last], ", ") + " or " + words[last]}
+}
+
+const control = `\s*[a-z0-9_]+\s*=\s*-?[0-9]{1,18}\s*`
+
+// controls are a list of them.
+var controls = regexp.MustCompile(`^\s*(` + control + `(,` + control + `)*)?$`)
+
+func cameraControls(key, text string) rule {
+	return rule{key, text, len(text) <= 1000 && controls.MatchString(text), "must be like brightness=120, power_line_frequency=1"}
 }
 
 // presence says whether a text may be empty.

@@ -17,6 +17,8 @@ type Device struct {
 	State   string // of one that is used: an owner.State
 	Err     error  // why it failed
 	Formats []string
+
+	Controls []video.Control // of a camera
 }
 
 // Devices lists what was found, and what the configuration names. The error says
@@ -24,7 +26,8 @@ type Device struct {
 func (e *Engine) Devices() (out []Device, err error) {
 	cameras, err := video.Cameras()
 	for _, c := range cameras {
-		out = append(out, Device{Kind: "camera", Device: c.Path, Name: c.Name, Formats: c.Formats})
+		controls, _ := video.Controls(c.Path) // it goes without
+		out = append(out, Device{Kind: "camera", Device: c.Path, Name: c.Name, Formats: c.Formats, Controls: controls})
 	}
 	cards, soundErr := e.cards.List()
 	for _, c := range cards {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,8 +28,11 @@ const Fake = "fake"
 type Config struct {
 	FrontCamera, BackCamera        string // V4L2 devices, video.Auto or Fake
 	Format                         video.Format
-	Bitrate                        int    // of the picture, bit/s
-	Microphone, Speaker, HandsFree string // ALSA devices, or Fake
+	Controls                       video.Settings // of both cameras
+	Bitrate                        int            // of the picture at most, bit/s
+	MinBitrate                     int            // below which a link gets sound alone, bit/s; 0: 100,000
+	Microphone, Speaker, HandsFree string         // ALSA devices, or Fake
+	Echo                           sound.EchoOptions
 
 	Port                          int // UDP; 0: a free one
 	Interfaces, ExcludeInterfaces []string
@@ -75,6 +79,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	var err error
 	e.factory, err = peer.New(peer.Config{
 		Port: cfg.Port, Interfaces: cfg.Interfaces, ExcludeInterfaces: cfg.ExcludeInterfaces, IncludeLoopback: cfg.Loopback,
+		MinBitrate: cfg.MinBitrate, MaxBitrate: cfg.Bitrate,
 		CertFile: filepath.Join(cfg.StateDir, "dtls.pem"), Log: log,
 	})
 	if err != nil {
@@ -89,6 +94,12 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	e.mic = sound.NewMicrophone(e.microphone(cfg.Microphone), log)
 	e.ear, e.loud = e.playback(cfg.Speaker), e.playback(cfg.HandsFree)
 	e.speaker = sound.NewSpeaker(e.ear, log)
+	if cfg.Microphone != Fake { // a fake one hears no echo, and its tone is no speech
+		if err := e.mic.SetEcho(e.speaker.Played(), cfg.Echo); err != nil {
+			e.factory.Close()
+			return nil, fmt.Errorf("set up what is done about the echo (media.echo): %w", err)
+		}
+	}
 	e.chooseCamera()
 	var ctx context.Context
 	ctx, e.unwatch = context.WithCancel(context.Background())
@@ -115,7 +126,7 @@ func (e *Engine) newCamera(name, use string) *video.Camera {
 	case Fake:
 		return video.NewCamera(fake.NewCamera(use), e.cfg.Format, e.log)
 	}
-	return video.NewCamera(video.V4L2(name), e.cfg.Format, e.log)
+	return video.NewCamera(video.V4L2With(name, e.cfg.Controls, e.log), e.cfg.Format, e.log)
 }
 
 // fakeTone is what a fake microphone hears, in Hz.
@@ -138,6 +149,9 @@ func (e *Engine) playback(name string) sound.PlaybackDevice {
 	case Fake:
 		return fake.NewSpeaker()
 	}
+	if path, ok := strings.CutPrefix(name, Fake+":"); ok {
+		return fake.NewRecorder(path)
+	}
 	return e.cards.Speaker(name)
 }
 
@@ -154,13 +168,14 @@ func (e *Engine) makeTracks() error {
 		})
 		track, err := peer.NewVideoTrack(codec, peer.Hooks{
 			Keyframe: func() { e.sender.Keyframe(video.Codec(codec)) }, Watched: follow,
+			Bitrate: func(bitrate int) { e.sender.SetBitrate(video.Codec(codec), bitrate) },
 		})
 		if err != nil {
 			return err
 		}
 		*to = track
 	}
-	e.micOut = peer.NewAudioTrack(peer.Hooks{Watched: following(func() func() {
+	e.micOut = peer.NewAudioTrack(peer.Hooks{Loss: func(percent int) { e.mic.SetLoss(percent) }, Watched: following(func() func() {
 		return e.mic.Follow(func(p sound.Packet) {
 			e.micOut.WriteSample(media.Sample{Data: p.Data, Duration: p.Duration})
 		})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/herald-im/herald/media/peer"
 	"github.com/herald-im/herald/media/sound"
+	"github.com/herald-im/herald/media/video"
 )
 
 // Linking is how to make a Link.
@@ -36,7 +37,6 @@ type Link struct {
 	video    *peer.RemoteTrack
 	voice    *sound.Voice
 	stops    []func()
-	frames   uint64
 	measured time.Time
 	counted  uint64
 	rate     float64
@@ -82,13 +82,6 @@ func (l *Link) track(c Linking, t *peer.RemoteTrack) {
 	}
 	if t.Kind() == peer.Video {
 		l.video = t
-		l.stops = append(l.stops, t.Follow(func(p *rtp.Packet) {
-			if p.Marker { // the last packet of a picture (RFC 6184 §5.1, RFC 7741 §4.1)
-				l.mu.Lock()
-				l.frames++
-				l.mu.Unlock()
-			}
-		}))
 		return
 	}
 	voice := l.engine.speaker.Play()
@@ -119,8 +112,11 @@ func (l *Link) SetServers(servers []peer.ICEServer) error { return l.peer.SetSer
 // LinkStats is how well a connection goes.
 type LinkStats struct {
 	peer.Stats
-	FramesPerSecond float64 // of the picture that arrives
+	FramesPerSecond float64 // of the picture that arrives and can be decoded
 	Level           int     // of the sound that arrives, 0 to 100
+	Voice           sound.VoiceStats
+	// Encoding is what becomes of the board's own pictures in the codec that this link is sent: for all who are sent it.
+	Encoding video.Stats
 }
 
 // Stats of the connection now.
@@ -129,12 +125,16 @@ func (l *Link) Stats() LinkStats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now := time.Now(); now.Sub(l.measured) >= time.Second {
-		l.rate = float64(l.frames-l.counted) / now.Sub(l.measured).Seconds()
-		l.measured, l.counted = now, l.frames
+		pictures := s.Received[peer.Video].Pictures
+		l.rate = float64(pictures-min(l.counted, pictures)) / now.Sub(l.measured).Seconds()
+		l.measured, l.counted = now, pictures
 	}
 	s.FramesPerSecond = l.rate
 	if l.voice != nil {
-		s.Level = l.voice.Level()
+		s.Level, s.Voice = l.voice.Level(), l.voice.Stats()
+	}
+	if out := s.Sent[peer.Video]; out.Codec != "" {
+		s.Encoding, _ = l.engine.sender.Stats(video.Codec(out.Codec))
 	}
 	return s
 }

@@ -1615,6 +1615,10 @@ export interface CallResponse {
   cameraOn: boolean;
   /** HandsFree says that the loud playback device is chosen. */
   handsFree: boolean;
+  /** Camera is the one in use; missing where there is none. */
+  camera?: CallCamera;
+  /** Sound of this board. */
+  sound?: CallSound;
   /** Users are the others. */
   users: CallUser[];
 }
@@ -2351,6 +2355,46 @@ export interface Rect {
   h?: number;
 }
 
+export interface CallCamera {
+  /** Device that the configuration names. */
+  device: string;
+  /** State is "closed", "opening", "running" or "failed". */
+  state: string;
+  /** Error is why it failed. */
+  error?: string;
+  /** Warning says, in a sentence, what it gives less than it was asked for. */
+  warning?: string;
+  /** Format that the driver has granted, for instance "NV12 640×480". */
+  format?: string;
+  /** FramesPerSecond that come. */
+  framesPerSecond: number;
+  /** FramesCaptured since the board started. */
+  framesCaptured: number;
+  /** FramesDropped of these, as they could not be encoded in time. */
+  framesDropped: number;
+  /** Passthrough says that the camera itself encodes, and that this is sent as it is. */
+  passthrough: boolean;
+  /** Streams are what is sent, one for each codec that somebody gets. */
+  streams: CallStream[];
+}
+
+export interface CallSound {
+  /** Microphone is its state: "closed", "opening", "running" or "failed". */
+  microphone: string;
+  /** Speaker is its state. */
+  speaker: string;
+  /** Warning says, in a sentence, what is not as it should be. */
+  warning?: string;
+  /** Xruns are how often the devices were not served in time since the board started. */
+  xruns: number;
+  /** Echo is what is done about it: "cancel", "duck" or "off". */
+  echo: string;
+  /** EchoReturnLossDb is how much softer the others' sound comes back at the microphone, in dB; 0: not measured. */
+  echoReturnLossDb: number;
+  /** EchoRemovedDb is how much of that is taken away, in dB; 0: not measured. */
+  echoRemovedDb: number;
+}
+
 export interface CallUser {
   /** UserID of the account. */
   userId: string;
@@ -2368,6 +2412,26 @@ export interface CallUser {
   roundTripMs: number;
   /** PacketsLost of his sound and picture on the way, together. */
   packetsLost: number;
+  /** SentBitrate to him in the last second, in bit/s, sound and picture together. */
+  sentBitrate: number;
+  /** ReceivedBitrate from him in the last second, in bit/s. */
+  receivedBitrate: number;
+  /** TargetBitrate is what the way to him is thought to carry of a picture, in bit/s; 0: not known. */
+  targetBitrate: number;
+  /** LossPercent is which part of what is sent to him has not arrived lately. */
+  lossPercent: number;
+  /** JitterMs is how much the delay of his sound varies (RFC 3550 §6.4.1), in milliseconds. */
+  jitterMs: number;
+  /** BufferMs is how long his sound is gathered before it is heard, in milliseconds. */
+  bufferMs: number;
+  /** ConcealedPercent is which part of his sound had to be made up since the call began. */
+  concealedPercent: number;
+  /** FramesSent to him, pictures of this board's camera. */
+  framesSent: number;
+  /** FramesDropped are packets of pictures that were left out, as he was too slow for them. */
+  framesDropped: number;
+  /** SoundOnly says that he gets no pictures for now, as the way to him is too slow. */
+  soundOnly: boolean;
   /** Path is how the two are connected: the types of the two ICE candidates, for instance "host/host" or "relay/srflx". */
   path?: string;
 }
@@ -2417,6 +2481,8 @@ export interface MediaDevice {
   error?: string;
   /** Formats it offers, for instance "YUYV 640×480 30/s" or "S16_LE 48000 Hz 2 channels". */
   formats: string[];
+  /** Controls of a camera that media.controls may set; missing where there are none. */
+  controls?: CameraControl[];
 }
 
 export interface QueueItem {
@@ -2554,6 +2620,38 @@ export interface MessageElem {
   groupTip?: GroupTipInfo;
 }
 
+export interface CallStream {
+  /** Codec is H264 or VP8. */
+  codec: string;
+  /** Width of the picture in pixels. */
+  width: number;
+  /** Height of the picture in pixels. */
+  height: number;
+  /** FramesPerSecond that are encoded. */
+  framesPerSecond: number;
+  /** Bitrate that is aimed at, in bit/s. */
+  bitrate: number;
+  /** FramesEncoded since it began. */
+  framesEncoded: number;
+}
+
+export interface CameraControl {
+  /** Name that media.controls calls it by. */
+  name: string;
+  /** Min is the least value. */
+  min: number;
+  /** Max is the greatest value. */
+  max: number;
+  /** Step from one value to the next. */
+  step: number;
+  /** Default value. */
+  default: number;
+  /** Value that it has. */
+  value: number;
+  /** Menu says what values mean; missing where they are numbers. */
+  menu?: ControlChoice[];
+}
+
 export interface ProgressInfo {
   /** CurrentSize in bytes. */
   currentSize: number;
@@ -2608,6 +2706,13 @@ export interface GroupTipInfo {
   infoList?: MemberChangeInfo[];
   /** Reason of it, where one was given. */
   reason?: string;
+}
+
+export interface ControlChoice {
+  /** Value of the control. */
+  value: number;
+  /** Name of what it means, as the camera's driver calls it. */
+  name: string;
 }
 
 export interface GroupChange {

@@ -55,18 +55,19 @@ func (s memberState) String() string { return [...]string{"ringing", "connecting
 
 // member is another one in the call, or one who is to be in it.
 type member struct {
-	user     string
-	terminal string // that he is in it with; empty: not known
-	state    memberState
-	since    time.Time // of joined
-	lost     time.Time // since when nothing is heard of him; zero: he is heard
-	tried    time.Time // to restore the connection
-	entered  bool      // programs were told that he is in it
-	audio    bool      // he sends it
-	video    bool
-	joins    int                         // how often he was told that this board has joined
-	joinedAt time.Time                   // and when last
-	held     map[string]protocol.Peering // by terminal: offers that came before the hub said that he has accepted
+	user      string
+	terminal  string // that he is in it with; empty: not known
+	state     memberState
+	since     time.Time // of joined
+	lost      time.Time // since when nothing is heard of him; zero: he is heard
+	tried     time.Time // to restore the connection
+	restarted time.Time // by an offer of this board's that gave the old path up
+	entered   bool      // programs were told that he is in it
+	audio     bool      // he sends it
+	video     bool
+	joins     int                         // how often he was told that this board has joined
+	joinedAt  time.Time                   // and when last
+	held      map[string]protocol.Peering // by terminal: offers that came before the hub said that he has accepted
 
 	peer   Peer
 	closed chan struct{} // of the peer before this one: two at once would take each other's packets

@@ -226,6 +226,10 @@ func (m *Machine) status() protocol.CallResponse {
 		return out
 	}
 	out.State, out.RoomID, out.Type, out.Inviter, out.GroupID, out.CameraOn = c.state, c.key.room, c.kind(), c.key.inviter, c.group, c.camera
+	out.Camera, out.Sound = m.media.Figures()
+	if !c.camera {
+		out.Camera = nil
+	}
 	if !c.since.IsZero() {
 		out.Seconds = int64(time.Since(c.since) / time.Second)
 	}
@@ -234,6 +238,9 @@ func (m *Machine) status() protocol.CallResponse {
 		if x.peer != nil {
 			s := x.peer.Stats()
 			u.VideoCodec, u.FramesPerSecond, u.RoundTripMs, u.PacketsLost, u.Path = s.VideoCodec, s.FramesPerSecond, s.RoundTripMs, s.PacketsLost, s.Path
+			u.SentBitrate, u.ReceivedBitrate, u.TargetBitrate, u.LossPercent = s.SentBitrate, s.ReceivedBitrate, s.TargetBitrate, s.LossPercent
+			u.JitterMs, u.BufferMs, u.ConcealedPercent = s.JitterMs, s.BufferMs, s.ConcealedPercent
+			u.FramesSent, u.FramesDropped, u.SoundOnly = s.FramesSent, s.FramesDropped, s.SoundOnly
 		}
 		out.Users = append(out.Users, u)
 	}

@@ -73,7 +73,7 @@ func (m *Machine) tickMember(c *call, x *member, now time.Time) {
 		m.signal(c, x, protocol.Peering{Kind: protocol.PeeringLeave, Session: x.session, Reason: "nothing was heard any more"})
 		m.drop(x, protocol.EndLost)
 	case !x.lost.IsZero() && now.Sub(x.tried) >= m.timing.restart:
-		m.restart(c, x)
+		m.seek(c, x)
 	case x.offerer && !x.answered && x.sdp != "" && now.Sub(x.said) >= m.timing.resend:
 		m.describeTo(c, x)
 	case x.peer == nil && x.joins > 0 && x.joins < 6 && now.Sub(x.joinedAt) >= m.timing.resend:

@@ -110,7 +110,10 @@ func (m *fakeMedia) ViewSelf(context.Context, string) (View, error) {
 	return nil, fmt.Errorf("nothing to see")
 }
 
-func (m *fakeMedia) Level() int            { return 7 }
+func (m *fakeMedia) Level() int { return 7 }
+func (m *fakeMedia) Figures() (*protocol.CallCamera, *protocol.CallSound) {
+	return &protocol.CallCamera{Device: "front", Streams: []protocol.CallStream{}}, &protocol.CallSound{Echo: "off"}
+}
 func (m *fakeMedia) NetworkChanged(func()) {}
 
 // fakePeer connects with the peer whose SDP it is given.

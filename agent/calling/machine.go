@@ -60,11 +60,12 @@ type timing struct {
 	stop    time.Duration // for all that is under way when the daemon ends
 }
 
-// A vanished peer ends the call within 10 s: the connection counts as lost 3 s
-// after the last packet (package peer), and 4.5 s are left to restore it.
+// A call outlives 10 s in which nothing passes, and a vanished peer ends it soon after: the
+// connection counts as lost 3 s after the last packet (package peer), and 8.5 s are left
+// for the network to come back.
 func usualTiming() timing {
 	return timing{
-		tick: 100 * time.Millisecond, connect: 10 * time.Second, lost: 4500 * time.Millisecond, resend: time.Second, restart: 2 * time.Second,
+		tick: 100 * time.Millisecond, connect: 10 * time.Second, lost: 8500 * time.Millisecond, resend: time.Second, restart: 2 * time.Second,
 		volume: 300 * time.Millisecond, grace: 5 * time.Second, hub: 10 * time.Second, servers: time.Minute, stop: 3 * time.Second,
 	}
 }

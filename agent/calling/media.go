@@ -22,6 +22,8 @@ type Media interface {
 	SetHandsFree(on bool)
 	// Level is how loud the microphone is, 0 to 100.
 	Level() int
+	// Figures tell how the camera in use, nil without one, and the sound do.
+	Figures() (*protocol.CallCamera, *protocol.CallSound)
 	// ViewSelf shows the board's own picture to a viewer that made an SDP offer.
 	ViewSelf(ctx context.Context, offer string) (View, error)
 	// NetworkChanged is told whenever the board's addresses change.
@@ -74,6 +76,12 @@ type PeerStats struct {
 	PacketsLost     int64
 	Path            string
 	Level           int // of the sound that arrives, 0 to 100
+
+	SentBitrate, ReceivedBitrate, TargetBitrate int // bit/s
+	LossPercent, JitterMs, BufferMs             float64
+	ConcealedPercent                            float64
+	FramesSent, FramesDropped                   uint64
+	SoundOnly                                   bool
 }
 
 // View is a picture shown in a page.

@@ -93,12 +93,23 @@ func (m *Machine) offer(c *call, x *member) {
 	m.describe(c, x, func(ctx context.Context, p Peer) (string, error) { return p.Offer(ctx) })
 }
 
+// seek has both look for new paths, once it is known that they can agree on one: the
+// old one is given up by that. Where all is silent, the hub too, it is what comes back
+// first. So x is asked, whose answer begins it.
+func (m *Machine) seek(c *call, x *member) {
+	x.tried = time.Now()
+	if x.peer != nil && !x.busy {
+		m.signal(c, x, m.flags(c, protocol.Peering{Kind: protocol.PeeringJoin, Session: x.session}))
+	}
+}
+
 // restart offers x to look for new paths, or asks him to offer it.
 func (m *Machine) restart(c *call, x *member) {
 	x.tried = time.Now()
 	switch {
 	case x.peer == nil || x.busy:
 	case x.offerer:
+		x.restarted = x.tried
 		x.round++
 		x.lines, x.sent, x.answered, x.said = nil, 0, false, time.Time{}
 		m.describe(c, x, func(ctx context.Context, p Peer) (string, error) { return p.Restart(ctx) })
@@ -258,9 +269,11 @@ func (m *Machine) joins(c *call, x *member, p protocol.Peering) {
 	case x.peer == nil:
 		m.offer(c, x)
 	case x.offerer && p.Session == x.session && p.Session != 0:
-		if time.Since(x.tried) >= m.timing.restart/2 {
+		if time.Since(x.restarted) >= m.timing.restart/2 {
 			m.restart(c, x)
 		}
+	case p.Session == x.session && p.Session != 0: // the offerer asks whether he is heard
+		m.signal(c, x, m.flags(c, protocol.Peering{Kind: protocol.PeeringJoin, Session: x.session}))
 	}
 }
 
@@ -405,7 +418,7 @@ func (m *Machine) peerState(c *call, x *member, s PeerState) {
 		if x.lost.IsZero() {
 			x.lost = time.Now()
 			m.log.Warn("nothing is heard of somebody in the call; looking for another path", "user", x.user)
-			m.restart(c, x)
+			m.seek(c, x)
 		}
 	}
 }

@@ -169,21 +169,54 @@ func hangupCommand(sh *shell) *cobra.Command {
 }
 
 func devicesCommand(sh *shell) *cobra.Command {
-	return &cobra.Command{
+	controls := false
+	cmd := &cobra.Command{
 		Use:   "devices",
 		Short: "List cameras, microphones and speakers",
 		Long: `Lists the cameras, microphones and speakers that the daemon has found, with their
-formats, and what the configuration uses each for ([media]).`,
+formats, and what the configuration uses each for ([media]). With --controls it
+lists what can be set of the cameras (media.controls).`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			res, err := call(cmd.Context(), sh, protocol.GetMediaDevices, protocol.Empty{})
 			if err != nil || sh.json {
 				return err
 			}
+			if controls {
+				sh.listControls(res.List)
+				return nil
+			}
 			sh.listDevices(res.List)
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&controls, "controls", false, "list the controls of the cameras")
+	return cmd
+}
+
+func (sh *shell) listControls(list []protocol.MediaDevice) {
+	rows := [][]string{{"CAMERA", "CONTROL", "VALUE", "DEFAULT", "MAY BE"}}
+	for _, d := range list {
+		for _, c := range d.Controls {
+			may := fmt.Sprintf("%d to %d", c.Min, c.Max)
+			if c.Step > 1 {
+				may += fmt.Sprintf(" by %d", c.Step)
+			}
+			if len(c.Menu) > 0 {
+				var choices []string
+				for _, m := range c.Menu {
+					choices = append(choices, fmt.Sprintf("%d %s", m.Value, m.Name))
+				}
+				may = strings.Join(choices, ", ")
+			}
+			rows = append(rows, []string{d.Device, c.Name, fmt.Sprint(c.Value), fmt.Sprint(c.Default), may})
+		}
+	}
+	if len(rows) == 1 {
+		fmt.Fprintln(sh.out, "no camera has any")
+		return
+	}
+	sh.columns("", rows)
 }
 
 func (sh *shell) listDevices(list []protocol.MediaDevice) {
@@ -197,7 +230,7 @@ func (sh *shell) listDevices(list []protocol.MediaDevice) {
 			if d.Error != "" {
 				state += ": " + d.Error
 			}
-			rows = append(rows, []string{d.Device, d.Name, d.Use, state, strings.Join(d.Formats, ", ")})
+			rows = append(rows, []string{d.Device, d.Name, d.Use, state, formats(d.Formats)})
 		}
 		if len(rows) == 1 {
 			fmt.Fprintf(sh.out, "no %s was found\n", kind)
@@ -205,6 +238,34 @@ func (sh *shell) listDevices(list []protocol.MediaDevice) {
 		}
 		sh.columns("", rows)
 	}
+}
+
+// formats sums up what a device offers: a list of sizes stands once for all of its formats
+// that have it.
+func formats(list []string) string {
+	var sizes []string                 // each list of sizes, in the order that it came in
+	named := make(map[string][]string) // the formats that have it
+	byName := make(map[string][]string)
+	var names []string
+	for _, f := range list {
+		name, size, _ := strings.Cut(f, " ")
+		if byName[name] == nil {
+			names = append(names, name)
+		}
+		byName[name] = append(byName[name], size)
+	}
+	for _, name := range names {
+		text := strings.Join(byName[name], ", ")
+		if named[text] == nil {
+			sizes = append(sizes, text)
+		}
+		named[text] = append(named[text], name)
+	}
+	var out []string
+	for _, text := range sizes {
+		out = append(out, strings.TrimSpace(strings.Join(named[text], "/")+" "+text))
+	}
+	return strings.Join(out, "; ")
 }
 
 // callRow says where the call stands, for "herald status"; empty without one.
@@ -221,6 +282,18 @@ func callRow(c *protocol.CallResponse) string {
 		if u.RoundTripMs > 0 {
 			text += fmt.Sprintf(", round trip %.1f ms", u.RoundTripMs)
 		}
+		if u.SentBitrate > 0 || u.ReceivedBitrate > 0 {
+			text += fmt.Sprintf(", %s out, %s in", bitrate(u.SentBitrate), bitrate(u.ReceivedBitrate))
+		}
+		if u.LossPercent >= 0.1 {
+			text += fmt.Sprintf(", %.1f %% lost", u.LossPercent)
+		}
+		if u.ConcealedPercent >= 0.1 {
+			text += fmt.Sprintf(", %.1f %% of the sound made up", u.ConcealedPercent)
+		}
+		if u.SoundOnly {
+			text += ", gets sound alone: the way there is too slow"
+		}
 		who = append(who, text)
 	}
 	text := fmt.Sprintf("%s, %s: %s", callKind(c.Type), c.State, strings.Join(who, "; "))
@@ -230,12 +303,62 @@ func callRow(c *protocol.CallResponse) string {
 	return text
 }
 
-// currentCall asks for the call, quietly: an older daemon knows none.
-func (sh *shell) currentCall(ctx context.Context) string {
+// bitrate in bit/s for people.
+func bitrate(bits int) string {
+	if bits < 1_000_000 {
+		return fmt.Sprintf("%d kbit/s", bits/1000)
+	}
+	return fmt.Sprintf("%.1f Mbit/s", float64(bits)/1e6)
+}
+
+// deviceRows say how the devices of a call do.
+func deviceRows(c *protocol.CallResponse) (rows [][]string) {
+	if x := c.Camera; x != nil {
+		text := x.Device + " " + x.State
+		if x.Format != "" && x.State == "running" {
+			text += fmt.Sprintf(", %s at %.4g/s", x.Format, x.FramesPerSecond)
+		}
+		if x.Passthrough {
+			text += ", sent as the camera encodes it"
+		}
+		for _, s := range x.Streams {
+			text += fmt.Sprintf("; %s %d×%d at %.4g/s, %s", s.Codec, s.Width, s.Height, s.FramesPerSecond, bitrate(s.Bitrate))
+		}
+		rows = append(rows, []string{"camera", text})
+		for _, trouble := range []string{x.Error, x.Warning} {
+			if trouble != "" {
+				rows = append(rows, []string{"", trouble})
+			}
+		}
+	}
+	if x := c.Sound; x != nil && c.State != protocol.CallIdle {
+		text := fmt.Sprintf("microphone %s, speaker %s", x.Microphone, x.Speaker)
+		if x.Xruns > 0 {
+			text += fmt.Sprintf(", not served in time %d times", x.Xruns)
+		}
+		switch x.Echo {
+		case "cancel":
+			text += ", echo cancelled"
+			if x.EchoRemovedDb > 0 {
+				text += fmt.Sprintf(" by %.0f dB", x.EchoRemovedDb)
+			}
+		case "duck":
+			text += ", echo ducked"
+		}
+		rows = append(rows, []string{"sound", text})
+		if x.Warning != "" {
+			rows = append(rows, []string{"", x.Warning})
+		}
+	}
+	return rows
+}
+
+// currentCall says how the call does, quietly: an older daemon knows none.
+func (sh *shell) currentCall(ctx context.Context) [][]string {
 	answer, err := sh.callRaw(ctx, protocol.GetCall.Info().Name, []byte("{}"), false)
 	var c protocol.CallResponse
-	if err != nil || json.Unmarshal(answer, &c) != nil {
-		return ""
+	if err != nil || json.Unmarshal(answer, &c) != nil || callRow(&c) == "" {
+		return nil
 	}
-	return callRow(&c)
+	return append([][]string{{"call", callRow(&c)}}, deviceRows(&c)...)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -140,5 +141,36 @@ func TestStatusTellsOfTheCall(t *testing.T) {
 	}}
 	if _, out, _ := d.herald("", "status"); !strings.Contains(out, "call     video call, connected: indoor connected, H264 30 pictures/s, round trip 3.2 ms (1m15s)\n") {
 		t.Error(out)
+	}
+}
+
+// TestDeviceRows: what people are told of a call's devices.
+func TestDeviceRows(t *testing.T) {
+	rows := deviceRows(&protocol.CallResponse{
+		State: protocol.CallConnected,
+		Camera: &protocol.CallCamera{
+			Device: "/dev/video0", State: "running", Format: "YUYV 640×480", FramesPerSecond: 14.96, Warning: "the camera gives 15 pictures/s, not 30",
+			Streams: []protocol.CallStream{{Codec: "H264", Width: 640, Height: 480, FramesPerSecond: 15, Bitrate: 850_000}},
+		},
+		Sound: &protocol.CallSound{Microphone: "running", Speaker: "failed", Xruns: 2, Echo: "cancel", EchoRemovedDb: 21.4, Warning: "the speaker cannot be used"},
+	})
+	want := [][]string{
+		{"camera", "/dev/video0 running, YUYV 640×480 at 14.96/s; H264 640×480 at 15/s, 850 kbit/s"},
+		{"", "the camera gives 15 pictures/s, not 30"},
+		{"sound", "microphone running, speaker failed, not served in time 2 times, echo cancelled by 21 dB"},
+		{"", "the speaker cannot be used"},
+	}
+	if !reflect.DeepEqual(rows, want) {
+		t.Errorf("%q", rows)
+	}
+}
+
+func TestFormats(t *testing.T) {
+	list := []string{"YU12 320×180 60/s", "YU12 640×480 25/s", "YUYV 320×180 60/s", "YUYV 640×480 25/s", "MJPG 1280×720 30/s", "S16 48000 Hz 2 channels"}
+	if got, want := formats(list), "YU12/YUYV 320×180 60/s, 640×480 25/s; MJPG 1280×720 30/s; S16 48000 Hz 2 channels"; got != want {
+		t.Errorf("%q", got)
+	}
+	if got := formats(nil); got != "" {
+		t.Errorf("%q", got)
 	}
 }

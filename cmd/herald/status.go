@@ -26,11 +26,7 @@ daemon could not be asked.`,
 				return err
 			}
 			if !sh.json {
-				rows := sh.statusRows(&st)
-				if text := sh.currentCall(cmd.Context()); text != "" {
-					rows = append(rows, []string{"call", text})
-				}
-				sh.columns("", rows)
+				sh.columns("", append(sh.statusRows(&st), sh.currentCall(cmd.Context())...))
 			}
 			if st.LoginStatus != protocol.LoggedIn || st.Link != linkUp {
 				return exitError(exitNotReady)

@@ -3,6 +3,7 @@ package fake
 import (
 	"errors"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -172,6 +173,21 @@ func (s *Speaker) Played() time.Duration {
 	s.record.Lock()
 	defer s.record.Unlock()
 	return time.Duration(s.total) * time.Second / sound.Rate
+}
+
+// Typical is the median of Strength over parts of 50 ms: of sound that has gaps, after
+// which a tone begins anew.
+func Typical(pcm []int16, freq float64) float64 {
+	const part = sound.Rate / 20
+	var all []float64
+	for ; len(pcm) >= part; pcm = pcm[part:] {
+		all = append(all, Strength(pcm[:part], freq))
+	}
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
 }
 
 // Strength is the part, 0 to 1, that a tone of a frequency in Hz has in the sound

@@ -3,10 +3,12 @@ package peer
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 )
@@ -70,12 +72,15 @@ const (
 // Sizes of the packet histories for retransmission, in packets: at 1.5 Mb/s about two seconds.
 const (
 	nackHistory  = 512
-	maxNacksEach = 4 // how often one packet is asked for; more only loads a link that is full
+	maxNacksEach = 8 // how often one packet is asked for; more only loads a link that is full
+	nackEvery    = 50 * time.Millisecond
 )
 
 // codecTable is what we offer, in our order of liking.
 func codecTable() []webrtc.RTPCodecParameters {
-	video := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}
+	video := []webrtc.RTCPFeedback{
+		{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}, {Type: "transport-cc"},
+	}
 	return []webrtc.RTPCodecParameters{
 		{PayloadType: payloadH264, RTPCodecCapability: webrtc.RTPCodecCapability{
 			MimeType: webrtc.MimeTypeH264, ClockRate: H264.clockRate(), RTCPFeedback: video,
@@ -86,27 +91,33 @@ func codecTable() []webrtc.RTPCodecParameters {
 		}},
 		{PayloadType: payloadOpus, RTPCodecCapability: webrtc.RTPCodecCapability{
 			MimeType: webrtc.MimeTypeOpus, ClockRate: Opus.clockRate(), Channels: 2,
-			SDPFmtpLine: "minptime=10;useinbandfec=1",
+			SDPFmtpLine: "minptime=10;useinbandfec=1", RTCPFeedback: []webrtc.RTCPFeedback{{Type: "transport-cc"}},
 		}},
 	}
 }
 
-// engine makes the codecs and interceptors of all connections.
-func engine(log pionLog) (*webrtc.MediaEngine, *interceptor.Registry, error) {
+// engine makes the codecs of all connections.
+func engine() (*webrtc.MediaEngine, error) {
 	m := &webrtc.MediaEngine{}
 	for _, c := range codecTable() {
 		kind := codecOf(c.MimeType).Kind()
 		if err := m.RegisterCodec(c, kind.pion()); err != nil {
-			return nil, nil, fmt.Errorf("registering codec %s: %w", c.MimeType, err)
+			return nil, fmt.Errorf("registering codec %s: %w", c.MimeType, err)
 		}
 	}
 	for _, kind := range []Kind{Audio, Video} {
-		ext := webrtc.RTPHeaderExtensionCapability{URI: sdp.SDESMidURI}
-		if err := m.RegisterHeaderExtension(ext, kind.pion()); err != nil {
-			return nil, nil, fmt.Errorf("registering header extension %s: %w", ext.URI, err)
+		for _, uri := range []string{sdp.SDESMidURI, sdp.TransportCCURI} {
+			ext := webrtc.RTPHeaderExtensionCapability{URI: uri}
+			if err := m.RegisterHeaderExtension(ext, kind.pion()); err != nil {
+				return nil, fmt.Errorf("registering header extension %s: %w", ext.URI, err)
+			}
 		}
 	}
+	return m, nil
+}
 
+// interceptors are what handles the packets of one connection, from the network on.
+func interceptors(w *wire, log pionLog) (*interceptor.Registry, error) {
 	r := &interceptor.Registry{}
 	add := func(f interceptor.Factory, err error) error {
 		if err == nil {
@@ -114,18 +125,18 @@ func engine(log pionLog) (*webrtc.MediaEngine, *interceptor.Registry, error) {
 		}
 		return err
 	}
-	// No transport-wide congestion control: it costs ten packets a second each way and their handling, and nothing here reads
-	// what it tells.
+	r.Add(w) // the nearest to the network, so that it sees what is sent again, too
 	for _, err := range []error{
 		add(nack.NewResponderInterceptor(nack.ResponderSize(nackHistory), nack.WithResponderLoggerFactory(log))),
 		add(nack.NewGeneratorInterceptor(nack.GeneratorSize(nackHistory), nack.GeneratorMaxNacksPerPacket(maxNacksEach),
-			nack.WithGeneratorLoggerFactory(log))),
+			nack.GeneratorInterval(nackEvery), nack.WithGeneratorLoggerFactory(log))),
+		add(twcc.NewSenderInterceptor(twcc.WithLoggerFactory(log))),
 		add(report.NewReceiverInterceptor(report.WithReceiverLoggerFactory(log))),
 		add(report.NewSenderInterceptor(report.WithSenderLoggerFactory(log))),
 	} {
 		if err != nil {
-			return nil, nil, fmt.Errorf("making the interceptors: %w", err)
+			return nil, fmt.Errorf("making the interceptors: %w", err)
 		}
 	}
-	return m, r, nil
+	return r, nil
 }

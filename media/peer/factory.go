@@ -46,7 +46,9 @@ type Config struct {
 	IncludeLoopback   bool     // also offer 127.0.0.1 and ::1
 	CertFile          string   // keeps the DTLS certificate and its key (PEM, 0600); "" for a new one in each process
 	MaxConnections    int      // Peers and Viewers at once; 0 for 64
-	Log               *slog.Logger
+	// What each connection may take at least and at most for what is sent over it, in bit/s; 0 for 100,000 and 10,000,000.
+	MinBitrate, MaxBitrate int
+	Log                    *slog.Logger
 }
 
 // Factory makes the connections of a process.
@@ -54,7 +56,7 @@ type Factory struct {
 	config     Config
 	log        *slog.Logger
 	interfaces interfaces
-	api        func(*Peer) *webrtc.API
+	api        func(*Peer) (*webrtc.API, error)
 	socket     *socket
 	mux        *mux
 	wg         sync.WaitGroup // the certificate's maker, and events' goroutines of Peers
@@ -77,6 +79,13 @@ func New(config Config) (*Factory, error) {
 	if config.MaxConnections == 0 {
 		config.MaxConnections = 64
 	}
+	if config.MinBitrate <= 0 {
+		config.MinBitrate = 100_000
+	}
+	if config.MaxBitrate <= 0 {
+		config.MaxBitrate = 10_000_000
+	}
+	config.MaxBitrate = max(config.MaxBitrate, config.MinBitrate)
 	f := &Factory{
 		config: config, log: config.Log, certReady: make(chan struct{}), peers: map[*Peer]struct{}{},
 		interfaces: interfaces{allow: config.Interfaces, exclude: config.ExcludeInterfaces, loopback: config.IncludeLoopback},
@@ -97,7 +106,7 @@ func New(config Config) (*Factory, error) {
 
 func (f *Factory) open() error {
 	pion := pionLog{f.log}
-	media, interceptors, err := engine(pion)
+	media, err := engine()
 	if err != nil {
 		return err
 	}
@@ -139,10 +148,14 @@ func (f *Factory) open() error {
 	s.SetDTLSInsecureSkipHelloVerify(true)
 	s.SetSRTPReplayProtectionWindow(replayWindow)
 	s.SetSRTCPReplayProtectionWindow(replayWindow)
-	f.api = func(p *Peer) *webrtc.API {
+	f.api = func(p *Peer) (*webrtc.API, error) {
 		s := s
 		s.BufferFactory = p.streams.buffer
-		return webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(interceptors), webrtc.WithSettingEngine(s))
+		r, err := interceptors(p.wire, pion)
+		if err != nil {
+			return nil, err
+		}
+		return webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(r), webrtc.WithSettingEngine(s)), nil
 	}
 	return nil
 }

@@ -49,6 +49,7 @@ type Peer struct {
 	pc      *webrtc.PeerConnection
 	events  *events
 	streams streams
+	wire    *wire
 
 	negotiation sync.Mutex // held through a step of offer and answer
 	candidates  remoteCandidates
@@ -94,6 +95,7 @@ func (f *Factory) newPeer(ctx context.Context, options Options, viewer bool) (*P
 		factory: f, options: options, viewer: viewer, log: f.log, events: newEvents(), state: StateNew,
 		flowing: make(chan struct{}), over: make(chan struct{}), done: make(chan struct{}),
 		outgoing: map[Kind]*outgoing{}, remote: map[Kind]*RemoteTrack{},
+		wire: newWire(f.config.MinBitrate, f.config.MaxBitrate),
 	}
 	// Streams may flow once pion takes in those of the far end itself. If they were read or sent before, pion would begin to
 	// read from the network at the end of the handshake, and if either end closed just then, nobody would take the first packet
@@ -106,12 +108,15 @@ func (f *Factory) newPeer(ctx context.Context, options Options, viewer bool) (*P
 	if err := f.add(p); err != nil {
 		return nil, err
 	}
-	p.pc, err = f.api(p).NewPeerConnection(webrtc.Configuration{
-		ICETransportPolicy: options.policy(), Certificates: []webrtc.Certificate{cert},
-		BundlePolicy: webrtc.BundlePolicyMaxBundle, RTCPMuxPolicy: webrtc.RTCPMuxPolicyRequire,
-		// Encrypted RTP header extensions: few know them, and ours tell nothing.
-		RTPHeaderEncryptionPolicy: webrtc.RTPHeaderEncryptionPolicyDisable,
-	})
+	api, err := f.api(p)
+	if err == nil {
+		p.pc, err = api.NewPeerConnection(webrtc.Configuration{
+			ICETransportPolicy: options.policy(), Certificates: []webrtc.Certificate{cert},
+			BundlePolicy: webrtc.BundlePolicyMaxBundle, RTCPMuxPolicy: webrtc.RTCPMuxPolicyRequire,
+			// Encrypted RTP header extensions: few know them, and ours tell nothing.
+			RTPHeaderEncryptionPolicy: webrtc.RTPHeaderEncryptionPolicyDisable,
+		})
+	}
 	if err != nil {
 		f.remove(p)
 		f.wg.Done()
@@ -169,7 +174,8 @@ func (p *Peer) noteState() {
 			after = viewedAfter
 		}
 		p.flowLate = time.AfterFunc(after, p.flow)
-	default: // again
+	default: // again, and perhaps by another way
+		p.wire.estimate.moved(time.Now())
 		for _, o := range p.outgoing {
 			p.events.add(o.askKeyframe)
 		}
@@ -385,7 +391,7 @@ func (p *Peer) transceiver(kind Kind) error {
 	if p.viewer {
 		direction = webrtc.RTPTransceiverDirectionSendonly
 	}
-	o := newOutgoing(source, "herald")
+	o := newOutgoing(source, "herald", p.wire)
 	o.run = p.goes
 	t, err := p.pc.AddTransceiverFromTrack(o, webrtc.RTPTransceiverInit{Direction: direction})
 	if err != nil {
@@ -421,7 +427,7 @@ func (p *Peer) readReports(sender *webrtc.RTPSender, o *outgoing) {
 
 // track is called by pion when the first packet of a remote stream has come.
 func (p *Peer) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-	r := newRemoteTrack(track, p.pc.WriteRTCP)
+	r := newRemoteTrack(track, p.pc.WriteRTCP, p.wire.measuredRoundTrip)
 	if r.codec == "" {
 		return
 	}

@@ -392,7 +392,8 @@ func TestCandidateBounds(t *testing.T) {
 // TestSlowSenderHoldsNobody: a sender that is stuck loses packets, and the track is written on.
 func TestSlowSenderHoldsNobody(t *testing.T) {
 	cam := newCamera(t)
-	stuck := newOutgoing(cam.video, "s")
+	stuck := newOutgoing(cam.video, "s", newWire(100_000, 1_000_000))
+	stuck.feed = &cam.video.H264.feed
 	cam.video.H264.feed.Follow(stuck.take) // and nobody takes from its queue
 	got := make(chan struct{}, 4*outgoingQueue)
 	cam.video.H264.feed.Follow(func(*rtp.Packet) {

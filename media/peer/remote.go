@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -24,6 +25,7 @@ type RemoteTrack struct {
 	feed
 	track *webrtc.TrackRemote
 	ask   func([]rtcp.Packet) error
+	trip  func() time.Duration // round trip; 0: unknown
 
 	mu    sync.Mutex
 	asked time.Time
@@ -32,10 +34,14 @@ type RemoteTrack struct {
 
 	packets  atomic.Uint64
 	expected atomic.Uint64 // as the sequence numbers tell
+	whole    atomic.Uint64 // pictures that can be decoded
+	lastGood atomic.Int64  // when the last of them came, Unix nanoseconds; 0: none
+	jitter   atomic.Int64  // nanoseconds
+	lag      atomic.Int64  // nanoseconds, see Received.Lag
 }
 
-func newRemoteTrack(track *webrtc.TrackRemote, ask func([]rtcp.Packet) error) *RemoteTrack {
-	r := &RemoteTrack{track: track, ask: ask}
+func newRemoteTrack(track *webrtc.TrackRemote, ask func([]rtcp.Packet) error, trip func() time.Duration) *RemoteTrack {
+	r := &RemoteTrack{track: track, ask: ask, trip: trip}
 	r.codec = codecOf(track.Codec().MimeType)
 	r.keyframe = r.RequestKeyframe
 	return r
@@ -90,6 +96,7 @@ func (r *RemoteTrack) read() {
 	defer r.end()
 	var first, highest uint64 // sequence numbers, carried on beyond 16 bits
 	broken := 0
+	sequence := newSequence(r)
 	for {
 		p, _, err := r.track.ReadRTP()
 		if err != nil {
@@ -113,6 +120,7 @@ func (r *RemoteTrack) read() {
 		}
 		r.expected.Store(highest - first + 1)
 		r.packets.Add(1)
+		sequence.take(p, time.Now())
 		r.publish(p)
 	}
 }
@@ -125,4 +133,97 @@ func (r *RemoteTrack) end() {
 		r.later.Stop()
 		r.later = nil
 	}
+}
+
+// Pictures is how many pictures have come that can be decoded: of which all packets are there, and all that they build on.
+func (r *RemoteTrack) Pictures() uint64 { return r.whole.Load() }
+
+// How long a packet that is missing may still come, until a key frame is asked for.
+const (
+	repairLeast = 250 * time.Millisecond
+	repairMost  = 600 * time.Millisecond
+	// repairAsks is how often a key frame is asked for while one is needed.
+	repairAsks = 500 * time.Millisecond
+)
+
+// sequence follows the packets of a track. It belongs to the goroutine that reads them.
+type sequence struct {
+	track    *RemoteTrack
+	pictures pictures
+	asked    time.Time // for a key frame
+
+	// For the jitter (RFC 3550 §6.4.1 and A.8).
+	timed     bool
+	arrived   time.Time
+	timestamp uint32
+	jitter    float64 // nanoseconds
+
+	clock clock
+}
+
+func newSequence(r *RemoteTrack) *sequence {
+	return &sequence{track: r, pictures: pictures{codec: r.codec}, asked: time.Now()}
+}
+
+func (o *sequence) take(p *rtp.Packet, now time.Time) {
+	r := o.track
+	rate := float64(r.codec.clockRate())
+	if o.timed {
+		took := float64(now.Sub(o.arrived)) - float64(int32(p.Timestamp-o.timestamp))/rate*float64(time.Second)
+		if took = max(took, -took); took < float64(10*time.Second) { // a stream that paused has no jitter
+			o.jitter += (took - o.jitter) / 16
+			r.jitter.Store(int64(o.jitter))
+		}
+	}
+	o.timed, o.arrived, o.timestamp = true, now, p.Timestamp
+	r.lag.Store(int64(o.clock.take(p.Timestamp, rate, now)))
+	if r.Kind() != Video {
+		return
+	}
+	trip := r.trip()
+	patience := min(max(3*trip+100*time.Millisecond, repairLeast), repairMost)
+	lacks := o.pictures.add(p.SequenceNumber, p.Marker, p.Payload, now, patience)
+	if whole := o.pictures.whole; whole != r.whole.Load() {
+		r.whole.Store(whole)
+		r.lastGood.Store(o.pictures.last.UnixNano())
+	}
+	if lacks && now.Sub(o.asked) >= max(repairAsks, 2*trip) {
+		o.asked = now
+		r.RequestKeyframe()
+	}
+}
+
+// lagOver is over how long the earliest packet is looked for: others were held up on the way.
+const lagOver = 2 * time.Second
+
+// clock follows how far the clock of a stream falls behind ours.
+type clock struct {
+	begun     bool
+	first     time.Time
+	timestamp uint32
+	media     time.Duration // since the first packet, by the stream's clock
+
+	earliest [2]time.Duration // of this stretch of time, of the one before
+	some     [2]bool
+	since    time.Time
+}
+
+func (c *clock) take(timestamp uint32, rate float64, now time.Time) (lag time.Duration) {
+	if !c.begun {
+		c.begun, c.first, c.timestamp, c.since = true, now, timestamp, now
+	}
+	ticks := int32(timestamp - c.timestamp)
+	c.timestamp = timestamp
+	c.media += time.Duration(float64(ticks) / rate * float64(time.Second))
+	if now.Sub(c.since) >= lagOver {
+		c.earliest[1], c.some[1] = c.earliest[0], c.some[0]
+		c.some[0], c.since = false, now
+	}
+	if lag = now.Sub(c.first) - c.media; !c.some[0] || lag < c.earliest[0] {
+		c.earliest[0], c.some[0] = lag, true
+	}
+	if lag = c.earliest[0]; c.some[1] {
+		lag = min(lag, c.earliest[1])
+	}
+	return lag
 }

@@ -26,7 +26,7 @@ func TestTooManyStreams(t *testing.T) {
 	noLeak(t)
 	f := newFactory(t, testConfig(t))
 	victim := newEnd(t, f, Options{})
-	pc := must(newFactory(t, testConfig(t)).api(new(Peer)).NewPeerConnection(webrtc.Configuration{}))
+	pc := must(must(newFactory(t, testConfig(t)).api(&Peer{wire: newWire(1, 1)})).NewPeerConnection(webrtc.Configuration{}))
 	t.Cleanup(func() { _ = pc.GracefulClose() })
 	b, s := &browser{t: t, pc: pc}, sprayer{make(chan webrtc.TrackLocalContext, 1)}
 	must(pc.AddTransceiverFromTrack(s))

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
@@ -22,6 +23,12 @@ type Hooks struct {
 	// Watched tells how many send this track, when that becomes or leaves 0: an encoder need run only while it is not 0.
 	// May be nil.
 	Watched func(followers int)
+	// Bitrate tells what an encoder of pictures may take, in bit/s: what the slowest of those who get them can, of whom
+	// the slower get none for a while. It is told when it changes. May be nil.
+	Bitrate func(bitrate int)
+	// Loss tells how much of the sound is lost on its way to whom it is lost most, in percent. It is told when it changes. May
+	// be nil.
+	Loss func(percent int)
 }
 
 // localTrack packetizes samples once and hands the packets to all who send them.
@@ -30,12 +37,15 @@ type localTrack struct {
 	mu         sync.Mutex
 	packetizer rtp.Packetizer
 	remainder  float64 // the part of a clock tick that the last sample's duration left over
+	hooks      Hooks
+	shared     shared
 }
 
 func newLocalTrack(codec Codec, payloader rtp.Payloader, hooks Hooks) *localTrack {
 	return &localTrack{
 		feed: feed{codec: codec, keyframe: hooks.Keyframe, watched: hooks.Watched},
 		// SSRC and payload type are each sender's own.
+		hooks: hooks, shared: newShared(),
 		packetizer: rtp.NewPacketizer(packetBytes, 0, rand.Uint32(), payloader, rtp.NewRandomSequencer(), codec.clockRate()),
 	}
 }
@@ -52,6 +62,7 @@ func (t *localTrack) WriteSample(s media.Sample) {
 	if len(t.feed.list()) == 0 {
 		return
 	}
+	t.adapt(time.Now())
 	for _, p := range t.packetizer.Packetize(s.Data, 0) {
 		t.feed.publish(p)
 	}

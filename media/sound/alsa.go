@@ -9,7 +9,8 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"unsafe"
+	"sync/atomic"
+	"time"
 
 	"github.com/gen2brain/malgo"
 )
@@ -17,8 +18,9 @@ import (
 // Cards are the machine's sound devices, by way of ALSA. The library is loaded when
 // it is first needed: a machine without it has no sound, and all else works.
 type Cards struct {
-	mu  sync.Mutex
-	ctx *malgo.AllocatedContext
+	mu       sync.Mutex
+	ctx      *malgo.AllocatedContext
+	overruns atomic.Uint64 // of all that capture
 }
 
 // ErrNoSound is in the chain of errors on a machine that has no sound at all.
@@ -33,6 +35,12 @@ func (c *Cards) context() (*malgo.AllocatedContext, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: ALSA cannot be used (is libasound2 installed?): %w", ErrNoSound, err)
 	}
+	ctx.SetLogProc(func(message string) {
+		// The only word of it: miniaudio goes on by itself.
+		if strings.HasPrefix(message, "EPIPE (read)") {
+			c.overruns.Add(1)
+		}
+	})
 	c.ctx = ctx
 	return ctx, nil
 }
@@ -42,18 +50,11 @@ func (c *Cards) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx != nil {
+		c.ctx.SetLogProc(nil)
 		_ = c.ctx.Uninit() // there is nothing to do about it
 		c.ctx.Free()
 		c.ctx = nil
 	}
-}
-
-// Info is a device that was found.
-type Info struct {
-	ID       string // of ALSA: ":1,0" is device 0 of card 1 by whatever plugin suits
-	Name     string
-	Playback bool
-	Formats  []string
 }
 
 // maxDevices bounds what is listed.
@@ -67,20 +68,41 @@ func (c *Cards) List() ([]Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []Info
-	for _, kind := range []malgo.DeviceType{malgo.Capture, malgo.Playback} {
-		found, err := ctx.Devices(kind)
+	out, err := list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for k, i := range out {
+		var id malgo.DeviceID
+		copy(id[:], i.number)
+		if full, err := ctx.DeviceInfo(kind(i.Playback), id, malgo.Shared); err == nil {
+			out[k].Formats = formatsText(full.Formats)
+		}
+	}
+	return out, nil
+}
+
+func kind(playback bool) malgo.DeviceType {
+	if playback {
+		return malgo.Playback
+	}
+	return malgo.Capture
+}
+
+// list finds the devices without asking what they can.
+func list(ctx *malgo.AllocatedContext) (out []Info, err error) {
+	ids := readCardIDs()
+	for _, playback := range []bool{false, true} {
+		found, err := ctx.Devices(kind(playback))
 		if err != nil {
 			return nil, fmt.Errorf("list the sound devices: %w", err)
 		}
 		for _, d := range found[:min(len(found), maxDevices)] {
-			i := Info{ID: idText(d.ID), Name: d.Name(), Playback: kind == malgo.Playback}
-			if i.ID == "null" {
+			i := Info{Name: d.Name(), Playback: playback, number: idText(d.ID)}
+			if i.number == "null" {
 				continue // ALSA's, which is no device
 			}
-			if full, err := ctx.DeviceInfo(kind, d.ID, malgo.Shared); err == nil {
-				i.Formats = formatsText(full.Formats)
-			}
+			i.ID = plainID(i.number, ids)
 			out = append(out, i)
 		}
 	}
@@ -93,10 +115,6 @@ func idText(id malgo.DeviceID) string {
 		b = b[:i]
 	}
 	return string(b)
-}
-
-var formatNames = map[malgo.FormatType]string{
-	malgo.FormatU8: "U8", malgo.FormatS16: "S16", malgo.FormatS24: "S24", malgo.FormatS32: "S32", malgo.FormatF32: "F32",
 }
 
 // formatsText sums up formats, of which a device may have hundreds: each sample
@@ -135,54 +153,8 @@ func between(low, high uint32, unit string) string {
 	return fmt.Sprintf(" %d–%d %s", low, high, unit)
 }
 
-// systemDefault is the device that ALSA's own configuration chooses.
-const systemDefault = "default"
-
-// means tells whether a device is the one that a configuration calls want: by its id,
-// or by how its name begins.
-func means(want, id, name string) bool {
-	return want != "" && (id == want || strings.HasPrefix(strings.ToLower(name), strings.ToLower(want)))
-}
-
-// IDOf is the id of the device among those found that a configuration means by want,
-// which may also name a plugin for it, as plughw:1,0 does. One that was not found goes
-// by its own name.
-func IDOf(found []Info, playback bool, want string) string {
-	for _, i := range found {
-		card := strings.HasPrefix(i.ID, ":") && (want == "hw"+i.ID || want == "plughw"+i.ID)
-		if i.Playback == playback && (card || means(want, i.ID, i.Name)) {
-			return i.ID
-		}
-	}
-	return want
-}
-
-// find gives the id of a device by its id or the start of its name; nil is the
-// default one. Called with mu held.
-func (c *Cards) find(ctx *malgo.AllocatedContext, kind malgo.DeviceType, want string) (*malgo.DeviceID, error) {
-	if want == systemDefault {
-		return nil, nil
-	}
-	found, err := ctx.Devices(kind)
-	if err != nil {
-		return nil, fmt.Errorf("list the sound devices: %w", err)
-	}
-	for i, d := range found {
-		if means(want, idText(d.ID), d.Name()) {
-			return &found[i].ID, nil
-		}
-	}
-	// ALSA knows more names than it lists: those of asoundrc files among them.
-	var id malgo.DeviceID
-	if len(want) >= len(id) {
-		return nil, fmt.Errorf("there is no sound device %.64s…", want)
-	}
-	copy(id[:], want)
-	return &id, nil
-}
-
-// Microphone is a capture device by its ALSA id, the start of its name, or
-// "default".
+// Microphone is a capture device by its card's id ("Loud"), as ALSA names it
+// ("plughw:Loud,0"), by the start of its name, or "default".
 func (c *Cards) Microphone(name string) CaptureDevice { return &card{cards: c, name: name} }
 
 // Speaker is a playback device likewise.
@@ -197,70 +169,142 @@ type playback struct{ card }
 
 func (d *card) Name() string { return d.name }
 
+// Open opens what the card really has; sound is brought to 48 kHz, mono, here.
 func (d *card) Open(get func(pcm []int16), stopped func(error)) (Stream, error) {
-	return d.open(malgo.Capture, func(_, in []byte) { get(samples(in)) }, stopped)
+	s := &stream{overruns: &d.cards.overruns}
+	var in *intake
+	return d.open(s, false, func(sh shape) { in = newIntake(sh) }, func(_, b []byte) { get(in.take(b)) }, stopped)
 }
 
+// Open likewise.
 func (d *playback) Open(fill func(pcm []int16), stopped func(error)) (Stream, error) {
-	return d.open(malgo.Playback, func(out, _ []byte) { fill(samples(out)) }, stopped)
+	s := &stream{}
+	var out *outlet
+	return d.open(s, true, func(sh shape) { out = newOutlet(sh) }, func(b, _ []byte) {
+		s.watch(len(b) / out.frame())
+		out.fill(b, fill)
+	}, stopped)
 }
 
-// samples looks at a driver's bytes as 16 bit samples: both are in the machine's
-// order, and the driver's buffers are aligned.
-func samples(b []byte) []int16 {
-	if len(b) < 2 {
-		return nil
-	}
-	return unsafe.Slice((*int16)(unsafe.Pointer(&b[0])), len(b)/2)
-}
+// The buffer that a card is asked for.
+const (
+	periodTime = 10 // ms
+	periods    = 3
+)
 
-func (d *card) open(kind malgo.DeviceType, data func(out, in []byte), stopped func(error)) (Stream, error) {
+func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out, in []byte), stopped func(error)) (Stream, error) {
 	d.cards.mu.Lock()
 	defer d.cards.mu.Unlock()
 	ctx, err := d.cards.context()
 	if err != nil {
 		return nil, err
 	}
-	id, err := d.cards.find(ctx, kind, d.name)
-	if err != nil {
-		return nil, err
+	var found []Info
+	if d.name != systemDefault {
+		if found, err = list(ctx); err != nil {
+			return nil, err
+		}
 	}
-	cfg := malgo.DefaultDeviceConfig(kind)
-	cfg.SampleRate, cfg.PeriodSizeInMilliseconds, cfg.Periods = Rate, 10, 3
+	cfg := malgo.DefaultDeviceConfig(kind(playback))
+	// Neither format, rate nor channels: what the card has.
+	cfg.SampleRate, cfg.PeriodSizeInMilliseconds, cfg.Periods = 0, periodTime, periods
 	cfg.PerformanceProfile = malgo.LowLatency
 	for _, sub := range []*malgo.SubConfig{&cfg.Capture, &cfg.Playback} {
-		sub.Format, sub.Channels = malgo.FormatS16, 1
+		sub.Format, sub.Channels = malgo.FormatUnknown, 0
 	}
-	if id != nil {
-		p := id.Pointer() // C's memory, and ours to free
-		defer C.free(p)
-		cfg.Capture.DeviceID, cfg.Playback.DeviceID = p, p
-	}
-	s := &stream{}
-	dev, err := malgo.InitDevice(ctx.Context, cfg, malgo.DeviceCallbacks{
-		Data: func(out, in []byte, _ uint32) { data(out, in) },
+	calls := malgo.DeviceCallbacks{
+		Data: func(out, in []byte, frames uint32) {
+			s.frames.Add(uint64(frames))
+			data(out, in)
+		},
 		Stop: func() {
 			if !s.isClosing() {
 				stopped(fmt.Errorf("the sound device %s has stopped", d.name))
 			}
 		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%s cannot be used: %w", d.name, err)
 	}
-	s.dev = dev
-	if err := dev.Start(); err != nil {
-		s.setClosing()
-		dev.Uninit()
+	err = nil
+	for _, name := range openable(found, playback, d.name) {
+		var failed error
+		if s.dev, failed = initDevice(ctx, cfg, name, calls); failed == nil {
+			err = nil
+			break
+		}
+		if err == nil || !strings.HasPrefix(name, "plughw:") { // which says least of why
+			err = fmt.Errorf("%s cannot be used: %w", d.name, failed)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.shape = shape{s.dev.CaptureFormat(), int(s.dev.CaptureChannels()), int(s.dev.SampleRate())}
+	if playback {
+		s.shape.format, s.shape.channels = s.dev.PlaybackFormat(), int(s.dev.PlaybackChannels())
+	}
+	if s.frame() == 0 || s.rate < 4000 || s.rate > 768000 {
+		s.Close()
+		return nil, fmt.Errorf("%s cannot be used: %d Hz, %d channels of %s", d.name, s.rate, s.channels, formatNames[s.format])
+	}
+	shaped(s.shape)
+	if s.overruns != nil {
+		s.before = s.overruns.Load()
+	}
+	if err := s.dev.Start(); err != nil {
+		s.Close()
 		return nil, fmt.Errorf("%s cannot be started: %w", d.name, err)
 	}
 	return s, nil
 }
 
+func initDevice(ctx *malgo.AllocatedContext, cfg malgo.DeviceConfig, name string, calls malgo.DeviceCallbacks) (*malgo.Device, error) {
+	if name != systemDefault {
+		var id malgo.DeviceID
+		if len(name) >= len(id) {
+			return nil, fmt.Errorf("there is no sound device %.64s…", name)
+		}
+		copy(id[:], name)
+		p := id.Pointer() // C's memory, and ours to free
+		defer C.free(p)
+		cfg.Capture.DeviceID, cfg.Playback.DeviceID = p, p
+	}
+	return malgo.InitDevice(ctx.Context, cfg, calls)
+}
+
+// stream is a card that is open.
 type stream struct {
+	shape
+	dev      *malgo.Device
+	frames   atomic.Uint64
+	overruns *atomic.Uint64 // nil: it plays
+	before   uint64         // overruns when it was opened
+	runs     atomic.Uint64  // times that it had nothing to play
+	last     time.Time      // of its last callback; the driver's thread's
+
 	mu      sync.Mutex
 	closing bool
-	dev     *malgo.Device
+}
+
+// watch notices when the card had nothing left to play: miniaudio lets it play on and
+// says nothing. n frames are wanted of what is periods times as much.
+func (s *stream) watch(n int) {
+	now := time.Now()
+	holds := time.Duration(max(n*periods, s.rate*periodTime*periods/1000)) * time.Second / time.Duration(s.rate)
+	if !s.last.IsZero() && now.Sub(s.last) > holds {
+		s.runs.Add(1)
+	}
+	s.last = now
+}
+
+// Granted says what the card gives, and how it went.
+func (s *stream) Granted() DeviceStats {
+	g := DeviceStats{
+		Rate: s.rate, Channels: s.channels, Format: formatNames[s.format],
+		Frames: s.frames.Load(), Xruns: s.runs.Load(),
+	}
+	if s.overruns != nil {
+		g.Xruns = s.overruns.Load() - s.before
+	}
+	return g
 }
 
 func (s *stream) isClosing() bool {
@@ -269,14 +313,10 @@ func (s *stream) isClosing() bool {
 	return s.closing
 }
 
-func (s *stream) setClosing() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closing = true
-}
-
 // Close ends the device. Its callbacks are over when it returns.
 func (s *stream) Close() {
-	s.setClosing()
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
 	s.dev.Uninit()
 }

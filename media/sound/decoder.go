@@ -8,6 +8,21 @@ typedef struct OpusDecoder OpusDecoder;
 OpusDecoder *opus_decoder_create(int32_t rate, int channels, int *error);
 int opus_decode(OpusDecoder *d, const unsigned char *data, int32_t len, int16_t *pcm, int frame_size, int fec);
 void opus_decoder_destroy(OpusDecoder *d);
+int opus_packet_parse(const unsigned char *data, int32_t len, unsigned char *toc, const unsigned char *frames[48], int16_t size[48], int *offset);
+
+// Tells whether a packet holds the one before, too: LBRR, whose flags follow those of
+// the voice's activity at the beginning of the first frame (RFC 6716 §4.2.3, §4.2.4).
+static int herald_opus_has_fec(const unsigned char *data, int32_t len) {
+	const unsigned char *frames[48];
+	int16_t size[48];
+	unsigned char toc;
+	int config = data[0] >> 3, n, stereo = data[0] >> 2 & 1;
+	if (config >= 16 || opus_packet_parse(data, len, &toc, frames, size, 0) < 1 || size[0] < 1) return 0;
+	n = config < 12 && config % 4 >= 2 ? config % 4 : 1; // frames of SILK, of 20 ms
+	int lbrr = frames[0][0] >> (7 - n) & 1;
+	if (stereo && 7 - 2 * n - 1 >= 0) lbrr |= frames[0][0] >> (6 - 2 * n) & 1;
+	return lbrr;
+}
 */
 import "C"
 
@@ -59,6 +74,11 @@ func (d *decoder) call(data []byte, pcm []int16, fec C.int) (int, error) {
 		return 0, fmt.Errorf("decode Opus: code %d", int(n))
 	}
 	return int(n), nil
+}
+
+// hasFEC tells whether the packet before can be recovered from this one.
+func hasFEC(data []byte) bool {
+	return len(data) > 1 && C.herald_opus_has_fec((*C.uchar)(&data[0]), C.int32_t(len(data))) != 0
 }
 
 func (d *decoder) close() {

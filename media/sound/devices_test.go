@@ -43,7 +43,7 @@ func TestFromMicrophoneToSpeaker(t *testing.T) {
 	until(t, "heard", func() bool { return v.Level() > 40 })
 	at := out.Played()
 	until(t, "a second of it", func() bool { return out.Played() > at+time.Second })
-	if s := fake.Strength(out.Recorded(500*time.Millisecond), 1000); s < 0.8 {
+	if s := fake.Strength(out.Recorded(100*time.Millisecond), 1000); s < 0.8 {
 		t.Errorf("the tone is %.2f of the sound", s)
 	}
 	if mic.Level() < 40 {

@@ -10,17 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/mediadevices/pkg/codec"
-	"github.com/pion/mediadevices/pkg/codec/opus"
-	"github.com/pion/mediadevices/pkg/io/audio"
-	"github.com/pion/mediadevices/pkg/prop"
-	"github.com/pion/mediadevices/pkg/wave"
-
 	"github.com/herald-im/herald/media/owner"
 )
-
-// voiceBitrate is Opus's for speech, in bit/s.
-const voiceBitrate = 32_000
 
 // Packet is one Opus packet.
 type Packet struct {
@@ -37,10 +28,14 @@ type Microphone struct {
 	device CaptureDevice // nil: none
 	muted  atomic.Bool
 	level  atomic.Int32
+	loss   atomic.Int32
+	frames atomic.Uint64
+	grants grants
 
 	mu        sync.Mutex
 	followers map[int]func(Packet)
 	next      int
+	echo      *echo // nil: none
 }
 
 // ErrNoMicrophone is returned where sound is wanted and no microphone is configured.
@@ -65,6 +60,37 @@ func (m *Microphone) SetMute(muted bool) { m.muted.Store(muted) }
 // Level is how loud it is, 0 to 100; 0 while it is muted or does not run.
 func (m *Microphone) Level() int { return int(m.level.Load()) }
 
+// SetLoss tells how many percent of the packets are lost on their way to whoever
+// hears them worst: the more, the more is sent for what is lost.
+func (m *Microphone) SetLoss(percent int) { m.loss.Store(int32(min(100, max(0, percent)))) }
+
+// SetEcho says what is done about the echo of what was played. It holds from the
+// next opening of the device on. Errors: ErrNoCanceller; an unknown mode.
+func (m *Microphone) SetEcho(played *Played, o EchoOptions) error {
+	e, err := newEcho(played, o)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.echo = e
+	return nil
+}
+
+// EchoStats tells how well the echo is cancelled.
+func (m *Microphone) EchoStats() EchoStats {
+	m.mu.Lock()
+	e := m.echo
+	m.mu.Unlock()
+	return e.stats()
+}
+
+// Device tells what its device gives.
+func (m *Microphone) Device() DeviceStats { return m.grants.stats() }
+
+// Encoded is how many packets were made.
+func (m *Microphone) Encoded() uint64 { return m.frames.Load() }
+
 // Follow has f get each packet, from a goroutine of the microphone's; it must not
 // block. A call of f may still be under way when stop returns.
 func (m *Microphone) Follow(f func(Packet)) (stop func()) {
@@ -84,12 +110,18 @@ func (m *Microphone) Follow(f func(Packet)) (stop func()) {
 
 // capture opens the device and encodes what it hears until it fails or over is closed.
 func (m *Microphone) capture(over <-chan struct{}, running func(...any)) error {
-	frame := wave.NewInt16Interleaved(wave.ChunkInfo{Len: frameSamples, Channels: 1, SamplingRate: Rate})
-	enc, err := newEncoder(frame)
+	enc, err := newEncoder()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = enc.Close() }() // it frees memory and cannot fail
+	defer enc.close()
+	m.mu.Lock()
+	echo := m.echo
+	m.mu.Unlock()
+	if err := echo.begin(); err != nil {
+		return err
+	}
+	defer echo.end()
 	heard, silent := newRing(10*frameSamples), make(chan struct{})
 	var encoding sync.WaitGroup
 	defer func() {
@@ -100,15 +132,16 @@ func (m *Microphone) capture(over <-chan struct{}, running func(...any)) error {
 	var calls atomic.Uint64
 	err = hold(over, silentTime, &calls, func() { running("device", m.device.Name()) }, func(stopped func(error)) (Stream, error) {
 		encoding.Go(func() {
-			if err := m.encode(enc, frame, heard, silent); err != nil {
+			if err := m.encode(enc, echo, heard, silent); err != nil {
 				stopped(err)
 			}
 		})
-		return m.device.Open(func(pcm []int16) {
+		return m.grants.note(m.device.Open(func(pcm []int16) {
 			calls.Add(1)
 			heard.write(pcm)
+			echo.captured(len(pcm))
 			heard.signal()
-		}, stopped)
+		}, stopped))
 	})
 	if err != nil {
 		return fmt.Errorf("the microphone %s: %w", m.device.Name(), err)
@@ -116,10 +149,11 @@ func (m *Microphone) capture(over <-chan struct{}, running func(...any)) error {
 	return nil
 }
 
-// encode encodes what was heard, by way of frame, until stop is closed.
-func (m *Microphone) encode(enc codec.ReadCloser, frame *wave.Int16Interleaved, heard *ring, stop <-chan struct{}) error {
+// encode encodes what was heard until stop is closed.
+func (m *Microphone) encode(enc *encoder, echo *echo, heard *ring, stop <-chan struct{}) error {
+	frame := make([]int16, frameSamples)
 	for {
-		if !heard.read(frame.Data) {
+		if !heard.read(frame) {
 			select {
 			case <-heard.moved:
 			case <-stop:
@@ -127,15 +161,21 @@ func (m *Microphone) encode(enc codec.ReadCloser, frame *wave.Int16Interleaved, 
 			}
 			continue
 		}
+		for k := 0; k < frameSamples; k += blockSamples {
+			echo.clean(frame[k : k+blockSamples]) // muted, too, so that it knows the room
+		}
 		if m.muted.Load() {
-			clear(frame.Data)
+			clear(frame)
 		}
-		m.level.Store(int32(level(frame.Data)))
-		data, release, err := enc.Read()
+		m.level.Store(int32(level(frame)))
+		if err := enc.expect(int(m.loss.Load())); err != nil {
+			return err
+		}
+		data, err := enc.encode(frame)
 		if err != nil {
-			return fmt.Errorf("encode in Opus: %w", err)
+			return err
 		}
-		release()
+		m.frames.Add(1)
 		m.hand(Packet{Data: data, Duration: FrameTime})
 	}
 }
@@ -147,22 +187,4 @@ func (m *Microphone) hand(p Packet) {
 	for _, f := range to {
 		f(p)
 	}
-}
-
-// newEncoder makes an encoder of what frame holds at each Read.
-func newEncoder(frame wave.Audio) (codec.ReadCloser, error) {
-	p, err := opus.NewParams()
-	if err != nil {
-		return nil, fmt.Errorf("set the Opus encoder up: %w", err)
-	}
-	p.BitRate = voiceBitrate
-	p.Latency = opus.Latency20ms
-	enc, err := p.BuildAudioEncoder(
-		audio.ReaderFunc(func() (wave.Audio, func(), error) { return frame, func() {}, nil }),
-		prop.Media{Audio: prop.Audio{SampleRate: Rate, ChannelCount: 1}},
-	)
-	if err != nil {
-		return nil, fmt.Errorf("make the Opus encoder: %w", err)
-	}
-	return enc, nil
 }

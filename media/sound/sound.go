@@ -7,6 +7,7 @@ package sound
 
 import (
 	"math"
+	"sync"
 	"time"
 )
 
@@ -41,6 +42,46 @@ type PlaybackDevice interface {
 // Stream is an open device. Neither of its callbacks is called any more once Close
 // has returned.
 type Stream interface{ Close() }
+
+// DeviceStats is what a device gives, and how it went since it was opened last.
+type DeviceStats struct {
+	Rate, Channels int    // that the driver granted; 0 where it does not tell
+	Format         string // likewise: S16, S32, F32 …
+	Frames         uint64 // at its rate
+	Xruns          uint64 // times that it lost sound since nobody fetched it, or had none to play
+	Opens          uint64 // times that it was opened in all
+}
+
+// granter is a Stream that tells what it was granted.
+type granter interface{ Granted() DeviceStats }
+
+// grants remembers the stream that is open, or was last.
+type grants struct {
+	mu     sync.Mutex
+	stream Stream
+	opens  uint64
+}
+
+// note passes on what Open has returned.
+func (g *grants) note(s Stream, err error) (Stream, error) {
+	if err == nil {
+		g.mu.Lock()
+		g.stream = s
+		g.opens++
+		g.mu.Unlock()
+	}
+	return s, err
+}
+
+func (g *grants) stats() (s DeviceStats) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if of, ok := g.stream.(granter); ok {
+		s = of.Granted()
+	}
+	s.Opens = g.opens
+	return s
+}
 
 // level is how loud samples are, 0 to 100: 0 is -60 dB of full scale and below.
 func level(pcm []int16) int {

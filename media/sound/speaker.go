@@ -26,6 +26,9 @@ type Speaker struct {
 	block []int16 // of mix
 	sum   []int32
 
+	played *Played
+	grants grants
+
 	mu     sync.Mutex
 	device PlaybackDevice // nil: none
 	voices []*Voice
@@ -33,7 +36,7 @@ type Speaker struct {
 
 // NewSpeaker makes the owner of a device; nil is no device.
 func NewSpeaker(device PlaybackDevice, log *slog.Logger) *Speaker {
-	s := &Speaker{device: device, block: make([]int16, blockSamples), sum: make([]int32, blockSamples)}
+	s := &Speaker{device: device, block: make([]int16, blockSamples), sum: make([]int32, blockSamples), played: newPlayed()}
 	s.Owner = owner.New("speaker", log, s.play)
 	return s
 }
@@ -55,6 +58,12 @@ func (s *Speaker) Selected() PlaybackDevice {
 	defer s.mu.Unlock()
 	return s.device
 }
+
+// Played is what its device was given: what a microphone beside it hears as echo.
+func (s *Speaker) Played() *Played { return s.played }
+
+// Device tells what its device gives.
+func (s *Speaker) Device() DeviceStats { return s.grants.stats() }
 
 // Play adds a voice to the mix, until it is closed.
 func (s *Speaker) Play() *Voice {
@@ -92,11 +101,12 @@ func (s *Speaker) play(t *owner.Turn) {
 			running("device", device.Name())
 		}
 		err := hold(t.Over(), silentTime, &calls, began, func(stopped func(error)) (Stream, error) {
-			return device.Open(func(pcm []int16) {
+			return s.grants.note(device.Open(func(pcm []int16) {
 				calls.Add(1)
 				mixed.readSome(pcm)
+				s.played.write(pcm)
 				mixed.signal()
-			}, stopped)
+			}, stopped))
 		})
 		if err != nil {
 			return fmt.Errorf("the speaker %s: %w", device.Name(), err)
@@ -125,18 +135,24 @@ func (s *Speaker) mix(mixed *ring, playing *atomic.Bool, over <-chan struct{}) {
 			mixed.read(unheard)
 		}
 		for mixed.length() < ahead {
-			mixed.write(s.next())
+			mixed.write(s.next(mixed.length()))
 		}
 	}
 }
 
-// next mixes one block.
-func (s *Speaker) next() []int16 {
+// held is about how much a device holds of what it was given: all of its buffer but
+// what it is about to ask for.
+const held = (periods - 1) * periodTime * time.Millisecond
+
+// next mixes one block, which is given to the device after the samples that wait.
+func (s *Speaker) next(waiting int) []int16 {
 	s.mu.Lock()
 	voices := s.voices
 	s.mu.Unlock()
 	clear(s.sum)
+	lead := int64(duration(float64(waiting)) + held)
 	for _, v := range voices {
+		v.lead.Store(lead)
 		if !v.read(s.block) {
 			continue
 		}

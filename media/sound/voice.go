@@ -2,72 +2,86 @@ package sound
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // How the jitter buffer behaves. Times in samples of Rate.
 const (
-	slots      = 64                // packets that may wait: 1.28 s of ours
-	maxPayload = 1500              // bytes of one; Opus packets in RTP are no longer
-	minTarget  = 40 * Rate / 1000  // that are gathered before a voice is heard
-	maxTarget  = 400 * Rate / 1000 //
-	growth     = 20 * Rate / 1000  // of the target when it was too short
-	slack      = 40 * Rate / 1000  // over the target that is left alone
-	watched    = Rate / 4          // sound heard after which one piece may be left out or put in
-	settled    = 2 * Rate          // sound heard after which less may be gathered
-	low        = 10 * Rate / 1000  // waiting, one block, below which a piece is put in
-	fadeOut    = 60 * Rate / 1000  // over which a gap fades to silence
-	fadeIn     = 5 * Rate / 1000   // after it
-	maxPacket  = 120 * Rate / 1000 // sound in one packet (RFC 6716 §3.1)
-	rewind     = 1000              // a jump of sequence numbers that is another stream
+	fadeOut   = 80 * Rate / 1000  // over which a gap fades to silence
+	fadeIn    = 5 * Rate / 1000   // after it
+	maxPacket = 120 * Rate / 1000 // sound in one packet (RFC 6716 §3.1)
+	rewind    = 1000              // a jump of sequence numbers that is another stream,
+	leap      = 5 * Rate          // and one of the time between sending and arriving
+	quantum   = Rate / 400        // of what Opus can make up: 2.5 ms
+	pause     = 5 * Rate / 1000   // a leap of timestamps with none of numbers: silence (DTX)
 )
 
-// Voice is the sound of one sender.
+// Voice is the sound of one sender. Its packets come by the net's time, and it is read
+// by the speaker's. All may be called from any goroutine.
 type Voice struct {
-	remove func() // takes it out of the mix; may be called again
+	remove func()       // takes it out of the mix; may be called again
+	clock  func() int64 // samples of Rate since some time
+	lead   atomic.Int64 // ns from reading it to hearing it; set by the reader
 
-	mu      sync.Mutex
-	packets [slots]packet
-	waiting int    // packets that wait
-	next    uint16 // seq that is decoded next
-	begun   bool   // next is known
-	playing bool   // enough was gathered
-	target  int    // samples to gather
-	heard   int    // samples since the buffer was last looked at
-	quiet   int    // samples since the target was last changed
-	least   int    // the shortest that the buffer has been since
-	pcm     []int16
-	decoder *decoder
-	closed  bool
-	dry     bool    // it ran dry, and it is not known yet whether the net was late
-	stamp   uint32  // RTP timestamp of the newest packet
-	newest  uint16  // its seq
-	filled  int     // samples made up since the last packet
-	last    []int16 // the end of what was decoded last, for gaps
-	gap     int     // samples of the present gap
-	packed  int     // samples in a packet
-	level   int
-	stats   voiceStats
-	out     []int16
+	mu        sync.Mutex
+	store     store
+	arrivals  arrivals
+	begun     bool // a packet came
+	fresh     bool // and nothing was heard since
+	strange   bool // the last packet was of another stream,
+	stranger  uint16
+	newest    int64 // stamp of the newest packet
+	playing   bool  // packets are heard one behind the other
+	due       int64 // stamp of what is decoded next
+	play      *resampler
+	faded     int    // samples made up since the last packet
+	unsettled int    // those of them that are the sender's silence if nothing was lost
+	lostThen  uint64 // stats.lost when there was nothing left to play
+	packed    int    // samples in a packet
+	pacer     pacer
+	decoder   *decoder
+	out       []int16
+	closed    bool
+	level     int
+	heardAt   int64 // when the last block was read,
+	heard     int64 // and the stamp of its first sample
+	stats     voiceStats
 }
 
-type packet struct {
-	seq  uint16
-	full bool
-	data []byte
-}
-
-// voiceStats is how well a voice arrives.
+// voiceStats counts. Times in samples.
 type voiceStats struct {
-	received  uint64 // packets
-	lost      uint64 // that never came
-	late      uint64 // that came after their time, or twice
-	bad       uint64 // that are no Opus
-	concealed time.Duration
+	received, lost, late, twice, bad, recovered uint64 // packets
+	total, concealed                            uint64
+}
+
+// VoiceStats is how well a voice arrives.
+type VoiceStats struct {
+	Packets   uint64        // that came
+	Lost      uint64        // that never came
+	Late      uint64        // that came after their time, or were too many: not heard
+	Twice     uint64        // that came again
+	Bad       uint64        // that are no Opus
+	Recovered uint64        // of the lost, from the error correction in the packet after
+	Concealed uint64        // samples of Rate that were made up,
+	Total     uint64        // of all that were heard since the first packet
+	Target    time.Duration // that is gathered at present, and
+	Level     time.Duration // that really is: from the quickest packets' arrival to hearing
+	Jitter    time.Duration // RFC 3550 §6.4.1
+	Rate      float64       // that it is played at, 1 ± 0.005, to follow the sender's clock
+}
+
+// sampleClock counts samples of Rate from now on.
+func sampleClock() func() int64 {
+	begin := time.Now()
+	return func() int64 { return int64(time.Since(begin) * Rate / time.Second) }
 }
 
 func newVoice() *Voice {
-	v := &Voice{remove: func() {}, target: minTarget, packed: frameSamples, out: make([]int16, maxPacket)}
+	v := &Voice{
+		remove: func() {}, clock: sampleClock(),
+		packed: frameSamples, out: make([]int16, maxPacket), play: newResampler(Rate, Rate),
+	}
 	v.newDecoder()
 	return v
 }
@@ -95,276 +109,221 @@ func (v *Voice) Push(seq uint16, timestamp uint32, payload []byte) {
 		return
 	}
 	v.stats.received++
+	now := v.clock()
 	if !v.begun {
-		v.begun, v.next = true, seq
-		v.newest, v.stamp = seq, timestamp
+		v.begun = true
+		v.restart(seq, timestamp)
 	}
-	ahead := int(int16(seq - v.next))
-	switch {
-	case ahead > rewind || ahead < -rewind: // another stream
-		v.restart(seq)
-	case ahead < 0:
-		if v.playing || ahead < -slots/2 {
+	stamp := v.newest + int64(int32(timestamp-uint32(v.newest)))
+	ahead := int(int16(seq - v.store.next))
+	off := now - stamp - v.arrivals.base
+	if ahead > rewind || ahead < -rewind || v.arrivals.known && (off > leap || off < -leap) {
+		// Another stream, if the next one is of it, too (as in RFC 3550 §A.1).
+		if !v.strange || seq != v.stranger+1 {
+			v.strange, v.stranger = true, seq
 			v.stats.late++
 			return
 		}
-		v.next = seq // they came out of order before anything was heard
+		v.restart(seq, timestamp)
+		stamp, ahead = v.newest, 0
+	}
+	v.strange = false
+	switch p := &v.store.packets[seq%slots]; {
+	case v.store.at(seq) != nil:
+		v.stats.twice++
+		return
+	case ahead < 0 && v.fresh && ahead > -slots/2: // they came out of order before anything was heard
+		v.store.next = seq
+	case ahead < 0:
+		if p.missed && p.seq == seq {
+			p.missed = false
+			v.stats.late++
+			v.stats.lost--
+			v.arrivals.note(now, stamp)
+		} else {
+			v.stats.twice++
+		}
+		return
 	case ahead >= slots: // the reader has fallen behind: what is oldest goes
 		v.skipTo(seq - slots + 1)
 	}
-	p := &v.packets[seq%slots]
-	if p.full && p.seq == seq {
-		v.stats.late++
-		return
-	}
-	if !p.full {
-		v.waiting++
-	}
-	p.seq, p.full, p.data = seq, true, append(p.data[:0], payload...)
-	v.judge(seq, timestamp)
-}
-
-// judge finds out why the buffer ran dry, from the packet that ends the gap: where
-// the sender's timestamps go on without a leap the packet was late and more is
-// gathered; where they leap the sender was silent (DTX) and nothing is amiss.
-func (v *Voice) judge(seq uint16, timestamp uint32) {
-	step := int16(seq - v.newest)
-	if step <= 0 {
-		return
-	}
-	if v.dry {
-		v.dry = false
-		if leap := timestamp - v.stamp; leap <= uint32(int(step)*v.packed) {
-			v.target, v.quiet = min(v.target+growth, maxTarget), 0
-		}
-	}
-	v.newest, v.stamp = seq, timestamp
+	v.store.put(seq, stamp, payload)
+	v.newest = max(v.newest, stamp)
+	v.arrivals.note(now, stamp)
 }
 
 // restart begins with another stream.
-func (v *Voice) restart(seq uint16) {
-	for i := range v.packets {
-		v.packets[i].full = false
-	}
-	v.waiting, v.next, v.playing, v.dry = 0, seq, false, false
-	v.newest, v.filled = seq-1, 0
+func (v *Voice) restart(seq uint16, timestamp uint32) {
+	v.store.clear(seq)
+	v.newest = int64(timestamp) + 1<<32 // so that what is older is no less than 0
+	v.arrivals.known = false
+	v.playing, v.fresh, v.strange, v.unsettled = false, true, false, 0
 	v.newDecoder()
 }
 
 // skipTo leaves out what is before seq.
 func (v *Voice) skipTo(seq uint16) {
-	for int16(seq-v.next) > 0 {
-		if p := &v.packets[v.next%slots]; p.full && p.seq == v.next {
-			p.full = false
-			v.waiting--
+	for n := 0; int16(seq-v.store.next) > 0 && n <= rewind; n++ {
+		if p := v.store.take(); p != nil {
+			v.stats.late++
+			v.due = p.stamp + int64(v.packed)
+		} else {
+			v.stats.lost++
+			v.due += int64(v.packed)
 		}
-		v.stats.lost++
-		v.next++
 	}
 }
 
 // buffered is how many samples wait, as far as is known.
-func (v *Voice) buffered() int { return v.waiting*v.packed + len(v.pcm) }
+func (v *Voice) buffered() int { return v.store.waiting*v.packed + v.play.length() }
+
+// position is the stamp of the sample that is read next.
+func (v *Voice) position() int64 { return v.due - int64(v.play.length()) }
 
 // read fills block with what is to be heard next; false: nothing is.
 func (v *Voice) read(block []int16) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.closed {
+	if v.closed || !v.begun {
 		return false
 	}
-	if !v.playing {
-		if v.waiting == 0 || v.waiting*v.packed < v.target {
-			return v.conceal(block)
-		}
-		v.playing, v.heard, v.least = true, 0, maxTarget*4
-		v.skipEmpty()
-	}
-	for len(v.pcm) < len(block) {
-		if !v.decode() {
-			break
+	now := v.clock()
+	for v.play.lacks(len(block)) > 0 {
+		if !v.decode(now) {
+			v.makeUp()
 		}
 	}
-	if len(v.pcm) < len(block) { // it has run dry
-		v.playing, v.dry = false, true
-		k := copy(block, v.pcm)
-		v.pcm = v.pcm[:0]
-		v.conceal(block[k:])
-		return true
+	if v.playing {
+		v.heard, v.heardAt = v.position(), now
+		v.pace(now)
 	}
-	copy(block, v.pcm)
-	v.pcm = v.pcm[:copy(v.pcm, v.pcm[len(block):])]
-	v.resume(block)
+	for v.play.lacks(len(block)) > 0 { // it may be played a little faster now
+		if !v.decode(now) {
+			v.makeUp()
+		}
+	}
+	v.play.read(block)
+	v.stats.total += uint64(len(block))
 	v.level = level(block)
-	v.pace(len(block))
+	return v.faded < fadeOut || v.level > 0
+}
+
+// ready tells whether the first packet that waits is to be heard now that nothing is
+// played before it: once it has waited for the target, so that all that are delayed as
+// much as that come in time. After it has become short the delay so grows at once,
+// after a jam it shrinks, in a pause that is none of sound.
+func (v *Voice) ready(now int64) bool {
+	p, missing := v.store.first()
+	if p == nil {
+		return false
+	}
+	if begins := p.stamp - int64(v.play.length()); now-begins < v.arrivals.base+int64(v.arrivals.target()) && v.store.waiting < slots*3/4 {
+		return false
+	}
+	if !v.fresh {
+		v.stats.lost += uint64(missing)
+		lost := v.stats.lost - v.lostThen
+		switch late := lost == 0 && p.stamp-v.due < pause; {
+		case late: // it should have been here long ago
+			v.arrivals.short(now)
+			v.stats.concealed += uint64(v.unsettled)
+		case lost > 0: // and the rest of the time the sender was silent
+			v.stats.concealed += min(uint64(v.unsettled), lost*uint64(v.packed))
+		}
+	}
+	for range missing {
+		v.store.take()
+	}
+	v.due, v.playing, v.fresh, v.unsettled, v.pacer.known = p.stamp, true, false, 0, false
 	return true
 }
 
-// skipEmpty begins with the first packet that is there.
-func (v *Voice) skipEmpty() {
-	for range slots {
-		if p := &v.packets[v.next%slots]; p.full && p.seq == v.next {
-			return
-		}
-		v.next++
-	}
-}
-
-// decode decodes the next packet, or makes up for one that is lost; false: there is
-// none, and none behind it.
-func (v *Voice) decode() bool {
-	if v.waiting == 0 {
+// decode puts the next packet behind what is played, or what makes up for one that is
+// lost; false: there is none, or not yet.
+func (v *Voice) decode(now int64) bool {
+	if !v.playing && !v.ready(now) {
 		return false
 	}
-	p := &v.packets[v.next%slots]
-	present := p.full && p.seq == v.next
-	v.next++
-	if !present {
+	first, missing := v.store.first()
+	if first == nil || missing == 0 && first.stamp-v.due >= pause {
+		v.playing, v.lostThen = false, v.stats.lost
+		return false
+	}
+	if missing > 0 {
+		v.store.take()
 		v.stats.lost++
-		v.fill()
+		v.fill(first, missing)
 		return true
 	}
-	p.full = false
-	v.waiting--
+	p := v.store.take()
 	n, err := v.decoder.decode(p.data, v.out)
 	if err != nil || n <= 0 || n > maxPacket {
 		v.stats.bad++
-		v.fill()
+		v.stats.concealed += uint64(v.packed)
+		v.conceal(v.packed)
+		v.due += int64(v.packed)
 		return true
 	}
-	v.packed, v.filled = n, 0
-	v.pcm = append(v.pcm, v.out[:n]...)
-	v.keep(v.out[:n])
+	v.due, v.packed = p.stamp+int64(n), n
+	v.add(v.out[:n])
 	return true
 }
 
-// fill puts a packet made up behind what was decoded: from the error correction in
-// the packet after it if that is there, else as the decoder guesses, for a short time.
-func (v *Voice) fill() {
-	pcm := v.out[:v.packed]
-	n, err := 0, error(nil)
-	switch p := &v.packets[v.next%slots]; {
-	case v.filled >= fadeOut:
-	case p.full && p.seq == v.next:
-		n, err = v.decoder.recover(p.data, pcm)
-	default:
-		n, err = v.decoder.conceal(pcm)
-	}
-	if err != nil {
-		n = 0
-	}
-	clear(pcm[n:])
-	v.filled += len(pcm)
-	v.stats.concealed += time.Duration(n) * time.Second / Rate
-	v.pcm = append(v.pcm, pcm...)
-	v.keep(pcm)
-}
-
-// keep remembers the end of what was decoded.
-func (v *Voice) keep(pcm []int16) {
-	n := min(len(pcm), blockSamples)
-	v.last = append(v.last[:0], pcm[len(pcm)-n:]...)
-}
-
-// conceal fills block while nothing comes; false once there is only silence.
-func (v *Voice) conceal(block []int16) bool {
-	silent := v.gap >= fadeOut || len(v.last) == 0
-	v.concealInto(block)
-	v.level = level(block)
-	v.gap = min(v.gap, Rate)
-	return !silent
-}
-
-// concealInto repeats the last sound, ever softer.
-func (v *Voice) concealInto(pcm []int16) {
-	audible := 0
-	for i := range pcm {
-		if v.gap >= fadeOut || len(v.last) == 0 {
-			pcm[i] = 0
-		} else {
-			// Forth and back, so that there is no step where it is repeated.
-			n := len(v.last)
-			k := v.gap % (2 * n)
-			if k < n {
-				k = n - 1 - k
-			} else {
-				k -= n
-			}
-			pcm[i] = int16(int(v.last[k]) * (fadeOut - v.gap) / fadeOut)
-			audible++
-		}
-		v.gap++
-	}
-	v.stats.concealed += time.Duration(audible) * time.Second / Rate
-}
-
-// resume fades in after a gap.
-func (v *Voice) resume(block []int16) {
-	if v.gap == 0 {
-		return
-	}
-	if v.gap > fadeIn {
-		for i := range min(fadeIn, len(block)) {
-			block[i] = int16(int(block[i]) * i / fadeIn)
+// add puts what was sent behind what is played. It fades in after silence.
+func (v *Voice) add(pcm []int16) {
+	if v.faded >= fadeOut {
+		for i := range min(fadeIn, len(pcm)) {
+			pcm[i] = int16(int(pcm[i]) * i / fadeIn)
 		}
 	}
-	v.gap = 0
+	v.faded = 0
+	v.play.write(pcm)
 }
 
-// pace keeps what waits near the target. More than is needed waits after a jam, or
-// since the sender's clock is the faster one: a piece is left out. Less waits where
-// it is the slower one: a piece is put in before the buffer runs dry. At most 5 ms in
-// each 250 ms, which is far more than clocks differ and not heard in speech.
-func (v *Voice) pace(samples int) {
-	v.heard += samples
-	v.quiet += samples
-	v.least = min(v.least, v.buffered())
-	if v.heard < watched {
+// fill puts one packet made up behind what is played: from the error correction in the
+// packet after it where that is the one.
+func (v *Voice) fill(after *packet, missing int) {
+	n := int(min(int64(v.packed), max(0, after.stamp-v.due))) / quantum * quantum
+	if n == 0 {
 		return
 	}
-	switch {
-	case v.least > v.target+slack:
-		v.cut()
-	case v.least < low:
-		v.stretch()
-	case v.quiet >= settled && v.target > minTarget: // it has been enough for long
-		v.target, v.quiet = max(minTarget, v.target-growth/4), 0
-	}
-	v.heard, v.least = 0, maxTarget*4
-}
-
-// stretch puts 5 ms into what is heard next, with a soft join. Where there is too
-// little to do so it does nothing.
-func (v *Voice) stretch() {
-	const piece = fadeIn
-	for len(v.pcm) < 2*piece {
-		if !v.decode() {
+	v.due += int64(n)
+	if missing == 1 && hasFEC(after.data) {
+		if k, err := v.decoder.recover(after.data, v.out[:n]); err == nil && k == n {
+			v.stats.recovered++
+			v.add(v.out[:n])
 			return
 		}
 	}
-	n := len(v.pcm)
-	v.pcm = append(v.pcm, v.out[:piece]...) // room; its content is written below
-	copy(v.pcm[2*piece:], v.pcm[piece:n])
-	// A B … becomes A, B faded into A, B …
-	for i := range piece {
-		b, a := int(v.pcm[2*piece+i]), int(v.pcm[i])
-		v.pcm[piece+i] = int16((b*(piece-i) + a*i) / piece)
-	}
+	v.stats.concealed += uint64(n)
+	v.conceal(n)
 }
 
-// cut takes 5 ms out of what is heard next, with a soft join.
-func (v *Voice) cut() {
-	const piece = fadeIn
-	for len(v.pcm) < 2*piece {
-		if !v.decode() {
-			return
+// makeUp puts a block behind what is played while nothing comes. Whether that is lost
+// sound or the sender's silence shows in the packet after.
+func (v *Voice) makeUp() {
+	v.unsettled += blockSamples
+	v.conceal(blockSamples)
+}
+
+// conceal puts n samples behind what is played as the decoder guesses them, ever
+// softer. n is a multiple of quantum.
+func (v *Voice) conceal(n int) {
+	pcm := v.out[:n]
+	if v.faded < fadeOut {
+		k, err := v.decoder.conceal(pcm)
+		if err != nil {
+			k = 0
 		}
+		clear(pcm[k:])
+		for i := range pcm {
+			pcm[i] = int16(int(pcm[i]) * max(0, fadeOut-v.faded-i) / fadeOut)
+		}
+	} else {
+		clear(pcm)
 	}
-	for i := range piece {
-		a, b := int(v.pcm[i]), int(v.pcm[i+piece])
-		v.pcm[i+piece] = int16((a*(piece-i) + b*i) / piece)
-	}
-	v.pcm = v.pcm[:copy(v.pcm, v.pcm[piece:])]
+	v.faded = min(v.faded+n, fadeOut)
+	v.play.write(pcm)
 }
 
 // Level is how loud the voice is at present, 0 to 100.
@@ -372,6 +331,38 @@ func (v *Voice) Level() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.level
+}
+
+// Stats of the voice until now.
+func (v *Voice) Stats() VoiceStats {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s := VoiceStats{
+		Packets: v.stats.received, Lost: v.stats.lost, Late: v.stats.late, Twice: v.stats.twice, Bad: v.stats.bad,
+		Recovered: v.stats.recovered, Concealed: v.stats.concealed, Total: v.stats.total,
+		Jitter: duration(v.arrivals.jitter), Rate: v.play.step,
+	}
+	if v.begun {
+		s.Target, s.Level = duration(float64(v.arrivals.target())), duration(max(0, v.pacer.level))
+	}
+	return s
+}
+
+func duration(samples float64) time.Duration {
+	return time.Duration(samples * float64(time.Second) / Rate)
+}
+
+// Playout is which sample is heard, by its RTP timestamp, and when it is, as far as
+// the speaker's driver tells; false: nothing is. With the times in the sender's RTCP
+// reports it tells how far sound and picture are apart.
+func (v *Voice) Playout() (timestamp uint32, at time.Time, ok bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.closed || !v.playing || v.heardAt == 0 {
+		return 0, time.Time{}, false
+	}
+	ago := time.Duration(v.clock()-v.heardAt) * time.Second / Rate
+	return uint32(v.heard), time.Now().Add(time.Duration(v.lead.Load()) - ago), true
 }
 
 // Close takes the voice out of the mix and frees its decoder. It may be called again.

@@ -22,10 +22,12 @@ type encoder struct {
 	format Format
 	staged image.Image // what the codec reads next
 	enc    codec.ReadCloser
+
+	bitrate int // bit/s
 }
 
 func newEncoder(c Codec, format Format, bitrate int) (*encoder, error) {
-	e := &encoder{codec: c, format: format}
+	e := &encoder{codec: c, format: format, bitrate: bitrate}
 	builder, err := builderOf(c, bitrate)
 	if err != nil {
 		return nil, err
@@ -82,6 +84,21 @@ func (e *encoder) encode(img *image.YCbCr) (data []byte, key bool, err error) {
 func (e *encoder) forceKey() error {
 	if k, ok := e.enc.Controller().(codec.KeyFrameController); ok {
 		return k.ForceKeyFrame()
+	}
+	return nil
+}
+
+// setBitrate has what comes from now on keep to another bitrate, in bit/s, without a
+// key frame.
+func (e *encoder) setBitrate(bitrate int) error {
+	if bitrate == e.bitrate {
+		return nil
+	}
+	if b, ok := e.enc.Controller().(codec.BitRateController); ok {
+		if err := b.SetBitRate(bitrate); err != nil {
+			return fmt.Errorf("set the bitrate of %s: %w", e.codec, err)
+		}
+		e.bitrate = bitrate
 	}
 	return nil
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"image"
 	"image/jpeg"
 	"log/slog"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,7 +42,27 @@ type channel struct {
 
 	wantKey bool
 	lastKey time.Time
+	bitrate int       // what may be taken
 	last    time.Time // of the capture of what was handed out last
+
+	// Of the goroutine that encodes.
+	steering steering
+	thinning thinning
+	scaler   scaler
+
+	stats atomic.Pointer[Stats]
+	count Stats // of the goroutine that encodes, to be put there
+}
+
+// Stats tells what becomes of the pictures in a codec.
+type Stats struct {
+	Width, Height int     // pixels, as they are sent
+	Rate          float64 // pictures a second that are meant to be sent
+	Bitrate       int     // that the encoder is told, bit/s
+	Captured      uint64  // pictures that the camera gave to be encoded
+	Encoded       uint64  // that were sent
+	Keys          uint64  // of these, those that need none before them
+	LeftOut       uint64  // to keep to a bitrate: by the choice of a lower rate, or by the encoder
 }
 
 // NewSender makes a sender without a camera. bitrate is in bit/s.
@@ -105,6 +127,7 @@ func (s *Sender) open(c Codec) *channel {
 	ctx, cancel := context.WithCancel(context.Background())
 	ch := &channel{
 		sender: s, codec: c, followers: make(map[int]func(AccessUnit)), changed: make(chan struct{}, 1), stop: cancel,
+		bitrate: s.bitrate,
 	}
 	s.channels[c] = ch
 	s.running.Go(func() { ch.run(ctx) })
@@ -119,6 +142,31 @@ func (s *Sender) Keyframe(c Codec) {
 	if ch := s.channels[c]; ch != nil {
 		ch.wantKey = true
 	}
+}
+
+// SetBitrate tells what the pictures in a codec may take, in bit/s, until nobody
+// follows it any more. What is encoded is lowered to it at once, first in detail,
+// then in rate and size; it never is more than what the sender was made with.
+func (s *Sender) SetBitrate(c Codec, bitrate int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ch := s.channels[c]; ch != nil {
+		ch.bitrate = min(bitrate, s.bitrate)
+	}
+}
+
+// Stats of a codec; false: nobody follows it.
+func (s *Sender) Stats(c Codec) (Stats, bool) {
+	s.mu.Lock()
+	ch := s.channels[c]
+	s.mu.Unlock()
+	if ch == nil {
+		return Stats{}, false
+	}
+	if st := ch.stats.Load(); st != nil {
+		return *st, true
+	}
+	return Stats{}, true
 }
 
 // Close ends all encoding. Nothing of it is left when it returns.
@@ -179,10 +227,7 @@ func (ch *channel) use(ctx context.Context, camera *Camera, enc *encoder) *encod
 			continue
 		}
 		var err error
-		enc, err = ch.fit(enc, Format{f.Image.Rect.Dx(), f.Image.Rect.Dy(), camera.grantedRate()})
-		if err == nil {
-			err = ch.frame(enc, f)
-		}
+		enc, err = ch.picture(enc, f, camera.grantedRate())
 		f.Release()
 		if err != nil {
 			ch.sender.log.Error("a picture could not be encoded", "codec", ch.codec, "err", err)
@@ -196,13 +241,41 @@ func (ch *channel) use(ctx context.Context, camera *Camera, enc *encoder) *encod
 	}
 }
 
-// fit gives the encoder that a picture needs: enc, or a new one in its place.
-func (ch *channel) fit(enc *encoder, want Format) (*encoder, error) {
-	if enc != nil && enc.format == want {
+// picture encodes a picture as the bitrate allows, or leaves it out. It returns the
+// encoder that it has used.
+func (ch *channel) picture(enc *encoder, f *Frame, rate float64) (*encoder, error) {
+	s := ch.sender
+	s.mu.Lock()
+	bitrate, key := ch.bitrate, ch.wantKey
+	s.mu.Unlock()
+	full := Format{f.Image.Rect.Dx(), f.Image.Rect.Dy(), max(rate, 1)}
+	p := ch.steering.plan(full, bitrate, time.Now())
+	ch.count.Captured++
+	ch.count.Rate, ch.count.Bitrate = p.rate, p.bitrate
+	defer func() { st := ch.count; ch.stats.Store(&st) }()
+	if part := p.rate / full.Rate; !ch.thinning.take(part) && !key {
+		ch.count.LeftOut++
 		return enc, nil
 	}
+	img := ch.scaler.scale(f.Image, p.num, p.den)
+	enc, err := ch.fit(enc, Format{img.Rect.Dx(), img.Rect.Dy(), full.Rate}, p)
+	if err != nil {
+		return enc, err
+	}
+	ch.count.Width, ch.count.Height = img.Rect.Dx(), img.Rect.Dy()
+	return enc, ch.frame(enc, img, f.At)
+}
+
+// fit gives the encoder that a picture needs, at the bitrate of a plan: enc, or a new
+// one in its place.
+func (ch *channel) fit(enc *encoder, want Format, p plan) (*encoder, error) {
+	// The encoder takes each picture to be 1/want.Rate long, also where some are left out.
+	bitrate := int(float64(p.bitrate) * want.Rate / p.rate)
+	if enc != nil && enc.format == want {
+		return enc, enc.setBitrate(bitrate)
+	}
 	ch.close(enc)
-	return newEncoder(ch.codec, want, ch.sender.bitrate)
+	return newEncoder(ch.codec, want, bitrate)
 }
 
 // close frees an encoder; nil is none.
@@ -216,7 +289,7 @@ func (ch *channel) close(enc *encoder) {
 }
 
 // frame encodes a picture and hands it out.
-func (ch *channel) frame(enc *encoder, f *Frame) error {
+func (ch *channel) frame(enc *encoder, img *image.YCbCr, at time.Time) error {
 	s := ch.sender
 	s.mu.Lock()
 	now := time.Now()
@@ -230,8 +303,9 @@ func (ch *channel) frame(enc *encoder, f *Frame) error {
 			return err
 		}
 	}
-	data, key, err := enc.encode(f.Image)
+	data, key, err := enc.encode(img)
 	if err != nil || len(data) == 0 {
+		ch.count.LeftOut++
 		if force {
 			ch.again()
 		}
@@ -240,9 +314,13 @@ func (ch *channel) frame(enc *encoder, f *Frame) error {
 	// A pause of the camera, or of the wish to show it, is one of the stream too.
 	since := time.Duration(float64(time.Second) / max(1, enc.format.Rate))
 	if !ch.last.IsZero() {
-		since = max(f.At.Sub(ch.last), time.Millisecond)
+		since = max(at.Sub(ch.last), time.Millisecond)
 	}
-	ch.last = f.At
+	ch.last = at
+	ch.count.Encoded++
+	if key {
+		ch.count.Keys++
+	}
 	s.mu.Lock()
 	if key {
 		ch.wantKey, ch.lastKey = false, now
@@ -250,7 +328,7 @@ func (ch *channel) frame(enc *encoder, f *Frame) error {
 	to := slices.Collect(maps.Values(ch.followers))
 	s.mu.Unlock()
 	for _, follower := range to {
-		follower(AccessUnit{Data: data, At: f.At, Since: since, Key: key})
+		follower(AccessUnit{Data: data, At: at, Since: since, Key: key})
 	}
 	return nil
 }

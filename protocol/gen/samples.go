@@ -140,8 +140,16 @@ func methodSamples() []methodSample {
 		method(protocol.GetCall, `{}`, protocol.CallResponse{
 			State: protocol.CallConnected, RoomID: 81427, Type: protocol.CallTypeVideo, Inviter: door, GroupID: family, Seconds: 33,
 			MicMuted: true, CameraOn: true, HandsFree: true, Users: []protocol.CallUser{{
-				UserID: door, State: "connected", Audio: true, Video: true, VideoCodec: "H264", FramesPerSecond: 29.5, RoundTripMs: 3.2, PacketsLost: 1, Path: "host/host",
+				UserID: door, State: "connected", Audio: true, Video: true, VideoCodec: "H264", FramesPerSecond: 29.5, RoundTripMs: 3.2, PacketsLost: 1,
+				SentBitrate: 812_000, ReceivedBitrate: 640_000, TargetBitrate: 1_000_000, LossPercent: 0.5, JitterMs: 2.5, BufferMs: 60, ConcealedPercent: 0.2,
+				FramesSent: 990, Path: "host/host",
 			}},
+			Camera: &protocol.CallCamera{
+				Device: "/dev/video0", State: "running", Warning: "the camera gives 15 pictures/s, not 30", Format: "YUYV 640×480", FramesPerSecond: 15,
+				FramesCaptured: 495, FramesDropped: 2,
+				Streams: []protocol.CallStream{{Codec: "H264", Width: 640, Height: 480, FramesPerSecond: 15, Bitrate: 1_000_000, FramesEncoded: 493}},
+			},
+			Sound: &protocol.CallSound{Microphone: "running", Speaker: "running", Xruns: 1, Echo: "cancel", EchoReturnLossDb: 12.5, EchoRemovedDb: 21},
 		}, ``),
 		method(protocol.GetICEServers, `{}`, protocol.ICEServersResponse{ICEServers: []protocol.ICEServer{
 			{URLs: []string{"stun:hub.example:3478"}},
@@ -154,6 +162,10 @@ func methodSamples() []methodSample {
 		method(protocol.GetMediaDevices, `{}`, protocol.MediaDevicesResponse{List: []protocol.MediaDevice{{
 			Kind: "camera", Device: "/dev/video0", Name: "USB Camera", Use: "front", State: "failed", Error: "the camera does not answer",
 			Formats: []string{"YUYV 640×480 30/s"},
+			Controls: []protocol.CameraControl{
+				{Name: "brightness", Max: 255, Step: 1, Default: 128, Value: 120},
+				{Name: "power_line_frequency", Max: 2, Step: 1, Default: 1, Value: 1, Menu: []protocol.ControlChoice{{Value: 0, Name: "Disabled"}, {Value: 1, Name: "50 Hz"}, {Value: 2, Name: "60 Hz"}}},
+			},
 		}}}, ``),
 		method(protocol.SetDeviceListener, `{"stream":"default"}`, none, `{}`, ``),
 		method(protocol.RemoveDeviceListener, `{"stream":"default"}`, none, `{}`, ``),

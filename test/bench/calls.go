@@ -142,6 +142,7 @@ type calleeMedia struct {
 	track func(*peer.RemoteTrack)
 }
 
+func (m calleeMedia) Figures() (*protocol.CallCamera, *protocol.CallSound) { return nil, nil }
 func (m calleeMedia) ViewSelf(context.Context, string) (calling.View, error) {
 	return nil, errors.ErrUnsupported
 }

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"slices"
@@ -157,7 +155,7 @@ func watchedBy(ctx context.Context, b *rig.Board, n int, d time.Duration) (float
 	var viewers []*viewer
 	defer func() {
 		for _, v := range viewers {
-			v.close()
+			v.Close()
 		}
 	}()
 	for range n {
@@ -185,110 +183,25 @@ func watchedBy(ctx context.Context, b *rig.Board, n int, d time.Duration) (float
 	return share, err
 }
 
-// viewer looks at a board's own picture as a page does (WHEP), without decoding it.
-type viewer struct {
-	pc       *webrtc.PeerConnection
-	http     *http.Client
-	url      string
-	pictures atomic.Int64
-}
-
-func watch(ctx context.Context, b *rig.Board) (v *viewer, err error) {
-	var s webrtc.SettingEngine
-	s.SetIncludeLoopbackCandidate(true)
-	s.SetInterfaceFilter(func(name string) bool { return name == "lo" })
-	m := &webrtc.MediaEngine{}
-	if err := m.RegisterDefaultCodecs(); err != nil {
-		return nil, err
-	}
-	v = &viewer{http: &http.Client{Timeout: callPatience, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", b.Socket)
-	}}}}
-	if v.pc, err = webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{}); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			v.close()
-			v = nil
-		}
-	}()
-	came := make(chan string, 1)
-	v.pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
-		came <- t.Codec().MimeType
-		for {
-			p, _, err := t.ReadRTP()
-			if err != nil {
-				return
-			}
-			if p.Marker {
-				v.pictures.Add(1)
-			}
+// watch is a viewer of a board's own picture, which has begun to come.
+func watch(ctx context.Context, b *rig.Board) (*viewer, error) {
+	v := new(viewer)
+	var err error
+	v.Viewer, err = rig.View(ctx, b.Socket, "/v1/whep/self", "lo", func(p *rtp.Packet) {
+		if p.Marker {
+			v.pictures.Add(1)
 		}
 	})
-	if _, err := v.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
-		return v, err
+	if err == nil && v.Codec != webrtc.MimeTypeH264 {
+		v.Close()
+		return nil, fmt.Errorf("the board sends %s, not H264", v.Codec)
 	}
-	gathered := webrtc.GatheringCompletePromise(v.pc)
-	offer, err := v.pc.CreateOffer(nil)
-	if err != nil {
-		return v, err
-	}
-	if err := v.pc.SetLocalDescription(offer); err != nil {
-		return v, err
-	}
-	<-gathered
-	answer, err := v.post(ctx, v.pc.LocalDescription().SDP)
-	if err != nil {
-		return v, err
-	}
-	if err := v.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
-		return v, err
-	}
-	select {
-	case mime := <-came:
-		if mime != webrtc.MimeTypeH264 {
-			return v, fmt.Errorf("the board sends %s, not H264", mime)
-		}
-		return v, nil
-	case <-time.After(callPatience):
-		return v, errors.New("no picture has come to the viewer")
-	case <-ctx.Done():
-		return v, ctx.Err()
-	}
+	return v, err
 }
 
-func (v *viewer) post(ctx context.Context, offer string) (string, error) {
-	const base = "http://herald"
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/whep/self", bytes.NewReader([]byte(offer)))
-	if err != nil {
-		return "", err
-	}
-	r.Header.Set("Content-Type", "application/sdp")
-	res, err := v.http.Do(r)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	if err == nil && res.StatusCode != http.StatusCreated {
-		err = fmt.Errorf("a view of the board: %s: %s", res.Status, answer)
-	}
-	v.url = base + res.Header.Get("Location")
-	return string(answer), err
-}
-
-// close ends the view at the board and here.
-func (v *viewer) close() {
-	if v.url != "" {
-		if r, err := http.NewRequest(http.MethodDelete, v.url, nil); err == nil {
-			if res, err := v.http.Do(r); err == nil {
-				_ = res.Body.Close()
-			}
-		}
-	}
-	v.http.CloseIdleConnections()
-	_ = v.pc.GracefulClose()
+type viewer struct {
+	*rig.Viewer
+	pictures atomic.Int64
 }
 
 // eye decodes what arrives, to tell when the first picture can be seen.

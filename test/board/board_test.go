@@ -83,5 +83,9 @@ func TestDevices(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, out)
 		}
 	}
+	controls := do(t, h.machine, h.door.prog.Path, "devices", "--controls", "--socket", h.door.prog.Socket)
+	if !strings.Contains(controls, "horizontal_movement") || !strings.Contains(controls, "4 Move Right Slow") {
+		t.Error(controls)
+	}
 	h.door.stop()
 }

@@ -23,6 +23,7 @@ type house struct {
 	net     *rig.Network
 	machine *rig.Machine
 	indoor  *rig.Board // outside
+	record  string     // file of what it plays
 	door    *inside
 }
 
@@ -49,10 +50,11 @@ func newHouse(t *testing.T, config string) *house {
 	must(t, hub.Configure("[mqtt]\nplain = true\n[turn]\nlisten = \"off\"\n"))
 	hub.StopAfter(t)
 	must(t, hub.Start(h.ctx))
-	h.indoor, err = r.AddBoard(h.ctx, "indoor", "indoor", hub.MQTT, "--fake-media")
+	h.indoor, err = r.AddBoard(h.ctx, "indoor", "indoor", hub.MQTT)
 	must(t, err)
 	h.indoor.Under = h.net.Inside("out")
-	must(t, h.indoor.Configure("[api]\nsocket_group = \"\"\n"))
+	h.record = filepath.Join(r.Dir, "heard")
+	must(t, h.indoor.Configure("[api]\nsocket_group = \"\"\n[media]\nfront_camera = \"fake\"\nmicrophone = \"fake\"\nspeaker = \"fake:"+h.record+"\"\n"))
 	h.indoor.StopAfter(t)
 	must(t, h.indoor.Start(h.ctx))
 	h.door = &inside{h: h}

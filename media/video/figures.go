@@ -58,8 +58,8 @@ func (f Figures) Short() string {
 		f.Granted.Width, f.Granted.Height, rate, f.Wanted.Width, f.Wanted.Height, f.Wanted.Rate)
 }
 
-// granted notes what the driver has granted.
-func (c *Camera) granted(src Source, encoded bool) {
+// opened notes what the driver has granted.
+func (c *Camera) opened(src Source, encoded bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := &c.figures
@@ -104,19 +104,21 @@ func (m *meter) unit(f *Frame) error {
 	c.mu.Lock()
 	want, other := c.bitrate, c.source != nil && c.source.Pictures()
 	c.mu.Unlock()
-	if want <= 0 || !other || want != m.bitrate || m.from.IsZero() {
+	if want <= 0 || !other || m.from.IsZero() || want < m.bitrate*2/3 { // much less: from here on
 		m.bitrate, m.from, m.bytes = want, f.At, 0
 		return nil
 	}
+	m.bitrate = max(m.bitrate, want) // of this time
 	m.bytes += len(f.Unit.Data)
 	took := f.At.Sub(m.from)
 	if took < overloadTime {
 		return nil
 	}
 	got := float64(m.bytes) * 8 / took.Seconds()
-	m.from, m.bytes = f.At, 0
-	if got > overload*float64(want) {
-		return fmt.Errorf("%w: %.0f kbit/s, not %d", errOverload, got/1000, want/1000)
+	most := m.bitrate
+	m.bitrate, m.from, m.bytes = want, f.At, 0
+	if got > overload*float64(most) {
+		return fmt.Errorf("%w: %.0f kbit/s, not %d", errOverload, got/1000, most/1000)
 	}
 	return nil
 }

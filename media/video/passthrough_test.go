@@ -102,7 +102,7 @@ func TestPassthrough(t *testing.T) {
 	stream := encoded(t, 160, 120, 30)
 	d := h264Camera(stream, "YUYV", "MJPG")
 	c := camera(t, d, quiet)
-	_, got := sending(t, c)
+	s, got := sending(t, c)
 	u := next(t, got)
 	if !u.Key {
 		t.Error("the first is no key frame")
@@ -125,9 +125,17 @@ func TestPassthrough(t *testing.T) {
 	if f := c.Figures(); !f.Passthrough || f.PixelFormat != "H264" || f.Frames < 60 || f.State != owner.Running {
 		t.Errorf("%+v", f)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if s := strings.Join(d.set, " "); s != "990a6b=1 9909cf=4000000" {
+	if st, ok := s.Stats(H264); !ok || st.Width != 160 || st.Height != 120 || st.Encoded < 60 || st.Captured != st.Encoded || st.Keys < 6 {
+		t.Errorf("%+v", st)
+	}
+	s.SetBitrate(H264, 1_000_000) // what the links can take
+	set := func() string { d.mu.Lock(); defer d.mu.Unlock(); return strings.Join(d.set, " ") }
+	until(t, "told the bitrate", func() bool { return set() == "990a6b=1 9909cf=4000000 9909cf=1000000" })
+	s.SetBitrate(H264, 1_010_000)
+	for range 10 {
+		next(t, got)
+	}
+	if s := set(); strings.Count(s, "9909cf") != 2 {
 		t.Error(s)
 	}
 }

@@ -436,7 +436,7 @@ func (m *Machine) networkChanged() {
 		}
 		// Until the new path stands nothing tells that the old one is dead. Some more
 		// time than for one that has fallen silent, since that is not noticed yet.
-		x.lost = time.Now().Add(m.timing.lost / 2)
+		x.lost = time.Now().Add(m.timing.lost / 4)
 		m.restart(c, x)
 	}
 }

@@ -64,6 +64,7 @@ type estimator struct {
 	min, max int // of what target tells, bit/s
 	rate     float64
 	heard    bool // a report has come: the far end can
+	idle     bool // sound alone is sent: a rate that is too high does no harm until pictures come
 
 	sent [historyPackets]sentPacket
 
@@ -140,6 +141,13 @@ func (e *estimator) target() (target, free int) {
 	defer e.mu.Unlock()
 	free = min(int(e.rate), e.max)
 	return max(free, e.min), free
+}
+
+// setIdle tells whether sound alone is sent.
+func (e *estimator) setIdle(on bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.idle = on
 }
 
 // loss is the part of the packets of the last 2 s that did not arrive.
@@ -322,6 +330,9 @@ func (e *estimator) adjust(now time.Time) {
 			e.lower(e.rate*(1-loss/2), now)
 		}
 	case e.queue < standingClear && now.Sub(e.lowered) >= time.Second:
+		if e.idle {
+			e.rate = max(e.rate, 0.9*through)
+		}
 		e.rate *= 1 + e.grows(through, loss, now)*passed.Seconds()
 	}
 	e.rate = min(max(e.rate, floorBitrate), float64(e.max))
@@ -331,6 +342,8 @@ func (e *estimator) grows(through, loss float64, now time.Time) float64 {
 	calm := now.Sub(e.lowered)
 	near := e.ceiling > 0 && calm < nearFor && e.rate > 0.8*e.ceiling && e.rate < 1.1*e.ceiling
 	switch {
+	case e.idle:
+		return growthFast
 	case loss >= lossSome:
 		return growth / 2
 	case near:

@@ -145,14 +145,18 @@ func TestEstimateOfAWidePath(t *testing.T) {
 // Jitter and the loss of radio are no sign of a path that is full.
 func TestEstimateIsSteady(t *testing.T) {
 	for name, p := range map[string]simPath{
-		"5 % loss":           {loss: 0.05, delay: 20 * time.Millisecond},
-		"20 ms jitter":       {jitter: 20 * time.Millisecond, delay: 50 * time.Millisecond},
-		"5 %, 50 ms ± 20 ms": {loss: 0.05, jitter: 20 * time.Millisecond, delay: 50 * time.Millisecond},
+		"5 % loss":                  {loss: 0.05, delay: 20 * time.Millisecond},
+		"20 ms jitter":              {jitter: 20 * time.Millisecond, delay: 50 * time.Millisecond},
+		"sound alone, 30 ms jitter": {jitter: 30 * time.Millisecond, delay: 50 * time.Millisecond},
+		"5 %, 50 ms ± 20 ms":        {loss: 0.05, jitter: 20 * time.Millisecond, delay: 50 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newTrip(t)
 			p.random = s.path.random
 			s.path = p
+			if name == "sound alone, 30 ms jitter" {
+				s.fill = 0
+			}
 			s.pass(30*time.Second, nil)
 			least := 1 << 30
 			s.pass(30*time.Second, func(target int) { least = min(least, target) })
@@ -214,6 +218,24 @@ func TestEstimateOfAnotherPath(t *testing.T) {
 	}
 	if took := s.until(20*time.Second, func(target int) bool { return target > 1_800_000 }); took < 0 {
 		t.Error("not up in 20 s over another path")
+	}
+}
+
+// One who gets sound alone is soon known to be fast again.
+func TestEstimateWhileIdle(t *testing.T) {
+	s := newTrip(t)
+	s.pass(5*time.Second, nil)
+	s.path.rate = 80_000
+	s.pass(10*time.Second, nil)
+	s.fill = 0
+	s.e.setIdle(true)
+	s.pass(5*time.Second, nil)
+	s.path.rate = 0
+	s.e.lower(floorBitrate, s.now)
+	took := s.until(30*time.Second, func(target int) bool { return target >= 350_000 })
+	t.Logf("350 kbit/s after %v", took)
+	if took < 0 || took > 12*time.Second {
+		t.Errorf("350 kbit/s after %v", took)
 	}
 }
 

@@ -165,6 +165,7 @@ func (o *outgoing) pause(on bool) {
 		o.flush(&o.held)
 	}
 	o.takes.Unlock()
+	o.wire.estimate.setIdle(on)
 	if was && !on {
 		o.askKeyframe()
 	}

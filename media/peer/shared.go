@@ -20,9 +20,9 @@ const (
 	tooLittleFor = 3 * time.Second
 	// pausedLeast is how long pictures stay away; it doubles each time, up to pausedMost.
 	pausedLeast = 4 * time.Second
-	pausedMost  = time.Minute
+	pausedMost  = 30 * time.Second
 	// forgiven is how long pictures have to have come for that to begin anew.
-	forgiven = time.Minute
+	forgiven = 20 * time.Second
 	// told is by which part what may be taken has to change to be told.
 	told = 0.03
 	// lossEvery is how often the loss of sound is looked at.

@@ -74,7 +74,7 @@ func (w *wire) BindLocalStream(info *interceptor.StreamInfo, to interceptor.RTPW
 	again := resending{wire: w}
 	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
 		now := time.Now()
-		if kind == Video && !again.may(h.SequenceNumber, len(payload), now) {
+		if kind == Video && h.SSRC == info.SSRC && !again.may(h.SequenceNumber, len(payload), now) {
 			return len(payload), nil
 		}
 		if id != 0 {

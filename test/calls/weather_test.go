@@ -1,6 +1,7 @@
 package calls
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,11 @@ func TestLossAndJitter(t *testing.T) {
 	t.Logf("in 10 s %d pictures that can be decoded, the longest pause %v; target %d bit/s, loss %.3f, queue %v, round trip %v, jitter %v",
 		got.Pictures-had.Pictures, frozen.Round(time.Millisecond), after.Target, after.Loss, after.Queue, after.RoundTrip, got.Jitter)
 	t.Logf("asked again for packets %d times, for key frames %d times; %+v", after.NacksSent-before.NacksSent, after.PLIsSent-before.PLIsSent, a.now(0).Sent[peer.Video])
+	concealed := float64(after.Voice.Concealed-before.Voice.Concealed) / float64(max(after.Voice.Total-before.Voice.Total, 1))
+	t.Logf("%.1f %% of the sound had to be made up", concealed*100)
+	if concealed > 0.10 {
+		t.Errorf("%.1f %% of the sound had to be made up; %+v", concealed*100, after.Voice)
+	}
 	if frozen > 2*time.Second {
 		t.Errorf("no picture for %v", frozen)
 	}
@@ -103,11 +109,13 @@ func TestNarrowLink(t *testing.T) {
 	cable.Set(rig.Fault{Rate: narrow, Delay: 20 * time.Millisecond})
 	cut := time.Now()
 	under := time.Duration(0)
-	for range 40 {
+	for i := range 40 {
 		offered, carried := rate(500 * time.Millisecond)
 		s := a.now(0)
-		t.Logf("%v: %.0f bit/s sent, %.0f arrive; target %d, queue %v, loss %.2f, %d NACKs, %d sent again, %d not, %d PLIs, last seen %v, %+v",
-			time.Since(cut).Round(100*time.Millisecond), offered, carried, s.Target, s.Queue.Round(time.Millisecond), s.Loss, s.NacksReceived, s.Resent, s.Unsent, s.PLIsReceived, b.now(0).Received[peer.Video].Since.Round(time.Millisecond), s.Encoding)
+		if i%6 == 5 {
+			t.Logf("%v: %.0f bit/s sent, %.0f arrive; target %d, queue %v, loss %.2f, %d NACKs, %d sent again, %d not, %d PLIs, last seen %v, %+v",
+				time.Since(cut).Round(100*time.Millisecond), offered, carried, s.Target, s.Queue.Round(time.Millisecond), s.Loss, s.NacksReceived, s.Resent, s.Unsent, s.PLIsReceived, b.now(0).Received[peer.Video].Since.Round(time.Millisecond), s.Encoding)
+		}
 		if under == 0 && s.Target < narrow && offered < narrow {
 			under = time.Since(cut)
 		}
@@ -174,4 +182,48 @@ func TestAddressChangesAtOnce(t *testing.T) {
 			t.Errorf("pictures over the new path after %v", took)
 		}
 	}
+}
+
+// Of several who share an encoder, one on a link that is far slower than the others' gets sound alone, and holds nobody;
+// its pictures come back.
+func TestSlowestGetsSoundAlone(t *testing.T) {
+	n := rig.NewNetwork(t)
+	n.Space("a")
+	cables := map[string]*rig.Cable{}
+	terminals := map[string]*terminal{}
+	few := usual
+	few.Rate, few.Links = 15, 2
+	for i, name := range []string{"b", "c"} {
+		n.Space(name)
+		end := "eth" + name
+		cables[name] = n.Cable("a", end, name, "eth0")
+		n.In("a", fmt.Sprintf("ip addr add 10.76.%d.1/24 dev %s", i, end))
+		n.In(name, fmt.Sprintf("ip addr add 10.76.%d.2/24 dev eth0", i))
+	}
+	a := startTerminal(t, n, "a", few)
+	few.Links = 1
+	for i, name := range []string{"b", "c"} {
+		terminals[name] = startTerminal(t, n, name, few)
+		join(a, i, terminals[name], 0)
+	}
+	a.until(1, "at its bitrate", func(s media.LinkStats) bool { return s.Target >= usual.Bitrate })
+	cables["c"].Set(rig.Fault{Rate: 90_000})
+	slow := time.Now()
+	a.until(1, "paused", func(s media.LinkStats) bool { return s.Sent[peer.Video].Paused })
+	t.Logf("sound alone after %v; %+v", time.Since(slow).Round(10*time.Millisecond), a.now(1).Sent[peer.Video])
+	b, c := terminals["b"], terminals["c"]
+	a.until(0, "at its bitrate again", func(s media.LinkStats) bool { return s.Encoding.Bitrate > usual.Bitrate/2 })
+	seen, heard := b.now(0).Received[peer.Video].Pictures, c.now(0).Received[peer.Audio].Packets
+	time.Sleep(3 * time.Second)
+	if s := b.now(0); s.Received[peer.Video].Pictures < seen+20 {
+		t.Errorf("the fast one got %d pictures in 3 s", s.Received[peer.Video].Pictures-seen)
+	}
+	if got := c.now(0).Received[peer.Audio].Packets - heard; got < 75 {
+		t.Errorf("the slow one got %d packets of sound in 3 s", got)
+	}
+	seen = c.now(0).Received[peer.Video].Pictures
+	cables["c"].Set(rig.Fault{})
+	lifted := time.Now()
+	c.until(0, "seeing again", func(s media.LinkStats) bool { return s.Received[peer.Video].Pictures > seen+5 })
+	t.Logf("pictures again %v after its link is fast", time.Since(lifted).Round(10*time.Millisecond))
 }

@@ -85,8 +85,11 @@ func (m callMedia) Figures() (*protocol.CallCamera, *protocol.CallSound) {
 		Microphone: string(heard.Microphone), Speaker: string(heard.Speaker), Xruns: heard.Captured.Xruns + heard.Played.Xruns,
 		Echo: heard.Echo.Mode, EchoReturnLossDb: heard.Echo.ReturnLoss, EchoRemovedDb: heard.Echo.Enhancement,
 	}
-	if heard.Err != nil {
-		s.Warning = heard.Err.Error()
+	if heard.MicrophoneErr != nil {
+		s.MicrophoneError = heard.MicrophoneErr.Error()
+	}
+	if heard.SpeakerErr != nil {
+		s.SpeakerError = heard.SpeakerErr.Error()
 	}
 	return c, s
 }

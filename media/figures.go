@@ -1,8 +1,6 @@
 package media
 
 import (
-	"errors"
-
 	"github.com/herald-im/herald/media/owner"
 	"github.com/herald-im/herald/media/sound"
 	"github.com/herald-im/herald/media/video"
@@ -18,7 +16,8 @@ type CameraFigures struct {
 // SoundFigures are of the microphone and the speaker.
 type SoundFigures struct {
 	Microphone, Speaker owner.State
-	Err                 error // why one of them failed
+	MicrophoneErr       error // why it failed
+	SpeakerErr          error
 	Captured, Played    sound.DeviceStats
 	Echo                sound.EchoStats
 }
@@ -26,10 +25,8 @@ type SoundFigures struct {
 // Figures tell how the chosen camera, nil without one, and the sound do.
 func (e *Engine) Figures() (*CameraFigures, SoundFigures) {
 	var s SoundFigures
-	var micErr, speakerErr error
-	s.Microphone, micErr = e.mic.State()
-	s.Speaker, speakerErr = e.speaker.State()
-	s.Err = errors.Join(micErr, speakerErr)
+	s.Microphone, s.MicrophoneErr = e.mic.State()
+	s.Speaker, s.SpeakerErr = e.speaker.State()
 	s.Captured, s.Played, s.Echo = e.mic.Device(), e.speaker.Device(), e.mic.EchoStats()
 	camera, _ := e.sender.Selected()
 	if camera == nil {

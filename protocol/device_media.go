@@ -126,10 +126,12 @@ type CallStream struct {
 type CallSound struct {
 	// Microphone is its state: "closed", "opening", "running" or "failed".
 	Microphone string `json:"microphone"`
+	// MicrophoneError is why it failed.
+	MicrophoneError string `json:"microphoneError,omitempty"`
 	// Speaker is its state.
 	Speaker string `json:"speaker"`
-	// Warning says, in a sentence, what is not as it should be.
-	Warning string `json:"warning,omitempty"`
+	// SpeakerError is why it failed.
+	SpeakerError string `json:"speakerError,omitempty"`
 	// Xruns are how often the devices were not served in time since the board started.
 	Xruns uint64 `json:"xruns"`
 	// Echo is what is done about it: "cancel", "duck" or "off".
@@ -138,6 +140,18 @@ type CallSound struct {
 	EchoReturnLossDb float64 `json:"echoReturnLossDb"`
 	// EchoRemovedDb is how much of that is taken away, in dB; 0: not measured.
 	EchoRemovedDb float64 `json:"echoRemovedDb"`
+}
+
+// MediaChangedEvent is the data of device.onMediaChanged.
+type MediaChangedEvent struct {
+	// Kind of the device: "camera", "microphone" or "speaker".
+	Kind string `json:"kind"`
+	// State that it is in now: "closed", "opening", "running" or "failed".
+	State string `json:"state"`
+	// Error is why it failed.
+	Error string `json:"error,omitempty"`
+	// Warning says, in a sentence, what it gives less than it was asked for.
+	Warning string `json:"warning,omitempty"`
 }
 
 // MediaDevice is a camera, a microphone or a speaker of the board.

@@ -268,6 +268,9 @@ var (
 	OnStoreReplaced = DeclareEvent[StoreReplacedEvent](EventInfo{
 		Name: "device.onStoreReplaced", Doc: "the board's store was damaged: it was set aside and a new one begun", Listen: []string{"device"},
 	})
+	OnMediaChanged = DeclareEvent[MediaChangedEvent](EventInfo{
+		Name: "device.onMediaChanged", Doc: "a device of the call has failed, works again, or gives less than it was asked for", Listen: []string{"device"}, Transient: true,
+	})
 	OnHubRewound = DeclareEvent[HubRewoundEvent](EventInfo{
 		Name: "device.onHubRewound", Doc: "the hub's database came back from an older copy", Listen: []string{"device"},
 	})

@@ -629,6 +629,7 @@ export type AdvancedEvent =
 export type DeviceEvent =
   | DeviceOnHistoryTruncated
   | DeviceOnHubRewound
+  | DeviceOnMediaChanged
   | DeviceOnStoreReplaced;
 
 /** What the listener of signaling gets. */
@@ -742,6 +743,9 @@ export interface DeviceOnHistoryTruncated extends HistoryTruncatedEvent { eventT
 
 /** The hub's database came back from an older copy. */
 export interface DeviceOnHubRewound extends HubRewoundEvent { eventType: 'onHubRewound'; }
+
+/** A device of the call has failed, works again, or gives less than it was asked for. */
+export interface DeviceOnMediaChanged extends MediaChangedEvent { eventType: 'onMediaChanged'; }
 
 /** The board's store was damaged: it was set aside and a new one begun. */
 export interface DeviceOnStoreReplaced extends StoreReplacedEvent { eventType: 'onStoreReplaced'; }
@@ -1786,6 +1790,17 @@ export interface HubRewoundEvent {
   queue: number;
 }
 
+export interface MediaChangedEvent {
+  /** Kind of the device: "camera", "microphone" or "speaker". */
+  kind: string;
+  /** State that it is in now: "closed", "opening", "running" or "failed". */
+  state: string;
+  /** Error is why it failed. */
+  error?: string;
+  /** Warning says, in a sentence, what it gives less than it was asked for. */
+  warning?: string;
+}
+
 export interface StoreReplacedEvent {
   /** Reason for which the store could not be opened. */
   reason: string;
@@ -2381,10 +2396,12 @@ export interface CallCamera {
 export interface CallSound {
   /** Microphone is its state: "closed", "opening", "running" or "failed". */
   microphone: string;
+  /** MicrophoneError is why it failed. */
+  microphoneError?: string;
   /** Speaker is its state. */
   speaker: string;
-  /** Warning says, in a sentence, what is not as it should be. */
-  warning?: string;
+  /** SpeakerError is why it failed. */
+  speakerError?: string;
   /** Xruns are how often the devices were not served in time since the board started. */
   xruns: number;
   /** Echo is what is done about it: "cancel", "duck" or "off". */

@@ -198,6 +198,9 @@ const EVENTS = {
   "device.onHubRewound": [
     "device"
   ],
+  "device.onMediaChanged": [
+    "device"
+  ],
   "device.onStoreReplaced": [
     "device"
   ],

@@ -188,6 +188,9 @@ const EVENTS = {
   "device.onHubRewound": [
     "device"
   ],
+  "device.onMediaChanged": [
+    "device"
+  ],
   "device.onStoreReplaced": [
     "device"
   ],

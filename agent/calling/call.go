@@ -31,11 +31,12 @@ type call struct {
 	placing int               // invitations that the hub has not answered yet
 	glare   *glare            // the one whom this board calls calls it
 
-	members []*member // the others, in the order of the invitation
-	until   time.Time // it rings no longer, whatever the hub says; zero: as long as it is open
-	since   time.Time // connected
-	volume  time.Time // at which volumes were told last
-	talked  bool      // somebody was in it, besides this board
+	members []*member                             // the others, in the order of the invitation
+	until   time.Time                             // it rings no longer, whatever the hub says; zero: as long as it is open
+	since   time.Time                             // connected
+	volume  time.Time                             // at which volumes were told last
+	devices map[string]protocol.MediaChangedEvent // what was seen of them last, by kind
+	talked  bool                                  // somebody was in it, besides this board
 
 	answering bool
 	ranOut    bool          // its time was over while it was being answered

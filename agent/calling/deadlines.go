@@ -30,6 +30,7 @@ func (m *Machine) tick(now time.Time) {
 	if m.call == c && c.state == protocol.CallConnected && now.Sub(c.volume) >= m.timing.volume {
 		c.volume = now
 		m.volumes(c)
+		m.tellDevices(c)
 	}
 }
 

@@ -346,8 +346,10 @@ func deviceRows(c *protocol.CallResponse) (rows [][]string) {
 			text += ", echo ducked"
 		}
 		rows = append(rows, []string{"sound", text})
-		if x.Warning != "" {
-			rows = append(rows, []string{"", x.Warning})
+		for _, trouble := range []string{x.MicrophoneError, x.SpeakerError} {
+			if trouble != "" {
+				rows = append(rows, []string{"", trouble})
+			}
 		}
 	}
 	return rows

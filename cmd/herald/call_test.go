@@ -152,7 +152,7 @@ func TestDeviceRows(t *testing.T) {
 			Device: "/dev/video0", State: "running", Format: "YUYV 640×480", FramesPerSecond: 14.96, Warning: "the camera gives 15 pictures/s, not 30",
 			Streams: []protocol.CallStream{{Codec: "H264", Width: 640, Height: 480, FramesPerSecond: 15, Bitrate: 850_000}},
 		},
-		Sound: &protocol.CallSound{Microphone: "running", Speaker: "failed", Xruns: 2, Echo: "cancel", EchoRemovedDb: 21.4, Warning: "the speaker cannot be used"},
+		Sound: &protocol.CallSound{Microphone: "running", Speaker: "failed", Xruns: 2, Echo: "cancel", EchoRemovedDb: 21.4, SpeakerError: "the speaker cannot be used"},
 	})
 	want := [][]string{
 		{"camera", "/dev/video0 running, YUYV 640×480 at 14.96/s; H264 640×480 at 15/s, 850 kbit/s"},

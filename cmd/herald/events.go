@@ -173,6 +173,16 @@ func describeEvent(e client.Event) (at int64, says string, err error) {
 		return describe(e, func(d protocol.StoreReplacedEvent) (int64, string) {
 			return 0, "the store was damaged and is replaced: " + d.Reason + "; the old one is " + d.SetAside
 		})
+	case protocol.OnMediaChanged.Info().Name:
+		return describe(e, func(d protocol.MediaChangedEvent) (int64, string) {
+			says := "the " + d.Kind + " is " + d.State
+			for _, more := range []string{d.Error, d.Warning} {
+				if more != "" {
+					says += ": " + more
+				}
+			}
+			return 0, says
+		})
 	case protocol.OnHubRewound.Info().Name:
 		return describe(e, func(d protocol.HubRewoundEvent) (int64, string) {
 			return 0, fmt.Sprintf("the hub came back from an older copy: %d entries of %d logs are lost there; %d messages are queued", d.Entries, d.Logs, d.Queue)

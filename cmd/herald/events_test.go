@@ -40,6 +40,8 @@ func TestEventLines(t *testing.T) {
 		{occur(t, protocol.OnInvitationCancelled, protocol.CancelledEvent{InviteID: "I", Inviter: "door", Data: "x"}), `12:00:00  door cancels (I)  "x"`},
 		{occur(t, protocol.OnInvitationTimeout, protocol.InvitationTimeoutEvent{InviteID: "I", InviteeList: []string{"a", "b"}}), "12:00:00  no answer of a, b (I)"},
 		{occur(t, protocol.OnStoreReplaced, protocol.StoreReplacedEvent{Reason: "bad page", SetAside: "/f"}), "12:00:00  the store was damaged and is replaced: bad page; the old one is /f"},
+		{occur(t, protocol.OnMediaChanged, protocol.MediaChangedEvent{Kind: "camera", State: "failed", Error: "it was pulled out"}), "12:00:00  the camera is failed: it was pulled out"},
+		{occur(t, protocol.OnMediaChanged, protocol.MediaChangedEvent{Kind: "camera", State: "running"}), "12:00:00  the camera is running"},
 		{occur(t, protocol.OnMemberEnter, protocol.MembersEvent{GroupID: "house", MemberList: []protocol.GroupMemberInfo{{UserID: "a"}, {UserID: "b"}}}), "12:00:00  group house: a, b joined"},
 		{occur(t, protocol.OnMemberKicked, protocol.MembersEvent{GroupID: "house", OpUser: &protocol.GroupMemberInfo{UserID: "door"}, MemberList: []protocol.GroupMemberInfo{{UserID: "a"}}, Reason: "late"}), `12:00:00  group house: a put out by door  "late"`},
 		{occur(t, protocol.OnMemberInfoChanged, protocol.MembersChangedEvent{GroupID: "house", InfoList: []protocol.MemberChangeInfo{{UserID: "a", MuteTime: new(int64(90))}, {UserID: "b", MuteTime: new(int64)}, {UserID: "c", NameCard: new("Cee")}}}), `12:00:00  group house: a may not speak for 1m30s, b may speak again, c is called "Cee"`},

@@ -106,10 +106,19 @@ func (c *counted) Close() {
 // ErrUnplugged is what tests break devices with.
 var ErrUnplugged = errors.New("the plug was pulled")
 
-// Microphone hears a tone.
+// Microphone hears a tone, and the speaker beside it if there is one.
 type Microphone struct {
 	breakable
-	freq float64
+	freq   float64
+	beside *Speaker // nil: none
+	delay  int      // samples until it is heard
+	gain   float64
+}
+
+// NewMicrophoneBeside makes a microphone that hears what a speaker plays, delay later
+// (up to a second) and gain times as loud: an echo to be cancelled.
+func NewMicrophoneBeside(s *Speaker, delay time.Duration, gain float64) *Microphone {
+	return &Microphone{beside: s, delay: int(delay * sound.Rate / time.Second), gain: gain}
 }
 
 // NewMicrophone makes a microphone that hears a sine of a frequency in Hz, at -12 dB
@@ -122,6 +131,18 @@ func (m *Microphone) Name() string { return "fake microphone" }
 // Open begins to hear.
 func (m *Microphone) Open(get func([]int16), stopped func(error)) (sound.Stream, error) {
 	pcm, n := make([]int16, samples), 0
+	if m.beside != nil {
+		at := m.beside.now()
+		return m.start(func() {
+			// What is heard now was played that long ago, whichever clock is ahead.
+			if now := m.beside.now(); now-at > 2*samples || at-now > 2*samples {
+				at = now
+			}
+			m.beside.heard(at-m.delay, pcm, m.gain)
+			at += samples
+			get(pcm)
+		}, stopped)
+	}
 	return m.start(func() {
 		for i := range pcm {
 			pcm[i] = int16(8192 * math.Sin(2*math.Pi*m.freq*float64(n)/sound.Rate))
@@ -158,6 +179,27 @@ func (s *Speaker) Open(fill func([]int16), stopped func(error)) (sound.Stream, e
 		s.pcm = append(s.pcm, pcm...)
 		s.total += len(pcm)
 	}, stopped)
+}
+
+// now is how many samples were played.
+func (s *Speaker) now() int {
+	s.record.Lock()
+	defer s.record.Unlock()
+	return s.total
+}
+
+// heard is what was played from a sample on, gain times as loud; what is not known of
+// is silence.
+func (s *Speaker) heard(from int, pcm []int16, gain float64) {
+	s.record.Lock()
+	defer s.record.Unlock()
+	first := s.total - len(s.pcm)
+	for i := range pcm {
+		pcm[i] = 0
+		if k := from + i - first; k >= 0 && k < len(s.pcm) {
+			pcm[i] = int16(float64(s.pcm[k]) * gain)
+		}
+	}
 }
 
 // Recorded is what was played last, up to five seconds.

@@ -19,6 +19,7 @@ const (
 // one that is not. On the same clock it is exactly 1.
 type aligner struct {
 	far     *resampler
+	piece   []int16
 	known   bool
 	fed     int64   // index of the next sample of played that goes into far
 	done    int64   // samples of the microphone's that were cleaned
@@ -71,10 +72,10 @@ func (a *aligner) read(p *Played, seen, played int64, far []int16) (leapt bool) 
 	}
 	a.far.step = 1 + a.drift
 	if n := a.far.lacks(len(far)); n > 0 {
-		piece := make([]int16, n)
-		p.read(a.fed, piece)
+		a.piece = sized(a.piece, n)
+		p.read(a.fed, a.piece)
 		a.fed += int64(n)
-		a.far.write(piece)
+		a.far.write(a.piece)
 	}
 	a.far.read(far)
 	return leapt

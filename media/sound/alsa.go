@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ type Cards struct {
 	mu       sync.Mutex
 	ctx      *malgo.AllocatedContext
 	overruns atomic.Uint64 // of all that capture
+	listener listener
 }
 
 // ErrNoSound is in the chain of errors on a machine that has no sound at all.
@@ -36,9 +38,11 @@ func (c *Cards) context() (*malgo.AllocatedContext, error) {
 		return nil, fmt.Errorf("%w: ALSA cannot be used (is libasound2 installed?): %w", ErrNoSound, err)
 	}
 	ctx.SetLogProc(func(message string) {
-		// The only word of it: miniaudio goes on by itself.
-		if strings.HasPrefix(message, "EPIPE (read)") {
+		switch {
+		case strings.HasPrefix(message, saysOverrun):
 			c.overruns.Add(1)
+		case strings.HasPrefix(message, saysGone):
+			c.listener.gone()
 		}
 	})
 	c.ctx = ctx
@@ -75,6 +79,8 @@ func (c *Cards) List() ([]Info, error) {
 	for k, i := range out {
 		var id malgo.DeviceID
 		copy(id[:], i.number)
+		// miniaudio tells of the cards as they are shared (dmix, dsnoop); what is granted
+		// shows when one is open.
 		if full, err := ctx.DeviceInfo(kind(i.Playback), id, malgo.Shared); err == nil {
 			out[k].Formats = formatsText(full.Formats)
 		}
@@ -171,19 +177,19 @@ func (d *card) Name() string { return d.name }
 
 // Open opens what the card really has; sound is brought to 48 kHz, mono, here.
 func (d *card) Open(get func(pcm []int16), stopped func(error)) (Stream, error) {
-	s := &stream{overruns: &d.cards.overruns}
+	s := &stream{name: d.name, listener: &d.cards.listener, stopped: stopped, overruns: &d.cards.overruns}
 	var in *intake
-	return d.open(s, false, func(sh shape) { in = newIntake(sh) }, func(_, b []byte) { get(in.take(b)) }, stopped)
+	return d.open(s, false, func(sh shape) { in = newIntake(sh) }, func(_, b []byte) { get(in.take(b)) })
 }
 
 // Open likewise.
 func (d *playback) Open(fill func(pcm []int16), stopped func(error)) (Stream, error) {
-	s := &stream{}
+	s := &stream{name: d.name, listener: &d.cards.listener, stopped: stopped}
 	var out *outlet
 	return d.open(s, true, func(sh shape) { out = newOutlet(sh) }, func(b, _ []byte) {
 		s.watch(len(b) / out.frame())
 		out.fill(b, fill)
-	}, stopped)
+	})
 }
 
 // The buffer that a card is asked for.
@@ -192,7 +198,7 @@ const (
 	periods    = 3
 )
 
-func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out, in []byte), stopped func(error)) (Stream, error) {
+func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out, in []byte)) (Stream, error) {
 	d.cards.mu.Lock()
 	defer d.cards.mu.Unlock()
 	ctx, err := d.cards.context()
@@ -200,7 +206,9 @@ func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out,
 		return nil, err
 	}
 	var found []Info
-	if d.name != systemDefault {
+	if i, ok := byCard(readCardIDs(), playback, d.name); ok {
+		found = []Info{i}
+	} else if !known(d.name) {
 		if found, err = list(ctx); err != nil {
 			return nil, err
 		}
@@ -215,19 +223,18 @@ func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out,
 	calls := malgo.DeviceCallbacks{
 		Data: func(out, in []byte, frames uint32) {
 			s.frames.Add(uint64(frames))
+			s.called.Store(time.Now().UnixNano())
 			data(out, in)
 		},
-		Stop: func() {
-			if !s.isClosing() {
-				stopped(fmt.Errorf("the sound device %s has stopped", d.name))
-			}
-		},
+		Stop: func() { s.fail(fmt.Errorf("the sound device %s has stopped", d.name)) },
 	}
 	err = nil
 	for _, name := range openable(found, playback, d.name) {
 		var failed error
+		before := eventFDs()
 		if s.dev, failed = initDevice(ctx, cfg, name, calls); failed == nil {
 			err = nil
+			s.wakers = slices.DeleteFunc(eventFDs(), func(fd int) bool { return slices.Contains(before, fd) })
 			break
 		}
 		if err == nil || !strings.HasPrefix(name, "plughw:") { // which says least of why
@@ -246,6 +253,8 @@ func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out,
 		return nil, fmt.Errorf("%s cannot be used: %d Hz, %d channels of %s", d.name, s.rate, s.channels, formatNames[s.format])
 	}
 	shaped(s.shape)
+	s.called.Store(time.Now().UnixNano())
+	s.listener.add(s)
 	if s.overruns != nil {
 		s.before = s.overruns.Load()
 	}
@@ -273,15 +282,20 @@ func initDevice(ctx *malgo.AllocatedContext, cfg malgo.DeviceConfig, name string
 // stream is a card that is open.
 type stream struct {
 	shape
+	name     string
+	stopped  func(error)
+	listener *listener
+	wakers   []int // files that its thread is woken by
 	dev      *malgo.Device
+	called   atomic.Int64 // when it called back last, ns
 	frames   atomic.Uint64
 	overruns *atomic.Uint64 // nil: it plays
 	before   uint64         // overruns when it was opened
 	runs     atomic.Uint64  // times that it had nothing to play
 	last     time.Time      // of its last callback; the driver's thread's
 
-	mu      sync.Mutex
-	closing bool
+	mu    sync.Mutex
+	ended bool
 }
 
 // watch notices when the card had nothing left to play: miniaudio lets it play on and
@@ -307,16 +321,28 @@ func (s *stream) Granted() DeviceStats {
 	return g
 }
 
-func (s *stream) isClosing() bool {
+// idle is how long it has not called back.
+func (s *stream) idle() time.Duration { return time.Duration(time.Now().UnixNano() - s.called.Load()) }
+
+// fail says that it has ended by itself, once.
+func (s *stream) fail(err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closing
+	ended := s.ended
+	s.ended = true
+	s.mu.Unlock()
+	if !ended {
+		s.stopped(err)
+	}
 }
 
 // Close ends the device. Its callbacks are over when it returns.
 func (s *stream) Close() {
 	s.mu.Lock()
-	s.closing = true
+	s.ended = true // what its callbacks say is no news
 	s.mu.Unlock()
+	s.listener.remove(s)
+	if s.idle() > goneTime {
+		wake(s.wakers)
+	}
 	s.dev.Uninit()
 }

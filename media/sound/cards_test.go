@@ -209,20 +209,26 @@ func TestUnplugged(t *testing.T) {
 		}
 	}
 	more()
-	write := func(file string) {
-		t.Helper()
+	write := func(file string) <-chan error {
 		done := make(chan error, 1)
 		go func() { done <- os.WriteFile(driver+"/"+file, []byte(name), 0) }()
+		return done
+	}
+	ended := func(what string, done <-chan error) {
+		t.Helper()
 		select {
 		case err := <-done:
 			if err != nil {
 				t.Fatal(err)
 			}
-		case <-time.After(20 * time.Second):
-			t.Fatalf("%s does not end", file)
+		case <-time.After(30 * time.Second):
+			a, errA := mic.State()
+			b, errB := speaker.State()
+			t.Fatalf("%s does not end: %v %v, %v %v", what, a, errA, b, errB)
 		}
 	}
-	write("unbind")
+	// It ends when all who use the card have let go.
+	ended("unbind", write("unbind"))
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		a, errA := mic.State()
 		b, errB := speaker.State()
@@ -234,7 +240,7 @@ func TestUnplugged(t *testing.T) {
 			t.Fatalf("the microphone is %s, the speaker %s", a, b)
 		}
 	}
-	write("bind")
+	ended("bind", write("bind"))
 	more()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if s, _ := speaker.State(); s == "running" {
@@ -255,7 +261,7 @@ type noted struct {
 
 func (n *noted) Open(fill func([]int16), stopped func(error)) (Stream, error) {
 	n.mu.Lock()
-	n.first = time.Time{}
+	n.first, n.last = time.Time{}, time.Time{}
 	n.mu.Unlock()
 	return n.PlaybackDevice.Open(func(pcm []int16) {
 		fill(pcm)
@@ -275,18 +281,25 @@ func TestHandsFree(t *testing.T) {
 	s := NewSpeaker(ear, quietly)
 	v := s.Play()
 	defer v.Close()
-	runs := func() {
+	runs := func(n *noted) {
 		t.Helper()
-		if err := s.Wait(t.Context()); err != nil {
-			t.Fatal(err)
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			n.mu.Lock()
+			ago := n.last.Sub(n.first)
+			n.mu.Unlock()
+			if ago > 200*time.Millisecond {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatal("it does not play")
+			}
 		}
-		time.Sleep(300 * time.Millisecond)
 	}
-	runs()
+	runs(ear)
 	from, to := ear, loud
 	for range 4 {
 		s.Select(to)
-		runs()
+		runs(to)
 		from.mu.Lock()
 		to.mu.Lock()
 		gap := to.first.Sub(from.last)

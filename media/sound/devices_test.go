@@ -150,7 +150,7 @@ func TestMix(t *testing.T) {
 		stops = append(stops, sound.NewMicrophone(fake.NewMicrophone(f), quiet).Follow(func(p sound.Packet) { v.Push(seq, uint32(seq)*960, p.Data); seq++ }), v.Close)
 	}
 	until(t, "all heard", func() bool {
-		pcm := out.Recorded(500 * time.Millisecond)
+		pcm := out.Recorded(100 * time.Millisecond)
 		for _, f := range freqs {
 			if fake.Strength(pcm, f) < 0.05 {
 				return false
@@ -190,5 +190,55 @@ func TestCards(t *testing.T) {
 	if s, err := cards.Microphone("nowhere:9").Open(func([]int16) {}, func(error) {}); err == nil {
 		s.Close()
 		t.Error("a microphone that is not there was opened")
+	}
+}
+
+// The speaker before plays until the other one does, and both are open only then.
+func TestSwitchWithoutGap(t *testing.T) {
+	ear, loud := fake.NewSpeaker(), fake.NewSpeaker()
+	speaker := sound.NewSpeaker(ear, quiet)
+	v := speaker.Play()
+	defer v.Close()
+	mic := sound.NewMicrophone(fake.NewMicrophone(1000), quiet)
+	seq := uint16(0)
+	defer mic.Follow(func(p sound.Packet) { v.Push(seq, uint32(seq)*960, p.Data); seq++ })()
+	until(t, "played", func() bool { return fake.Strength(ear.Recorded(200*time.Millisecond), 1000) > 0.5 })
+	for range 5 {
+		speaker.Select(loud)
+		until(t, "played loud", func() bool { return loud.Opened() == 1 && ear.Opened() == 0 })
+		at := loud.Played()
+		until(t, "played on", func() bool { return loud.Played() > at+200*time.Millisecond })
+		if s := fake.Strength(loud.Recorded(100*time.Millisecond), 1000); s < 0.5 {
+			t.Errorf("the tone is %.2f of the sound", s)
+		}
+		speaker.Select(ear)
+		until(t, "played at the ear", func() bool { return ear.Opened() == 1 && loud.Opened() == 0 })
+	}
+	// A device that cannot be used fails; the next one plays at once.
+	loud.Fail(fake.ErrUnplugged)
+	speaker.Select(loud)
+	until(t, "failed", func() bool { s, _ := speaker.State(); return s == owner.Failed && ear.Opened() == 0 })
+	speaker.Select(ear)
+	until(t, "played again", func() bool { s, _ := speaker.State(); return s == owner.Running && ear.Opened() == 1 })
+}
+
+// Beside a speaker that plays, the microphone's echo is lowered, by whatever is built in.
+func TestEchoOfTheSpeaker(t *testing.T) {
+	out := fake.NewSpeaker()
+	speaker := sound.NewSpeaker(out, quiet)
+	v := speaker.Play()
+	defer v.Close()
+	seq := uint16(0)
+	defer sound.NewMicrophone(fake.NewMicrophone(1000), quiet).Follow(func(p sound.Packet) { v.Push(seq, uint32(seq)*960, p.Data); seq++ })()
+	until(t, "played", func() bool { return fake.Strength(out.Recorded(200*time.Millisecond), 1000) > 0.5 })
+	mic := sound.NewMicrophone(fake.NewMicrophoneBeside(out, 50*time.Millisecond, 0.5), quiet)
+	if err := mic.SetEcho(speaker.Played(), sound.EchoOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	defer mic.Follow(func(sound.Packet) {})()
+	until(t, "lowered", func() bool { st := mic.EchoStats(); return st.Enhancement > 20 && st.ReturnLoss > 3 })
+	t.Logf("%+v", mic.EchoStats())
+	if err := mic.SetEcho(speaker.Played(), sound.EchoOptions{Mode: "loud"}); err == nil {
+		t.Error("a mode that there is none of was taken")
 	}
 }

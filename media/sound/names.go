@@ -97,8 +97,8 @@ func find(found []Info, playback bool, want string) (Info, bool) {
 // itself comes first: it says what it really has, and nothing is between. Where somebody
 // else uses it, or it wants a plugin, it is shared (miniaudio's ":1,0" is dmix or dsnoop).
 func openable(found []Info, playback bool, want string) []string {
-	if want == systemDefault || strings.Contains(want, ":") && !strings.HasPrefix(want, ":") {
-		return []string{want} // ALSA's own words
+	if known(want) {
+		return []string{want}
 	}
 	i, ok := find(found, playback, want)
 	if !ok || !strings.HasPrefix(i.number, ":") {
@@ -108,4 +108,24 @@ func openable(found []Info, playback bool, want string) []string {
 		return []string{want} // ALSA knows more names than it lists: those of asoundrc files
 	}
 	return []string{"hw" + i.number, i.number, "plughw" + i.number}
+}
+
+// known tells whether a name needs no looking for: it is in ALSA's own words.
+func known(want string) bool {
+	return want == systemDefault || strings.Contains(want, ":") && !strings.HasPrefix(want, ":")
+}
+
+// byCard is the device of a card's id ("Loud" or "Loud,1"), without asking ALSA for all
+// that there are, which takes it long; ok false: there is no such card.
+func byCard(ids map[string]string, playback bool, want string) (found Info, ok bool) {
+	id, device, some := strings.Cut(want, ",")
+	if !some {
+		device = "0"
+	}
+	for number, of := range ids {
+		if of == id && id != "" {
+			return Info{ID: want, Playback: playback, number: ":" + number + "," + device}, true
+		}
+	}
+	return Info{}, false
 }

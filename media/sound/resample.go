@@ -53,13 +53,9 @@ func newKernel(cutoff float64) *kernel {
 // bessel is I0, that Kaiser's window is made of.
 func bessel(x float64) float64 {
 	sum, term := 1.0, 1.0
-	for n := 1.0; term > 1e-12*sum; n++ {
+	for n := 1.0; term*term > 1e-12*sum; n++ {
 		term *= x / 2 / n
 		sum += term * term
-		if n > 100 {
-			break
-		}
-		term = math.Abs(term)
 	}
 	return sum
 }

@@ -2,7 +2,11 @@
 // encoder whose output all share, and for what arrives a jitter buffer and decoder
 // for each voice and a mixer. How sound travels is package peer's.
 //
-// All sound inside is 48 kHz, 16 bit, mono.
+// All sound inside is 48 kHz, 16 bit, mono. Cards are opened as they are, and brought
+// to that here (convert.go, resample.go). What the speaker's device was given (Played)
+// goes to the microphone's echo canceller, beside what was captured at the same time
+// (align.go); without a canceller built in the microphone is lowered while the others
+// speak.
 package sound
 
 import (

@@ -285,7 +285,43 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-func BenchmarkEncode(b *testing.B) {
+// Four voices are decoded and mixed.
+func BenchmarkMixFour20ms(b *testing.B) {
+	packets := tone(b, 440, 50)
+	s := NewSpeaker(nil, quietly)
+	now := int64(0)
+	for range 4 {
+		v := newVoice()
+		v.clock = func() int64 { return now }
+		defer v.Close()
+		s.voices = append(s.voices, v)
+	}
+	n := 0
+	for b.Loop() {
+		now += int64(frameSamples)
+		for _, v := range s.voices {
+			v.Push(uint16(n), uint32(n*frameSamples), packets[n%50])
+		}
+		n++
+		s.next(0)
+		s.next(0)
+	}
+}
+
+func BenchmarkEncode20ms(b *testing.B) {
 	b.ReportAllocs()
-	tone(b, 440, b.N)
+	enc, err := newEncoder()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer enc.close()
+	voice, frame := talk(1, 4, 120), make([]int16, frameSamples)
+	for at := 0; b.Loop(); at = (at + frameSamples) % (len(voice) - frameSamples) {
+		for i := range frame {
+			frame[i] = int16(voice[at+i])
+		}
+		if _, err := enc.encode(frame); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -31,23 +31,35 @@ type Speaker struct {
 
 	mu     sync.Mutex
 	device PlaybackDevice // nil: none
+	live   bool           // a device is open: moved tells that it is another
 	voices []*Voice
+
+	moved   chan struct{}
+	current atomic.Pointer[opened] // that plays; others are about to be closed
 }
 
 // NewSpeaker makes the owner of a device; nil is no device.
 func NewSpeaker(device PlaybackDevice, log *slog.Logger) *Speaker {
-	s := &Speaker{device: device, block: make([]int16, blockSamples), sum: make([]int32, blockSamples), played: newPlayed()}
+	s := &Speaker{device: device, block: make([]int16, blockSamples), sum: make([]int32, blockSamples), played: newPlayed(), moved: make(chan struct{}, 1)}
 	s.Owner = owner.New("speaker", log, s.play)
 	return s
 }
 
-// Select plays on another device from now on.
+// Select plays on another device from now on. The one before plays until it does, if
+// the card lets two be open.
 func (s *Speaker) Select(device PlaybackDevice) {
 	s.mu.Lock()
 	changed := s.device != device
 	s.device = device
+	move := changed && s.live && device != nil
+	if move {
+		select {
+		case s.moved <- struct{}{}:
+		default:
+		}
+	}
 	s.mu.Unlock()
-	if changed {
+	if changed && !move {
 		s.Renew()
 	}
 }
@@ -88,31 +100,111 @@ func (s *Speaker) play(t *owner.Turn) {
 	var mixing sync.WaitGroup
 	mixing.Go(func() { s.mix(mixed, &playing, t.Over()) })
 	defer mixing.Wait()
-	device := s.Selected()
-	if device == nil {
+	if s.Selected() == nil {
 		t.Missing(ErrNoSpeaker)
 		return
 	}
-	t.Keep(func(running func(...any)) error {
-		var calls atomic.Uint64
-		defer playing.Store(false)
-		began := func() {
-			playing.Store(true)
-			running("device", device.Name())
+	t.Keep(func(running func(...any)) error { return s.keep(t.Over(), mixed, &playing, running) })
+}
+
+// keep plays on the device that is selected, and on another as soon as that is, until
+// over is closed or the device fails.
+func (s *Speaker) keep(over <-chan struct{}, mixed *ring, playing *atomic.Bool, running func(...any)) (err error) {
+	device := s.enter()
+	var now *opened
+	defer func() {
+		s.leave()
+		playing.Store(false)
+		if now != nil {
+			now.stream.Close()
 		}
-		err := hold(t.Over(), silentTime, &calls, began, func(stopped func(error)) (Stream, error) {
-			return s.grants.note(device.Open(func(pcm []int16) {
-				calls.Add(1)
-				mixed.readSome(pcm)
-				s.played.write(pcm)
-				mixed.signal()
-			}, stopped))
-		})
 		if err != nil {
-			return fmt.Errorf("the speaker %s: %w", device.Name(), err)
+			err = fmt.Errorf("the speaker %s: %w", device.Name(), err)
 		}
-		return nil
+	}()
+	for {
+		next, err := s.open(device, mixed)
+		if err != nil && now != nil { // the same card, perhaps, which takes one at a time
+			now.stream.Close()
+			now = nil
+			next, err = s.open(device, mixed)
+		}
+		if err != nil {
+			return err
+		}
+		before := now
+		now = next
+		s.current.Store(now)
+		playing.Store(true)
+		running("device", device.Name())
+		if before != nil {
+			before.stream.Close()
+		}
+		if err := now.watch(over, s.moved, silentTime); err != nil {
+			return err
+		}
+		select {
+		case <-over:
+			return nil
+		default:
+		}
+		device = s.enter()
+		if device == nil {
+			return errNoneLeft
+		}
+	}
+}
+
+// errNoneLeft ends a turn that is over: no device is selected any more.
+var errNoneLeft = errors.New("it was taken away")
+
+// enter is the device to be opened. From now on moved tells that it is another.
+func (s *Speaker) enter() PlaybackDevice {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.moved:
+	default:
+	}
+	s.live = true
+	return s.device
+}
+
+// leave ends that. One that was selected meanwhile does not wait until what failed is
+// tried again.
+func (s *Speaker) leave() {
+	s.mu.Lock()
+	s.live = false
+	missed := false
+	select {
+	case <-s.moved:
+		missed = true
+	default:
+	}
+	s.mu.Unlock()
+	if missed {
+		s.Renew()
+	}
+}
+
+// open opens a device, which plays once it is the current one.
+func (s *Speaker) open(device PlaybackDevice, mixed *ring) (*opened, error) {
+	var self atomic.Pointer[opened]
+	calls := new(atomic.Uint64)
+	o, err := open(calls, func(stopped func(error)) (Stream, error) {
+		return s.grants.note(device.Open(func(pcm []int16) {
+			calls.Add(1)
+			if me := self.Load(); me == nil || me != s.current.Load() {
+				clear(pcm)
+				return
+			}
+			mixed.readSome(pcm)
+			s.played.write(pcm)
+			mixed.signal()
+		}, stopped))
 	})
+	self.Store(o)
+	return o, err
 }
 
 // mix keeps the device in sound until over is closed. While there is no device the

@@ -36,10 +36,20 @@ type Camera struct {
 	source  UnitSource // that runs; nil: none that encodes
 	unfit   error      // why what the device encodes cannot be passed on
 	bitrate int        // wanted of a device that encodes, bit/s
+	limits  bool       // it can be asked for it, as far as is known
 	asked   time.Time  // the source for a key frame
 	watch   pictureWatch
 	figures Figures
 }
+
+// What a camera that encodes may give beyond the bitrate that is wanted, and for how long:
+// one that does not keep to it is opened for pictures, and the board's encoder does.
+const overload = 1.5
+
+var overloadTime = 2 * time.Second // tests shorten it
+
+// errOverload says that a camera does not keep to the bitrate.
+var errOverload = fmt.Errorf("%w: it takes more than the bitrate that is wanted", ErrUnfit)
 
 // pictureWatch is who wants pictures that the device has not encoded.
 type pictureWatch struct {
@@ -60,12 +70,15 @@ func NewCamera(device Device, want Format, log *slog.Logger) *Camera {
 // Name of its device.
 func (c *Camera) Name() string { return c.device.Name() }
 
-// grantedRate is how many pictures a second the camera gives.
-func (c *Camera) grantedRate() float64 {
+// granted is the format that the driver has granted.
+func (c *Camera) granted() Format {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.figures.Granted.Rate
+	return c.figures.Granted
 }
+
+// grantedRate is how many pictures a second the camera gives.
+func (c *Camera) grantedRate() float64 { return c.granted().Rate }
 
 // Use begins to use the camera's pictures. It does not wait for it.
 func (c *Camera) Use() *Slot { return c.use(false) }
@@ -108,14 +121,25 @@ func (c *Camera) Keyframe() bool {
 }
 
 // SetBitrate asks a camera that encodes for a bitrate, in bit/s, now and when it is
-// opened again. It tells false where the camera encodes and cannot be asked: who must
-// have less changes from UseUnits to Use, and encodes.
+// opened again. One that then gives much more for 2 s is opened for pictures, which are
+// encoded, until it is closed. It tells false where the camera encodes and cannot be
+// asked: who must have less at once changes from UseUnits to Use.
 func (c *Camera) SetBitrate(bitrate int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if distance(bitrate, c.bitrate)*fineBitrate < c.bitrate {
+		bitrate = c.bitrate // not worth a word to the camera
+	}
+	if bitrate == c.bitrate {
+		return c.limits
+	}
 	c.bitrate = bitrate
-	return c.source == nil || c.source.SetBitrate(bitrate)
+	c.limits = c.source == nil || c.source.SetBitrate(bitrate)
+	return c.limits
 }
+
+// fineBitrate is the part by which a bitrate has to differ to be told to a camera: 1/20.
+const fineBitrate = 20
 
 // wantsUnits tells how the device is best used now.
 func (c *Camera) wantsUnits() bool {
@@ -213,10 +237,16 @@ func (c *Camera) session(over <-chan struct{}, running func(...any)) error {
 		}
 		if first {
 			got := src.Format()
-			c.granted(src, us != nil)
+			c.opened(src, us != nil)
 			running("width", got.Width, "height", got.Height, "rate", got.Rate, "format", pixelFormatOf(src))
 		}
 		m.frame(f.At)
+		if us != nil {
+			if err := m.unit(f); err != nil {
+				f.Release()
+				return err
+			}
+		}
 		c.hand(f)
 		if want := c.wantsUnits(); want != units && (us != nil || want && encodes(src)) {
 			return errAnew
@@ -235,7 +265,11 @@ func encodes(src Source) bool {
 func (c *Camera) sourceIs(us UnitSource) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.source = us; us == nil || us.Pictures() {
+	c.source = us
+	if us != nil && c.bitrate > 0 {
+		c.limits = us.SetBitrate(c.bitrate)
+	}
+	if us == nil || us.Pictures() {
 		return
 	}
 	for s := range c.users {

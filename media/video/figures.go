@@ -1,6 +1,7 @@
 package video
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -57,8 +58,8 @@ func (f Figures) Short() string {
 		f.Granted.Width, f.Granted.Height, rate, f.Wanted.Width, f.Wanted.Height, f.Wanted.Rate)
 }
 
-// granted notes what the driver has granted.
-func (c *Camera) granted(src Source, encoded bool) {
+// opened notes what the driver has granted.
+func (c *Camera) opened(src Source, encoded bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := &c.figures
@@ -70,6 +71,9 @@ func (c *Camera) ended() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.figures.Rate, c.figures.Passthrough = 0, false
+	if errors.Is(c.unfit, errOverload) {
+		c.unfit = nil // more may be wanted the next time
+	}
 }
 
 // pixelFormatOf is what the pictures of a source come as, if it says so.
@@ -88,6 +92,35 @@ type meter struct {
 	since   time.Time
 	count   int
 	warned  bool
+
+	bitrate int // that is wanted
+	from    time.Time
+	bytes   int
+}
+
+// unit looks whether a camera that encodes keeps to the bitrate.
+func (m *meter) unit(f *Frame) error {
+	c := m.camera
+	c.mu.Lock()
+	want, other := c.bitrate, c.source != nil && c.source.Pictures()
+	c.mu.Unlock()
+	if want <= 0 || !other || m.from.IsZero() || want < m.bitrate*2/3 { // much less: from here on
+		m.bitrate, m.from, m.bytes = want, f.At, 0
+		return nil
+	}
+	m.bitrate = max(m.bitrate, want) // of this time
+	m.bytes += len(f.Unit.Data)
+	took := f.At.Sub(m.from)
+	if took < overloadTime {
+		return nil
+	}
+	got := float64(m.bytes) * 8 / took.Seconds()
+	most := m.bitrate
+	m.bitrate, m.from, m.bytes = want, f.At, 0
+	if got > overload*float64(most) {
+		return fmt.Errorf("%w: %.0f kbit/s, not %d", errOverload, got/1000, most/1000)
+	}
+	return nil
 }
 
 // frame notes a picture.

@@ -37,10 +37,9 @@ const (
 	// A size that is off by all of it. The size is what people see first: half of it
 	// is worse than any rate.
 	sizeCost = 400
-	// A rate that falls clearly short, below clearlyShort of what is wanted: more than
-	// any decoding, plus what it lacks. A typical UVC camera has 1280×720 as YUYV at 10
-	// pictures a second, and as MJPG at 30.
-	shortCost    = 50
+	// A rate of nothing, one that falls clearly short (below clearlyShort of what is
+	// wanted) in proportion: at least 20, more than any decoding. A typical UVC camera has
+	// 1280×720 as YUYV at 10 pictures a second, and as MJPG at 30.
 	clearlyShort = 0.8
 	lackCost     = 100
 )
@@ -136,7 +135,7 @@ func (c choice) cost(want Format) float64 {
 		cost += sizeCost * float64(off) / float64(all)
 	}
 	if c.rate > 0 && c.rate < want.Rate*clearlyShort {
-		cost += shortCost + lackCost*(1-c.rate/want.Rate)
+		cost += lackCost * (1 - c.rate/want.Rate)
 	}
 	return cost
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // encoded is a stream of the board's own encoder: an IDR each 10 pictures, with SPS and
@@ -239,7 +241,7 @@ func TestWhatPasses(t *testing.T) {
 		"main":                 {"-c:v libx264 -profile:v main -bf 0", ""},
 		"high":                 {"-c:v libx264 -profile:v high -bf 0", ""},
 		"many slices":          {"-c:v libx264 -profile:v baseline -slices 4", ""},
-		"B":                    {"-c:v libx264 -profile:v main -bf 2", "B"},
+		"B":                    {"-c:v libx264 -profile:v main -bf 2", "reordered"},
 		"B that VUI hides":     {"-c:v libx264 -profile:v high -bf 2 -bsf:v h264_metadata=aud=insert,filter_units=remove_types=6", "B"},
 		"interlaced":           {"-c:v libx264 -profile:v high -bf 0 -flags +ildct+ilme -x264-params interlaced=1", "interlaced"},
 		"10 bits":              {"-c:v libx264 -profile:v high10 -pix_fmt yuv420p10le -bf 0", "profile 110"},
@@ -322,6 +324,31 @@ func FuzzUnits(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkPassthroughWhole is what the whole way of such a picture takes of the
+// processor: the driver (which is none here), camera, sender, whoever follows.
+func BenchmarkPassthroughWhole(b *testing.B) {
+	stream := encoded(b, 1280, 720, 30)
+	d := &fakeDriver{sizes: map[string][]frameSize{"H264": {size(1280, 720)}}, stream: stream, every: time.Second / 120}
+	with(b, d)
+	c := drained(b, NewCamera(V4L2("/dev/video0"), Format{1280, 720, 30}, quiet))
+	_, got := sending(b, c)
+	next(b, got)
+	var before, after unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &before); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		next(b, got)
+	}
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &after); err != nil {
+		b.Fatal(err)
+	}
+	used := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
+	b.ReportMetric(float64(used)/1000/float64(b.N), "cpu-µs/picture")
+	b.ReportMetric(float64(used)/float64(b.N)*30/1e9*100, "%core-at-30/s")
 }
 
 // BenchmarkPassthrough is what the board does with a picture of 1280×720 that the camera

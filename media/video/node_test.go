@@ -1,6 +1,7 @@
 package video
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"slices"
@@ -73,7 +74,57 @@ func TestRealCamera(t *testing.T) {
 		}
 	}
 	pixelFormats = all
+	firstPicture(t, path)
 	realControls(t, path)
+}
+
+// firstPicture logs how long the first picture takes of the driver alone, and of a Camera.
+func firstPicture(t *testing.T, path string) {
+	t.Helper()
+	want := Format{640, 480, 30}
+	const rounds = 21
+	var alone, whole []time.Duration
+	for range rounds {
+		began := time.Now()
+		n, err := openNode(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := choose(n, want, false)
+		if err == nil {
+			_, err = n.SetFormat(layout{code: c.pixel.code(), width: c.width, height: c.height})
+		}
+		if err == nil {
+			_, _ = n.SetRate(want.Rate)
+			err = n.Start(captureBufs)
+		}
+		if err == nil {
+			_, err = n.Wait(5 * time.Second)
+		}
+		if err == nil {
+			_, err = n.Take()
+		}
+		alone = append(alone, time.Since(began))
+		if err := errors.Join(err, n.Close()); err != nil {
+			t.Fatal(err)
+		}
+		began = time.Now()
+		camera := NewCamera(V4L2(path), want, quiet)
+		slot := camera.Use()
+		f, err := slot.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole = append(whole, time.Since(began))
+		f.Release()
+		slot.Close()
+		if err := camera.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(alone)
+	slices.Sort(whole)
+	t.Logf("the first picture: %v of the driver alone, %v of the camera (medians of %d); %v, %v", alone[rounds/2], whole[rounds/2], rounds, alone, whole)
 }
 
 func readCamera(t *testing.T, path string, want Format) {

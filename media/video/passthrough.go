@@ -10,7 +10,10 @@ import (
 // is in the channel's codec.
 func (ch *channel) watch(camera *Camera) *Slot {
 	if ch.codec == H264 {
-		camera.SetBitrate(ch.sender.bitrate)
+		ch.sender.mu.Lock()
+		bitrate := ch.bitrate
+		ch.sender.mu.Unlock()
+		camera.SetBitrate(bitrate)
 		return camera.UseUnits()
 	}
 	return camera.Use()
@@ -28,9 +31,12 @@ func (ch *channel) pass(camera *Camera, f *Frame) {
 		camera.Keyframe()
 		ch.lastKey = now
 	}
-	to := slices.Collect(maps.Values(ch.followers))
+	to, bitrate := slices.Collect(maps.Values(ch.followers)), ch.bitrate
 	s.mu.Unlock()
-	since := time.Duration(float64(time.Second) / max(1, camera.grantedRate()))
+	camera.SetBitrate(bitrate)
+	format := camera.granted()
+	ch.passed(f, format, bitrate)
+	since := time.Duration(float64(time.Second) / max(1, format.Rate))
 	if !ch.last.IsZero() {
 		since = max(f.At.Sub(ch.last), time.Millisecond)
 	}
@@ -38,4 +44,17 @@ func (ch *channel) pass(camera *Camera, f *Frame) {
 	for _, follower := range to {
 		follower(AccessUnit{Data: f.Unit.Data, At: f.At, Since: since, Key: f.Unit.Key})
 	}
+}
+
+// passed counts what was passed on.
+func (ch *channel) passed(f *Frame, format Format, bitrate int) {
+	st := &ch.count
+	st.Width, st.Height, st.Rate, st.Bitrate = format.Width, format.Height, format.Rate, bitrate
+	st.Captured++
+	st.Encoded++
+	if f.Unit.Key {
+		st.Keys++
+	}
+	now := *st
+	ch.stats.Store(&now)
 }

@@ -41,7 +41,11 @@ func set[T any](t testing.TB, v *T, to T) {
 func camera(t testing.TB, d *fakeDriver, log *slog.Logger) *Camera {
 	t.Helper()
 	with(t, d)
-	c := NewCamera(V4L2With("/dev/video0", nil, log), Format{160, 120, 30}, log)
+	return drained(t, NewCamera(V4L2With("/dev/video0", nil, log), Format{160, 120, 30}, log))
+}
+
+// drained has nothing of a camera left after a test.
+func drained(t testing.TB, c *Camera) *Camera {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -55,7 +59,7 @@ func camera(t testing.TB, d *fakeDriver, log *slog.Logger) *Camera {
 // sending is a sender of a camera's pictures, and what it hands out.
 func sending(t testing.TB, c *Camera) (*Sender, chan AccessUnit) {
 	t.Helper()
-	s := NewSender(500_000, quiet)
+	s := NewSender(100_000_000, quiet) // the cameras of tests are fast
 	t.Cleanup(s.Close)
 	s.Select(c, true)
 	got := make(chan AccessUnit, 1000)
@@ -98,7 +102,7 @@ func TestPassthrough(t *testing.T) {
 	stream := encoded(t, 160, 120, 30)
 	d := h264Camera(stream, "YUYV", "MJPG")
 	c := camera(t, d, quiet)
-	_, got := sending(t, c)
+	s, got := sending(t, c)
 	u := next(t, got)
 	if !u.Key {
 		t.Error("the first is no key frame")
@@ -121,9 +125,17 @@ func TestPassthrough(t *testing.T) {
 	if f := c.Figures(); !f.Passthrough || f.PixelFormat != "H264" || f.Frames < 60 || f.State != owner.Running {
 		t.Errorf("%+v", f)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if s := strings.Join(d.set, " "); s != "990a6b=1 9909cf=500000" {
+	if st, ok := s.Stats(H264); !ok || st.Width != 160 || st.Height != 120 || st.Encoded < 60 || st.Captured != st.Encoded || st.Keys < 6 {
+		t.Errorf("%+v", st)
+	}
+	s.SetBitrate(H264, 1_000_000) // what the links can take
+	set := func() string { d.mu.Lock(); defer d.mu.Unlock(); return strings.Join(d.set, " ") }
+	until(t, "told the bitrate", func() bool { return set() == "990a6b=1 9909cf=4000000 9909cf=1000000" })
+	s.SetBitrate(H264, 1_010_000)
+	for range 10 {
+		next(t, got)
+	}
+	if s := set(); strings.Count(s, "9909cf") != 2 {
 		t.Error(s)
 	}
 }
@@ -188,9 +200,22 @@ func TestPassthroughWithoutAnythingElse(t *testing.T) {
 // encodes again.
 func TestPicturesDuringPassthrough(t *testing.T) {
 	set(t, &picturesLull, 100*time.Millisecond)
-	d := h264Camera(encoded(t, 160, 120, 30), "YUYV")
-	c := camera(t, d, quiet)
+	stream := encoded(t, 160, 120, 30)
+	c := camera(t, h264Camera(stream, "YUYV"), quiet)
 	s, got := sending(t, c)
+	var before []byte
+	changes := 0
+	defer s.Follow(H264, func(u AccessUnit) {
+		whose := func(b []byte) bool {
+			return slices.ContainsFunc(stream, func(x []byte) bool { return bytes.Equal(x, b) })
+		}
+		if before != nil && whose(before) != whose(u.Data) {
+			if changes++; !u.Key {
+				t.Errorf("change %d of the encoder, and no key frame", changes)
+			}
+		}
+		before = u.Data
+	})()
 	next(t, got)
 	for range 2 {
 		until(t, "passed through", func() bool { return c.Figures().Passthrough })
@@ -224,7 +249,7 @@ func TestPicturesDuringPassthrough(t *testing.T) {
 // A camera with H264 alone says that it gives no pictures, and disturbs nobody.
 func TestNoPicturesToBeHad(t *testing.T) {
 	c := camera(t, h264Camera(encoded(t, 160, 120, 30)), quiet)
-	s := NewSender(500_000, quiet)
+	s := NewSender(100_000_000, quiet)
 	defer s.Close()
 	s.Select(c, true)
 	for range 2 { // closed, and then open
@@ -240,6 +265,40 @@ func TestNoPicturesToBeHad(t *testing.T) {
 	until(t, "running", func() bool { return c.Figures().Frames > 100 })
 	if f := c.Figures(); !f.Passthrough {
 		t.Errorf("%+v", f)
+	}
+}
+
+// A camera that takes much more than is wanted is encoded by the board, until it is
+// closed.
+func TestPassthroughKeepsToTheBitrate(t *testing.T) {
+	set(t, &overloadTime, 100*time.Millisecond)
+	d := h264Camera(encoded(t, 160, 120, 30), "YUYV")
+	d.controls = nil // its bitrate cannot be set
+	c := camera(t, d, quiet)
+	for range 2 {
+		s := NewSender(20_000, quiet)
+		s.Select(c, true)
+		got := make(chan AccessUnit, 1000)
+		stop := s.Follow(H264, func(u AccessUnit) {
+			select {
+			case got <- u:
+			default:
+			}
+		})
+		until(t, "passed through", func() bool { next(t, got); return c.Figures().Passthrough })
+		until(t, "encoded", func() bool { next(t, got); return c.Figures().PixelFormat == "YUYV" })
+		stop()
+		s.Close()
+		if err := c.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, got := sending(t, c)
+	for began := time.Now(); time.Since(began) < 5*overloadTime; {
+		next(t, got)
+	}
+	if !c.Figures().Passthrough {
+		t.Error("it takes no more than is wanted")
 	}
 }
 
@@ -317,7 +376,7 @@ func TestHotPlug(t *testing.T) {
 		}
 		return out, nil
 	})
-	c := NewCamera(V4L2(Auto), Format{160, 120, 30}, quiet)
+	c := drained(t, NewCamera(V4L2(Auto), Format{160, 120, 30}, quiet))
 	_, got := sending(t, c)
 	first := next(t, got)
 	mu.Lock()
@@ -368,7 +427,7 @@ func TestFrozenDriver(t *testing.T) {
 	}
 	close(d.blocks)
 	s.Close()
-	if err := c.Drain(t.Context()); err != nil {
+	if err := errors.Join(c.Drain(t.Context()), frozen.Drain(t.Context())); err != nil {
 		t.Error(err)
 	}
 }

@@ -21,6 +21,7 @@ type unitCapture struct {
 
 	wantKey     atomic.Bool
 	wantBitrate atomic.Int64 // bit/s; 0: as it is
+	told        int64        // what the camera was told, bit/s
 
 	asked    time.Time // for an IDR that has not come; zero: there is none
 	lastKey  time.Time
@@ -28,10 +29,10 @@ type unitCapture struct {
 	began    bool
 }
 
-func startUnits(r *reader, want Format) (*unitCapture, error) {
+func startUnits(r *reader, want Format, bitrate int) (*unitCapture, error) {
 	now := time.Now()
 	c := &unitCapture{
-		reader: r, units: NewUnits(want), pictures: hasPictures(r.w), asked: now, lastKey: now,
+		reader: r, units: NewUnits(want), told: int64(bitrate), pictures: hasPictures(r.w), asked: now, lastKey: now,
 		canForce: hasControl(r.w, ctlForceKey), canLimit: hasControl(r.w, ctlBitrate),
 	}
 	if err := r.w.Start(captureBufs); err != nil {
@@ -61,7 +62,8 @@ func (c *unitCapture) SetBitrate(bitrate int) bool {
 
 // control tells the camera what was asked for.
 func (c *unitCapture) control() {
-	if b := c.wantBitrate.Swap(0); b > 0 {
+	if b := c.wantBitrate.Swap(0); b > 0 && b != c.told {
+		c.told = b
 		for _, x := range c.w.Controls() {
 			if x.id == ctlBitrate {
 				_ = c.w.SetControl(x.id, int32(x.clamp(b))) // it stays as it is

@@ -193,7 +193,7 @@ func (d *v4l2) start(w driver, want Format, units bool, bitrate int) (Source, er
 	r := reader{w: w, pixel: pixel, encodes: !units && encodesBest(w, want), format: Format{int(got.width), int(got.height), rate}}
 	if pixel.fourcc == h264FourCC {
 		readyEncoder(w, bitrate, d.log)
-		return startUnits(&r, want)
+		return startUnits(&r, want, bitrate)
 	}
 	return startPictures(&r, int(got.stride))
 }

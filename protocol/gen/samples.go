@@ -262,6 +262,7 @@ func eventSamples() []eventSample {
 		event(protocol.OnStoreReplaced, protocol.StoreReplacedEvent{
 			Reason: "invalid database", SetAside: "/var/lib/herald/agent.db.damaged-1760000000",
 		}),
+		event(protocol.OnMediaChanged, protocol.MediaChangedEvent{Kind: "camera", State: "running", Warning: "the camera gives 640×480 at 15 pictures/s, not 640×480 at 30"}),
 		event(protocol.OnHubRewound, protocol.HubRewoundEvent{Logs: 2, Entries: 17, Sent: 3, Queue: 4}),
 	}...)
 }

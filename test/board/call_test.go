@@ -196,11 +196,13 @@ func TestCameras(t *testing.T) {
 
 	h.door.sh("echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind")
 	h.until("no pictures come from a camera that is gone", func() bool { return fps() == 0 })
+	h.door.event("onMediaChanged", `"kind":"camera"`, `"state":"failed"`)
 	if st := outside(h, protocol.GetCall, protocol.Empty{}); st.State != protocol.CallConnected {
 		t.Errorf("the call is %s", st.State)
 	}
 	h.until("sound goes on", func() bool { return fake.Typical(h.heard(time.Second), 440) < 0.5 }) // the board's microphone hears nothing
 	h.door.sh("echo vivid.0 > /sys/bus/platform/drivers/vivid/bind")
+	h.door.event("onMediaChanged", `"kind":"camera"`, `"state":"running"`)
 	h.until("pictures come from the camera that is back", func() bool { return fps() > 1 })
 }
 

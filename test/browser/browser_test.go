@@ -73,18 +73,23 @@ func newHouse(t *testing.T) *house {
 	}
 	h.run(&hub.Process)
 	h.door, h.indoor = h.board(r, hub, "door"), h.board(r, hub, "indoor")
+	h.tab = newTab(t, chromium, filepath.Join(r.Dir, "profile"))
+	return h
+}
 
+// newTab starts Chromium, and gives a tab of it.
+func newTab(t *testing.T, chromium, profile string) context.Context {
+	t.Helper()
 	o := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.WindowSize(800, 800), chromedp.UserDataDir(filepath.Join(r.Dir, "profile")),
+		chromedp.WindowSize(800, 800), chromedp.UserDataDir(profile),
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
 		chromedp.Flag("force-device-scale-factor", "1"))
 	browser, end := chromedp.NewExecAllocator(t.Context(), o...)
 	t.Cleanup(end)
-	var closeTab context.CancelFunc
-	h.tab, closeTab = chromedp.NewContext(browser)
+	tab, closeTab := chromedp.NewContext(browser)
 	t.Cleanup(closeTab)
-	return h
+	return tab
 }
 
 func (h *house) run(p *rig.Process) {

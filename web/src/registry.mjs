@@ -186,6 +186,9 @@ export const EVENTS = {
   "device.onHubRewound": [
     "device"
   ],
+  "device.onMediaChanged": [
+    "device"
+  ],
   "device.onStoreReplaced": [
     "device"
   ],

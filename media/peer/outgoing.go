@@ -97,14 +97,18 @@ func (o *outgoing) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters
 	chosen := params[slices.IndexFunc(params, func(p webrtc.RTPCodecParameters) bool { return codecOf(p.MimeType) == f.codec })]
 
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.feed != nil {
+	bound := o.feed != nil
+	if !bound {
+		o.feed = f
+	}
+	o.mu.Unlock()
+	if bound {
 		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec // never bound twice by a Peer
 	}
+	// Without the lock: run takes the Peer's, and who has that asks us.
 	if !o.run(func() { o.send(ctx.WriteStream(), uint32(ctx.SSRC()), uint8(chosen.PayloadType)) }) {
 		return webrtc.RTPCodecParameters{}, ErrClosed
 	}
-	o.feed = f
 	return chosen, nil
 }
 

@@ -80,7 +80,7 @@ func (m *Machine) Start(ctx context.Context) (err error) {
 	m.cmd = exec.Command(line[0], line[1:]...)
 	m.cmd.Stdout, m.cmd.Stderr = &m.console, &m.console
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := m.cmd.Start(); err != nil {
+	if err := start(m.cmd); err != nil {
 		return err
 	}
 	m.done, m.runs = make(chan struct{}), make(map[int]*Run)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -106,7 +107,7 @@ func (p *Process) spawn(notify string) error {
 		w = io.MultiWriter(&p.out, p.Log)
 	}
 	cmd.Stdout, cmd.Stderr = w, w
-	if err := cmd.Start(); err != nil {
+	if err := start(cmd); err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	done := make(chan struct{})
@@ -119,6 +120,25 @@ func (p *Process) spawn(notify string) error {
 		close(done)
 	}()
 	return nil
+}
+
+// spawner is a thread that lasts: the kernel kills a program with Pdeathsig when the
+// thread ends that has started it, as those do that have been in another namespace.
+var spawner = sync.OnceValue(func() chan<- func() {
+	work := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for f := range work {
+			f()
+		}
+	}()
+	return work
+})
+
+func start(cmd *exec.Cmd) error {
+	started := make(chan error)
+	spawner() <- func() { started <- cmd.Start() }
+	return <-started
 }
 
 // Kill ends the program as a power cut does (SIGKILL) and waits until it is gone.

@@ -149,8 +149,9 @@ func (b *board) link(state string) {
 // written down.
 func (b *board) introduced() {
 	b.t.Helper()
+	end := time.Now().Add(20 * time.Second)
 	for synced := false; !synced; {
-		if b.t.Context().Err() != nil {
+		if b.t.Context().Err() != nil || time.Now().After(end) {
 			b.t.Fatal("the friends are not asked for")
 		}
 		time.Sleep(time.Millisecond) // a state of another goroutine, without an event

@@ -352,8 +352,8 @@ func (c *connection) begin() error {
 	c.listen(w.Live)
 	c.waited = s.box.Next()
 	c.ready = true
-	s.people.wake()
 	s.setLink("up", nil)
+	s.people.wake() // who asks without a link is told at once that there is none
 	if !s.loggedIn() {
 		s.log.Info("logged in", "app", s.app, "terminal", s.d.terminal, "hub", w.Hub)
 		close(s.first)

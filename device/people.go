@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/herald-im/herald/device/store"
 	"github.com/herald-im/herald/protocol"
@@ -216,20 +217,24 @@ func (s *session) writePeople(tx *bbolt.Tx, changed map[string]person, gone []st
 // syncPeople asks the hub for the account's friends and its own profile, once: from
 // then on its log tells. It ends with the session.
 func (s *session) syncPeople() {
+	var again <-chan time.Time // after a failure: the link may stay for weeks
 	for {
 		select {
 		case <-s.people.wanted:
+		case <-again:
 		case <-s.ctx.Done():
 			return
 		}
+		again = nil
 		s.people.mu.Lock()
 		synced := s.people.synced
 		s.people.mu.Unlock()
 		if synced {
 			continue
 		}
-		if err := s.askPeople(); err != nil && s.ctx.Err() == nil { // the next link brings it
+		if err := s.askPeople(); err != nil && s.ctx.Err() == nil {
 			s.log.Debug("the friends could not be asked for", "err", err)
+			again = time.After(s.d.timing.friends)
 		}
 	}
 }

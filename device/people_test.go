@@ -134,6 +134,29 @@ func TestFriendBetweenTheLists(t *testing.T) {
 	}
 }
 
+// TestFriendsAreAskedForAgain: a hub that cannot answer at first is asked later, on the
+// same link.
+func TestFriendsAreAskedForAgain(t *testing.T) {
+	noneLeft(t)
+	h := newHub(t)
+	h.friends = []protocol.FriendInfo{{UserID: "anna", FriendRemark: "sister", UserInfo: protocol.UserInfo{UserID: "anna"}}}
+	refused := false
+	h.keep = func(f *protocol.Frame) bool {
+		if refused {
+			return false
+		}
+		refused = true
+		h.to("door", h.terminal, &protocol.Frame{Reply: &protocol.Reply{ID: f.Reply.ID, Code: protocol.CodeSvrGroupInternalError, Msg: "not now"}})
+		return true
+	}
+	b := startWith(t, config(t, h.addr), func(d *Device) { d.timing.friends = 10 * time.Millisecond })
+	b.mustLogin()
+	b.introduced()
+	if got, _ := b.session.people.showName("anna"); got != "sister" || !refused {
+		t.Errorf("she is shown as %s", got)
+	}
+}
+
 // TestHostileFriends: names that are none, and texts without end, neither keep others
 // from being known nor stay here.
 func TestHostileFriends(t *testing.T) {

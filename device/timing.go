@@ -11,11 +11,12 @@ type timing struct {
 	tick       time.Duration // how often deadlines are looked at
 	helloApart time.Duration // between hellos of a connection; sooner, it begins anew
 	slowRetry  time.Duration // the wait after a refusal that only the operator can mend
+	friends    time.Duration // before friends are asked for again, where that has failed
 }
 
 func usualTiming() timing {
 	return timing{
 		answer: 20 * time.Second, call: 10 * time.Second, send: 5 * time.Second, login: 15 * time.Second,
-		tick: 2 * time.Second, helloApart: time.Second, slowRetry: time.Minute,
+		tick: 2 * time.Second, helloApart: time.Second, slowRetry: time.Minute, friends: time.Minute,
 	}
 }

@@ -140,3 +140,24 @@ func TestCrowdsAreBounded(t *testing.T) {
 		t.Errorf("a group beyond the bound is remembered; %d members", x.size)
 	}
 }
+
+// TestUndoneIsNotGivenOut: what a job that fails was to do after the commit is not done.
+func TestUndoneIsNotGivenOut(t *testing.T) {
+	r := newRig(t, sqlite(t))
+	failed := errors.New("undone")
+	ran := make(chan string, 2)
+	for name, end := range map[string]error{"failed": failed, "kept": nil} {
+		err := r.act(func(_ context.Context, c Caller) error {
+			c.res.done = append(c.res.done, func() { ran <- name })
+			return end
+		})
+		if !errors.Is(err, end) {
+			t.Fatal(err)
+		}
+	}
+	r.settle()
+	close(ran)
+	if first, second := <-ran, <-ran; first != "kept" || second != "" {
+		t.Errorf("%q and %q are done", first, second)
+	}
+}

@@ -30,7 +30,8 @@ func noGroup(id string) *protocol.Error {
 	return protocol.Errorf(protocol.CodeSvrGroupNotFound, "there is no group %s", id)
 }
 
-func (h *Hub) members(ctx context.Context, c Caller, g store.Group) ([]string, error) {
+// members lists who is in a group, the longest-standing first.
+func (c Caller) members(ctx context.Context, g store.Group) ([]string, error) {
 	m, err := c.plan.crowds.of(ctx, c.tx, c.App, &g)
 	return m.users, err
 }
@@ -217,7 +218,7 @@ func (h *Hub) enterGroup(ctx context.Context, c Caller, g *store.Group, user str
 	if !rulesOf[g.Type].log {
 		c.tellRooms(user)
 	}
-	readers, err := h.audienceOf(ctx, c, *g)
+	readers, err := c.audienceOf(ctx, *g)
 	if err != nil {
 		return err
 	}
@@ -242,7 +243,7 @@ func (h *Hub) quitGroup(ctx context.Context, c Caller, req protocol.GroupRequest
 	}
 	g := a.Group
 	g.Members--
-	readers, err := h.audienceOf(ctx, c, g) // with the caller: his other terminals are to know
+	readers, err := c.audienceOf(ctx, g) // with the caller: his other terminals are to know
 	if err == nil {
 		err = c.removeMember(ctx, &g, c.User)
 	}
@@ -274,7 +275,7 @@ func (h *Hub) quitGroup(ctx context.Context, c Caller, req protocol.GroupRequest
 
 // inherit gives a group to the member of longest standing.
 func (h *Hub) inherit(ctx context.Context, c Caller, g *store.Group) error {
-	left, err := h.members(ctx, c, *g)
+	left, err := c.members(ctx, *g)
 	if err != nil {
 		return err
 	}
@@ -295,7 +296,7 @@ func (h *Hub) giveTo(ctx context.Context, c Caller, g *store.Group, m store.Memb
 	if err := c.updateMember(ctx, g, m); err != nil {
 		return err
 	}
-	readers, err := h.audienceOf(ctx, c, *g)
+	readers, err := c.audienceOf(ctx, *g)
 	if err == nil {
 		_, _, err = h.tip(ctx, c, *g, protocol.Tip{Kind: protocol.TipOwner, Users: []string{g.Owner}}, readers)
 	}
@@ -313,7 +314,7 @@ func (h *Hub) dismissGroup(ctx context.Context, c Caller, req protocol.GroupRequ
 	if err := a.may(a.dismiss, "dismiss"); err != nil {
 		return res, err
 	}
-	readers, err := h.members(ctx, c, a.Group)
+	readers, err := c.members(ctx, a.Group)
 	if err != nil {
 		return res, err
 	}
@@ -378,7 +379,7 @@ func (h *Hub) setGroupInfo(ctx context.Context, c Caller, req protocol.SetGroupI
 	if err := c.tx.UpdateGroup(ctx, c.App, g); err != nil {
 		return res, err
 	}
-	readers, err := h.audienceOf(ctx, c, g)
+	readers, err := c.audienceOf(ctx, g)
 	if err == nil {
 		_, _, err = h.tip(ctx, c, g, protocol.Tip{Kind: protocol.TipChanged, Change: &done}, readers)
 	}

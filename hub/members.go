@@ -40,7 +40,7 @@ func (h *Hub) inviteUserToGroup(ctx context.Context, c Caller, req protocol.Invi
 	if !a.log {
 		c.tellRooms(added...)
 	}
-	readers, err := h.audienceOf(ctx, c, g)
+	readers, err := c.audienceOf(ctx, g)
 	if err != nil {
 		return res, err
 	}
@@ -104,7 +104,7 @@ func (h *Hub) kickGroupMember(ctx context.Context, c Caller, req protocol.KickRe
 		return res, err
 	}
 	g := a.Group
-	readers, err := h.members(ctx, c, g) // with those who go: they are to know
+	readers, err := c.members(ctx, g) // with those who go: they are to know
 	if err != nil {
 		return res, err
 	}
@@ -155,7 +155,7 @@ func (h *Hub) changeMember(ctx context.Context, c Caller, a *acting, m store.Mem
 	if err := c.updateMember(ctx, &a.Group, m); err != nil {
 		return err
 	}
-	readers, err := h.audienceOf(ctx, c, a.Group)
+	readers, err := c.audienceOf(ctx, a.Group)
 	if err != nil {
 		return err
 	}

@@ -232,7 +232,7 @@ func tellGroup[T any](ctx context.Context, h *Hub, c Caller, g store.Group, e pr
 	if err != nil {
 		return err
 	}
-	readers, err := h.audienceOf(ctx, c, g)
+	readers, err := c.audienceOf(ctx, g)
 	if err == nil {
 		_, _, err = h.tell(ctx, c, g, protocol.EntryEvent, body, readers)
 	}
@@ -277,7 +277,7 @@ func (h *Hub) recycleGroup(ctx context.Context, c Caller, req Recycle) error {
 	if err != nil {
 		return err
 	}
-	readers, err := h.members(ctx, c, g)
+	readers, err := c.members(ctx, g)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (h *Hub) step(ctx context.Context, c Caller, i store.Invite, invitees []str
 			return 0, nil // it was made in an earlier group of this id
 		}
 		if err == nil {
-			readers, err = h.members(ctx, c, r.Group)
+			readers, err = c.members(ctx, r.Group)
 		}
 		if err != nil {
 			return 0, err

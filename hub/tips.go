@@ -11,11 +11,11 @@ import (
 
 // audienceOf lists who is told of a change in a group: its members, who of a live
 // room are reached by its topic.
-func (h *Hub) audienceOf(ctx context.Context, c Caller, g store.Group) ([]string, error) {
+func (c Caller) audienceOf(ctx context.Context, g store.Group) ([]string, error) {
 	if !rulesOf[g.Type].log {
 		return nil, nil
 	}
-	return h.members(ctx, c, g)
+	return c.members(ctx, g)
 }
 
 // tip tells of a change in a group: in its log, of which it returns the id and the

@@ -189,6 +189,19 @@ func (w *writer) transact(ctx context.Context, batch []job) (*results, error) {
 	return res, nil
 }
 
+// progress is how far a transaction has come, for when a savepoint is rolled back.
+type progress struct{ out, done, entries, crowds int }
+
+func (w *writer) progress(res *results) progress {
+	return progress{len(res.out), len(res.done), res.entries, len(w.plan.crowds.undo)}
+}
+
+// back forgets what was to be given out since.
+func (w *writer) back(res *results, p progress) {
+	res.out, res.done, res.entries = res.out[:p.out], res.done[:p.done], p.entries
+	w.plan.crowds.back(p.crowds)
+}
+
 // one puts an append into the plan, where appends gather up to the next job of
 // another kind, and runs any other job.
 func (w *writer) one(ctx context.Context, tx *store.Tx, j job, res *results) error {
@@ -198,7 +211,7 @@ func (w *writer) one(ctx context.Context, tx *store.Tx, j job, res *results) err
 	if err := w.plan.flush(ctx, tx, res); err != nil {
 		return err
 	}
-	mark, crowds := len(res.out), len(w.plan.crowds.undo)
+	before := w.progress(res)
 	switch j := j.(type) {
 	case *callJob:
 		c := Caller{App: w.hub.app, User: j.s.user, Terminal: j.s.terminal, view: tx.View, tx: tx, res: res, plan: &w.plan, now: w.plan.now}
@@ -212,8 +225,7 @@ func (w *writer) one(ctx context.Context, tx *store.Tx, j job, res *results) err
 			if !errors.As(err, &e) || errors.As(err, new(*store.SavepointError)) {
 				return err
 			}
-			res.out = res.out[:mark]
-			w.plan.crowds.back(crowds)
+			w.back(res, before)
 		}
 		res.out = append(res.out, &replied{job: j, body: body, err: e})
 	case *probe:
@@ -225,8 +237,7 @@ func (w *writer) one(ctx context.Context, tx *store.Tx, j job, res *results) err
 			if store.Outage(err) || errors.As(err, new(*store.SavepointError)) {
 				return err
 			}
-			res.out = res.out[:mark]
-			w.plan.crowds.back(crowds)
+			w.back(res, before)
 		}
 		res.done = append(res.done, func() { j.done <- err })
 	}

@@ -229,8 +229,9 @@ func (c *Conn) publish(f *protocol.Frame) (mqtt.Token, error) {
 }
 
 // hand gives paho something to write, and returns when it has it; nil: the link is down,
-// as Down tells, behind what has come. Where a connection breaks just then, nobody takes it from paho any more, which waits for
-// writeLimit to find that out: on a goroutine of its own, so that nothing else does.
+// as Down tells, behind what has come. Where a connection breaks just then, nobody takes
+// it from paho any more, which waits for writeLimit to find that out: on a goroutine of
+// its own, so that nothing else does.
 func (c *Conn) hand(f func() mqtt.Token) mqtt.Token {
 	taken := make(chan mqtt.Token, 1)
 	go func() { taken <- f() }()

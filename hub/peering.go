@@ -142,6 +142,7 @@ func (h *Hub) signal(s *session, f *protocol.Frame, now time.Time) {
 	topics := h.signalTopics(s, in)
 	if len(topics) == 0 {
 		h.metrics.drop("offline")
+		h.tellAbsent(s, in, p, now)
 		return
 	}
 	exp := now.Add(maxSignalTime).UnixMilli()
@@ -155,6 +156,23 @@ func (h *Hub) signal(s *session, f *protocol.Frame, now time.Time) {
 	for _, topic := range topics {
 		h.publish(topic, out, 1)
 	}
+}
+
+// tellAbsent answers whoever looks for somebody of his call that his terminal is gone:
+// where its connection was closed, as it is when the process ends, nobody need wait as
+// long as for a network that may come back.
+func (h *Hub) tellAbsent(s *session, in *protocol.Signal, p protocol.Peering, now time.Time) {
+	if p.Kind != protocol.PeeringJoin || p.Session == 0 || !h.table.absent(in.To, in.ToTerm) {
+		return
+	}
+	body, err := protocol.Marshal(protocol.Peering{Kind: protocol.PeeringAbsent, Inviter: p.Inviter, Room: p.Room, Session: p.Session})
+	if err != nil {
+		h.log.Error("a signal cannot be written", "err", err)
+		return
+	}
+	h.publish(protocol.TopicToTerminal(h.app, s.user, s.terminal), &protocol.Frame{Exp: now.Add(maxSignalTime).UnixMilli(), Signal: &protocol.Signal{
+		From: in.To, Term: in.ToTerm, Time: now.UnixMilli(), Body: body, To: s.user, ToTerm: s.terminal,
+	}}, 1)
 }
 
 // signalTopics are where a signal goes: nowhere if whom it is for is not online, and

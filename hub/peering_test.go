@@ -259,6 +259,71 @@ func TestSignals(t *testing.T) {
 	})
 }
 
+// Whoever looks for somebody of his call hears that his terminal is gone, if the hub has
+// seen it go.
+func TestAbsent(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		door, indoor := r.online("door", "t1"), r.online("indoor", "t1")
+		door.rings("indoor", videoCall(7))
+		seeks := func(terminal string, kind protocol.PeeringKind, session uint64) string {
+			b, err := protocol.Marshal(protocol.Peering{Kind: kind, Inviter: "door", Room: 7, Session: session})
+			if err != nil {
+				t.Fatal(err)
+			}
+			door.signalTo("indoor", terminal, b)
+			door.mu.Lock()
+			defer door.mu.Unlock()
+			for _, f := range door.frames {
+				if f.Signal == nil {
+					continue
+				}
+				door.frames = nil
+				p, err := protocol.DecodePeering(f.Signal.Body)
+				return fmt.Sprint(f.Signal.From, "/", f.Signal.Term, " ", p.Kind, " ", p.Inviter, " ", p.Room, " ", p.Session, " ", err)
+			}
+			return ""
+		}
+		says := func(what, want, terminal string, kind protocol.PeeringKind, session uint64) {
+			t.Helper()
+			if got := seeks(terminal, kind, session); got != want {
+				t.Errorf("%s: %q, not %q", what, got, want)
+			}
+		}
+		const absent = "indoor/t1 7 door 7 99 <nil>"
+		says("online", "", "t1", protocol.PeeringJoin, 99)
+		says("never seen", "", "t2", protocol.PeeringJoin, 99)
+		r.Disconnect(indoor.peer.ClientID)
+		says("gone", absent, "t1", protocol.PeeringJoin, 99)
+		says("no terminal", "", "", protocol.PeeringJoin, 99)
+		says("no connection yet", "", "t1", protocol.PeeringJoin, 0)
+		says("no question", "", "t1", protocol.PeeringCandidates, 99)
+		indoor = r.connect("indoor", "t1")
+		says("connected, without a hello", absent, "t1", protocol.PeeringJoin, 99)
+		indoor.hello()
+		says("back", "", "t1", protocol.PeeringJoin, 99)
+		indoor.send(&protocol.Frame{Bye: &protocol.Bye{}})
+		r.settle()
+		says("said goodbye", absent, "t1", protocol.PeeringJoin, 99)
+	})
+}
+
+// The terminals that are gone are remembered for so many and no more.
+func TestAbsentIsBounded(t *testing.T) {
+	tab := newTable()
+	for i := range 3 * maxLeft {
+		l := &login{user: "u", terminal: fmt.Sprint(i)}
+		tab.begin(l)
+		tab.enter(l, 1, "p", 10)
+		tab.gone(l)
+		if !tab.absent("u", l.terminal) {
+			t.Fatal(i)
+		}
+	}
+	if n := len(tab.left); n > maxLeft {
+		t.Error(n)
+	}
+}
+
 // A signal ends after a while, however long its sender wants it to be kept.
 func TestSignalsExpire(t *testing.T) {
 	c := &clock{at: time.UnixMilli(1772366400000)}

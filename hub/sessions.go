@@ -2,6 +2,7 @@ package hub
 
 import (
 	"container/heap"
+	"maps"
 	"sync"
 	"time"
 
@@ -44,6 +45,14 @@ type account struct {
 	sessions []*session
 }
 
+// place is a terminal of an account.
+type place struct{ user, terminal string }
+
+const (
+	maxLeft    = 4096             // terminals that are known to have left
+	leftLately = 30 * time.Second // for which that is of interest: a call does not last longer without its people
+)
+
 // table knows who is online at this hub.
 type table struct {
 	mu       sync.Mutex
@@ -52,11 +61,12 @@ type table struct {
 	logins   int
 	sessions int
 	expiry   loginHeap
-	sooner   chan struct{} // the first expiry has moved forward
+	left     map[place]time.Time // when the last session of a terminal ended that has none
+	sooner   chan struct{}       // the first expiry has moved forward
 }
 
 func newTable() *table {
-	return &table{accounts: make(map[string]*account), sooner: make(chan struct{}, 1)}
+	return &table{accounts: make(map[string]*account), left: make(map[place]time.Time), sooner: make(chan struct{}, 1)}
 }
 
 func (t *table) account(user string) *account {
@@ -135,10 +145,33 @@ func (t *table) remove(l *login) {
 		if s.login == l {
 			a.sessions = without(a.sessions, s)
 			t.sessions--
+			t.noteLeft(s)
 			break
 		}
 	}
 	t.clean(l.user)
+}
+
+// noteLeft remembers for a while that a terminal's session has ended; called with
+// mu held.
+func (t *table) noteLeft(s *session) {
+	now := time.Now()
+	if len(t.left) >= maxLeft {
+		maps.DeleteFunc(t.left, func(_ place, at time.Time) bool { return now.Sub(at) > leftLately })
+	}
+	if len(t.left) >= maxLeft {
+		clear(t.left) // a call then waits as long as for one of whom nothing is known
+	}
+	t.left[place{s.user, s.terminal}] = now
+}
+
+// absent tells whether a terminal's session has ended lately, with no other since.
+// A terminal that this hub has not seen yet may be on its way.
+func (t *table) absent(user, terminal string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, ok := t.left[place{user, terminal}]
+	return ok && time.Since(at) < leftLately
 }
 
 func without[T comparable](list []T, v T) []T {
@@ -172,6 +205,7 @@ func (t *table) enter(l *login, boot uint64, platform string, limit int) (s *ses
 		t.sessions--
 		break
 	}
+	delete(t.left, place{l.user, l.terminal})
 	t.number++
 	s = &session{user: l.user, terminal: l.terminal, platform: platform, boot: boot, number: t.number, login: l}
 	a.sessions = append(a.sessions, s) // in the order of their hellos
@@ -224,6 +258,7 @@ func (t *table) leave(user, terminal string, boot uint64) bool {
 		if s.terminal == terminal && s.boot == boot {
 			a.sessions = without(a.sessions, s)
 			t.sessions--
+			t.noteLeft(s)
 			t.clean(user)
 			return true
 		}

@@ -94,7 +94,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	e.mic = sound.NewMicrophone(e.microphone(cfg.Microphone), log)
 	e.ear, e.loud = e.playback(cfg.Speaker), e.playback(cfg.HandsFree)
 	e.speaker = sound.NewSpeaker(e.ear, log)
-	if cfg.Microphone != Fake { // a fake one hears no echo, and its tone is no speech
+	if cfg.Microphone != Fake && cfg.Microphone != fakeClock { // a fake one hears no echo, and its tone is no speech
 		if err := e.mic.SetEcho(e.speaker.Played(), cfg.Echo); err != nil {
 			e.factory.Close()
 			return nil, fmt.Errorf("set up what is done about the echo (media.echo): %w", err)
@@ -129,8 +129,10 @@ func (e *Engine) newCamera(name, use string) *video.Camera {
 	return video.NewCamera(video.V4L2With(name, e.cfg.Controls, e.log), e.cfg.Format, e.log)
 }
 
-// fakeTone is what a fake microphone hears, in Hz.
-const fakeTone = 440
+const (
+	fakeTone  = 440             // what a fake microphone hears, in Hz
+	fakeClock = Fake + ":clock" // one that hears what time it is
+)
 
 func (e *Engine) microphone(name string) sound.CaptureDevice {
 	switch name {
@@ -138,6 +140,8 @@ func (e *Engine) microphone(name string) sound.CaptureDevice {
 		return nil
 	case Fake:
 		return fake.NewMicrophone(fakeTone)
+	case fakeClock:
+		return fake.NewClock()
 	}
 	return e.cards.Microphone(name)
 }

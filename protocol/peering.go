@@ -19,6 +19,7 @@ const (
 	PeeringCandidates PeeringKind = 4 // more candidates (trickle ICE, RFC 8838)
 	PeeringMedia      PeeringKind = 5 // what the sender sends has changed
 	PeeringLeave      PeeringKind = 6 // the sender has left the call
+	PeeringAbsent     PeeringKind = 7 // the hub's, of the one who was asked to join again: his link has ended and he is not back
 )
 
 // Peering is the body of a Signal from one terminal to another: how the two that

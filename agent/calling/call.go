@@ -61,6 +61,7 @@ type member struct {
 	state     memberState
 	since     time.Time // of joined
 	lost      time.Time // since when nothing is heard of him; zero: he is heard
+	absent    int       // how often the hub has said since that his link is gone
 	tried     time.Time // to restore the connection
 	restarted time.Time // by an offer of this board's that gave the old path up
 	entered   bool      // programs were told that he is in it

@@ -69,7 +69,7 @@ func (m *Machine) tickMember(c *call, x *member, now time.Time) {
 		m.trouble(protocol.CodeCallSignalingFailed, "%s cannot be reached: no connection in %v%s", x.user, m.timing.connect, why)
 		m.signal(c, x, protocol.Peering{Kind: protocol.PeeringLeave, Session: x.session, Reason: "no connection was made in time"})
 		m.drop(x, protocol.EndLost)
-	case !x.lost.IsZero() && now.Sub(x.lost) >= m.timing.lost:
+	case x.isLost(now, m.timing):
 		m.log.Warn("somebody in the call is lost", "user", x.user)
 		m.signal(c, x, protocol.Peering{Kind: protocol.PeeringLeave, Session: x.session, Reason: "nothing was heard any more"})
 		m.drop(x, protocol.EndLost)
@@ -80,6 +80,15 @@ func (m *Machine) tickMember(c *call, x *member, now time.Time) {
 	case x.peer == nil && x.joins > 0 && x.joins < 6 && now.Sub(x.joinedAt) >= m.timing.resend:
 		m.join(c, x)
 	}
+}
+
+// isLost tells whether x is not waited for any longer. The hub's word that he is gone
+// has to come twice: he may be about to take up his link again.
+func (x *member) isLost(now time.Time, t timing) bool {
+	if x.lost.IsZero() {
+		return false
+	}
+	return now.Sub(x.lost) >= t.lost || x.absent >= 2 && now.Sub(x.lost) >= t.absent
 }
 
 // volumes tells how loud everybody is.

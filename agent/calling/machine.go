@@ -51,6 +51,7 @@ type timing struct {
 	tick    time.Duration // how often deadlines are looked at during a call
 	connect time.Duration // an answered call connects within it or is over
 	lost    time.Duration // a connection that was lost is back within it or is over
+	absent  time.Duration // likewise, of one whose link to the hub is gone, too
 	resend  time.Duration // after which an offer, or a join, is said again
 	restart time.Duration // between two attempts to restore a connection
 	volume  time.Duration // between two onUserVoiceVolume
@@ -60,12 +61,12 @@ type timing struct {
 	stop    time.Duration // for all that is under way when the daemon ends
 }
 
-// A call outlives 10 s in which nothing passes, and a vanished peer ends it soon after: the
-// connection counts as lost 3 s after the last packet (package peer), and 8.5 s are left
-// for the network to come back.
+// A call outlives 10 s in which nothing passes: the connection counts as lost 3 s after
+// the last packet (package peer), and 8.5 s are left for the network to come back. Whoever
+// is gone from the hub as well has ended and not fallen silent: he is missed within 10 s.
 func usualTiming() timing {
 	return timing{
-		tick: 100 * time.Millisecond, connect: 10 * time.Second, lost: 8500 * time.Millisecond, resend: time.Second, restart: 2 * time.Second,
+		tick: 100 * time.Millisecond, connect: 10 * time.Second, lost: 8500 * time.Millisecond, absent: 5 * time.Second, resend: time.Second, restart: 2 * time.Second,
 		volume: 300 * time.Millisecond, grace: 5 * time.Second, hub: 10 * time.Second, servers: time.Minute, stop: 3 * time.Second,
 	}
 }

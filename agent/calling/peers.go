@@ -216,12 +216,23 @@ func (m *Machine) peered(from, terminal string, p protocol.Peering) {
 	c := m.call
 	if c == nil || c.key != (callKey{p.Inviter, p.Room}) {
 		if p.Kind == protocol.PeeringOffer || p.Kind == protocol.PeeringJoin {
+			if p.Kind == protocol.PeeringJoin && p.Session != 0 { // whoever was connected with this board, before it was started
+				m.notInCall(from, terminal, p)
+			}
 			m.complain("a signal of a call that this board is not in is refused", "from", from, "terminal", terminal)
 		}
 		return
 	}
 	x := c.member(from)
+	if x != nil && x.terminal == terminal && p.Kind != protocol.PeeringAbsent {
+		x.absent = 0
+	}
 	switch {
+	case p.Kind == protocol.PeeringAbsent:
+		if x != nil && x.terminal == terminal && x.session == p.Session {
+			x.absent++
+		}
+		return
 	case x == nil:
 		m.complain("a signal of somebody who is not in the call is refused", "from", from, "terminal", terminal)
 		return
@@ -259,6 +270,14 @@ func (m *Machine) peered(from, terminal string, p protocol.Peering) {
 		m.heardOf(x, p)
 	case protocol.PeeringLeave:
 		m.left(x, p)
+	}
+}
+
+// notInCall tells whoever looks for this board in a call that he need not.
+func (m *Machine) notInCall(to, terminal string, p protocol.Peering) {
+	leave := protocol.Peering{Kind: protocol.PeeringLeave, Inviter: p.Inviter, Room: p.Room, Session: p.Session, Reason: "it is not in this call any more"}
+	if err := m.dev.Signal(to, terminal, leave); err != nil {
+		m.log.Debug("a signal is not sent", "to", to, "kind", leave.Kind, "err", err)
 	}
 }
 
@@ -384,7 +403,7 @@ const reasonFaster = "somebody else was faster"
 func (m *Machine) peerState(c *call, x *member, s PeerState) {
 	switch s {
 	case PeerConnected:
-		x.lost = time.Time{}
+		x.lost, x.absent = time.Time{}, 0
 		if x.state == connected {
 			return
 		}

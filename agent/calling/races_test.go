@@ -368,14 +368,7 @@ func TestHubIsGoneWhileRinging(t *testing.T) {
 func TestNetworkIsCut(t *testing.T) {
 	h := newHouse(t)
 	door, indoor := h.board("door"), h.board("indoor")
-	connect := func() {
-		door.must("call", `{"userId":"indoor"}`)
-		indoor.event("Invited:door")
-		indoor.must("accept", ``)
-		door.event("UserEnter:indoor")
-		indoor.event("UserEnter:door")
-	}
-	connect()
+	h.inCall(door, indoor)
 	h.net.setCut(true)
 	door.until("looking for a path", func() bool {
 		v, _ := get(t.Context(), door.Machine, func() (bool, error) { return !door.Machine.call.members[0].lost.IsZero(), nil })
@@ -394,8 +387,54 @@ func TestNetworkIsCut(t *testing.T) {
 	}
 	h.over(door, indoor)
 	h.net.setCut(false)
-	connect()
+	h.inCall(door, indoor)
 	h.over(door, indoor)
+}
+
+// A board whose network is cut is waited for; one that is gone from the hub, too, is not
+// for as long.
+func TestGoneFromTheHub(t *testing.T) {
+	h := newHouse(t)
+	h.timing.lost = time.Hour
+	h.timing.absent = 100 * time.Millisecond
+	door, indoor := h.board("door"), h.board("indoor")
+	h.inCall(door, indoor)
+	h.net.setCut(true)
+	tried := time.Time{}
+	for range 3 { // asked, and the hub has handed it on
+		door.until("looking for a path again", func() bool {
+			at, err := get(t.Context(), door.Machine, func() (time.Time, error) { return door.Machine.call.members[0].tried, nil })
+			again := err == nil && at.After(tried)
+			tried = at
+			return again
+		})
+	}
+	door.quiet("CallEnd")
+	indoor.crash(false)
+	door.event("CallEnd:lost")
+	h.over(door)
+}
+
+// A board that is killed in a call and started again says that it is in none.
+func TestStartedAgainInACall(t *testing.T) {
+	h := newHouse(t)
+	h.timing.lost, h.timing.absent = time.Hour, time.Hour
+	door, indoor := h.board("door"), h.board("indoor")
+	h.inCall(door, indoor)
+	h.net.setCut(true)
+	indoor.crash(true)
+	door.event("CallEnd:lost")
+	h.over(door, indoor)
+}
+
+// inCall has one board call another, and waits until they are connected.
+func (h *house) inCall(from, to *board) {
+	h.t.Helper()
+	from.must("call", fmt.Sprintf(`{"userId":%q}`, to.user))
+	to.event("Invited:" + from.user)
+	to.must("accept", ``)
+	from.event("UserEnter:" + to.user)
+	to.event("UserEnter:" + from.user)
 }
 
 // A board that is killed while it rings, or while it calls, takes up where it was.
@@ -404,7 +443,7 @@ func TestKilledWhileRinging(t *testing.T) {
 	door, indoor := h.board("door"), h.board("indoor")
 	door.must("call", `{"userId":"indoor"}`)
 	indoor.event("Invited:door")
-	indoor.crash()
+	indoor.crash(true)
 	indoor.event("Invited:door")
 	indoor.must("accept", ``)
 	if s := h.settled(door, indoor); s != protocol.CallConnected {
@@ -414,25 +453,31 @@ func TestKilledWhileRinging(t *testing.T) {
 
 	door.must("call", `{"userId":"indoor"}`)
 	indoor.event("Invited:door")
-	door.crash()
+	door.crash(true)
 	indoor.event("CallingCancel:door")
 	h.over(door, indoor)
 }
 
-// crash ends a board without a word to anybody about its call, and starts it again.
-func (b *board) crash() {
+// crash ends a board without a word to anybody about its call, and starts it again if so
+// wanted.
+func (b *board) crash(again bool) {
 	b.t.Helper()
 	_, _ = get(b.t.Context(), b.Machine, func() (bool, error) {
 		if c := b.Machine.call; c != nil && c.begun != nil {
 			<-c.begun
 			b.media.End()
+			for _, x := range c.members {
+				b.disconnect(x)
+			}
 		}
 		b.Machine.call = nil
 		return true, nil
 	})
 	b.end()
 	b.seen = nil
-	b.start()
+	if again {
+		b.start()
+	}
 }
 
 // TestManyCalls looks for what a call leaves behind.

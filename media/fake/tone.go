@@ -110,6 +110,7 @@ var ErrUnplugged = errors.New("the plug was pulled")
 type Microphone struct {
 	breakable
 	freq   float64
+	clock  bool     // its pitch tells the time
 	beside *Speaker // nil: none
 	delay  int      // samples until it is heard
 	gain   float64
@@ -140,6 +141,14 @@ func (m *Microphone) Open(get func([]int16), stopped func(error)) (sound.Stream,
 			}
 			m.beside.heard(at-m.delay, pcm, m.gain)
 			at += samples
+			get(pcm)
+		}, stopped)
+	}
+	if m.clock {
+		began, phase := time.Now(), 0.0
+		return m.start(func() {
+			phase = drawClock(pcm, began.Add(time.Duration(n)*time.Second/sound.Rate), phase)
+			n += samples
 			get(pcm)
 		}, stopped)
 	}

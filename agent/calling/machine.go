@@ -62,11 +62,11 @@ type timing struct {
 }
 
 // A call outlives 10 s in which nothing passes: the connection counts as lost 3 s after
-// the last packet (package peer), and 8.5 s are left for the network to come back. Whoever
+// the last packet (package peer), and 9 s are left for the network to come back. Whoever
 // is gone from the hub as well has ended and not fallen silent: he is missed within 10 s.
 func usualTiming() timing {
 	return timing{
-		tick: 100 * time.Millisecond, connect: 10 * time.Second, lost: 8500 * time.Millisecond, absent: 5 * time.Second, resend: time.Second, restart: 2 * time.Second,
+		tick: 100 * time.Millisecond, connect: 10 * time.Second, lost: 9 * time.Second, absent: 5 * time.Second, resend: time.Second, restart: 2 * time.Second,
 		volume: 300 * time.Millisecond, grace: 5 * time.Second, hub: 10 * time.Second, servers: time.Minute, stop: 3 * time.Second,
 	}
 }

@@ -20,7 +20,8 @@ const (
 	disconnectedAfter = 2500 * time.Millisecond
 	// failedAfter is added to it: then pion gives up. Who places calls decides sooner.
 	failedAfter = 22500 * time.Millisecond
-	keepalive   = time.Second
+	// keepalive is how often the connection is looked at, also to notice that the far end is heard again.
+	keepalive = 500 * time.Millisecond
 	// acceptWait is how long a working pair of candidates is held back in hope of a better one. 0 would mean pion's default. A
 	// path that answers sooner waits for the next round of checks, 200 ms later: on a wire a millisecond is long.
 	acceptWait = time.Nanosecond

@@ -64,6 +64,9 @@ func builderOf(c Codec, bitrate int) (codec.VideoEncoderBuilder, error) {
 		p.KeyFrameInterval = keyEvery
 		p.RateControlEndUsage = vpx.RateControlCBR
 		p.LagInFrames = 0
+		// libvpx keeps an account over five seconds. After a rate that was higher it is in
+		// credit, which it would spend with half as much again for as long.
+		p.RateControlOvershootPercent = 15
 		return &p, nil
 	}
 	return nil, fmt.Errorf("there is no encoder for %q", c)

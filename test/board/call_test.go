@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/herald-im/herald/media/fake"
 	"github.com/herald-im/herald/media/sound"
 	"github.com/herald-im/herald/protocol"
+	"github.com/herald-im/herald/test/rig"
 )
 
 // media is a small picture, as an emulated board encodes ten times slower than a real one;
@@ -53,16 +53,6 @@ func (h *house) until(what string, f func() bool) {
 			h.t.Fatalf("not within %v: %s", patience, what)
 		}
 	}
-}
-
-// program builds a program of these tests.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if out, err := exec.Command("go", "build", "-o", path, "./"+name).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return path
 }
 
 // seen are the pictures that the other board shows of the board's, for some seconds.
@@ -130,7 +120,7 @@ func (d *inside) listen(ear, device string, freqs ...int) (level float64, parts 
 
 // TestCall: pictures and sound of a call, both ways, from real drivers.
 func TestCall(t *testing.T) {
-	watch, ear := program(t, "watch"), program(t, "ear")
+	watch, ear := rig.Program(t, "../watch"), rig.Program(t, "./ear")
 	h := newHouse(t, media)
 	tone, err := h.machine.Begin(nil, ear, "play", "plughw:Ear,1", "1000")
 	must(t, err)

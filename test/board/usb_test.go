@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"github.com/herald-im/herald/protocol"
+	"github.com/herald-im/herald/test/rig"
 )
 
 // TestUSBCamera: a USB camera that gives MJPEG is plugged in, used in a call, pulled out
 // and plugged in again.
 func TestUSBCamera(t *testing.T) {
-	watch, usbcam := program(t, "watch"), program(t, "usbcam")
+	watch, usbcam := rig.Program(t, "../watch"), rig.Program(t, "./usbcam")
 	h := newHouse(t, strings.Replace(media, "/dev/video0", "/dev/video2", 1))
 	plug, err := h.machine.Begin(nil, usbcam)
 	must(t, err)
@@ -34,7 +35,7 @@ func TestUSBCamera(t *testing.T) {
 // TestUSBCameraThatEncodes: what a camera encodes itself is sent as it is, and a picture
 // for who cannot take that is there all the same.
 func TestUSBCameraThatEncodes(t *testing.T) {
-	watch, usbcam := program(t, "watch"), program(t, "usbcam")
+	watch, usbcam := rig.Program(t, "../watch"), rig.Program(t, "./usbcam")
 	stream := filepath.Join(t.TempDir(), "stream.h264")
 	out, err := exec.Command("ffmpeg", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=10", "-t", "6", "-pix_fmt", "yuv420p",
 		"-c:v", "libx264", "-profile:v", "baseline", "-x264-params", "keyint=10:bframes=0:cabac=0", "-bsf:v", "h264_mp4toannexb", "-f", "h264", stream).CombinedOutput()

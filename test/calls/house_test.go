@@ -73,7 +73,8 @@ type board struct {
 	following bool
 }
 
-// board starts one with fake devices; config is more of its configuration file.
+// board starts one with fake devices, unless its configuration names others; config is
+// more of its configuration file.
 func (h *house) board(user, config string, args ...string) *board {
 	h.t.Helper()
 	b := h.newBoard(user, config, args...)
@@ -83,7 +84,10 @@ func (h *house) board(user, config string, args ...string) *board {
 
 func (h *house) newBoard(user, config string, args ...string) *board {
 	h.t.Helper()
-	x, err := h.rig.AddBoard(h.ctx, user, user, h.hub.MQTT, append(args, "--fake-media")...)
+	if !strings.Contains(config, "microphone = ") {
+		args = append(args, "--fake-media")
+	}
+	x, err := h.rig.AddBoard(h.ctx, user, user, h.hub.MQTT, args...)
 	if err == nil {
 		err = x.Configure("[api]\nsocket_group = \"\"\n" + config)
 	}

@@ -3,6 +3,8 @@ package rig
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 )
 
@@ -24,6 +26,17 @@ func Main(m *testing.M, bin *string, after ...func()) {
 	}
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// Program builds a program that a test runs beside Herald's, from the directory of its
+// source.
+func Program(t testing.TB, source string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), filepath.Base(source))
+	if out, err := exec.Command("go", "build", "-o", path, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return path
 }
 
 // TestHouse is a house in a directory that goes with the test.

@@ -1,11 +1,13 @@
 // Command watch looks for some seconds at what a board shows (WHEP) and writes the H264
-// stream to stdout:
+// stream to stdout, and into a file, if one is named, when each of its pictures was there:
+// Unix milliseconds, one a line.
 //
-//	watch SOCKET PATH INTERFACE SECONDS
+//	watch SOCKET PATH INTERFACE SECONDS [TIMES]
 package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,8 +32,8 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) != 4 {
-		return errors.New("watch SOCKET PATH INTERFACE SECONDS")
+	if len(args) != 4 && len(args) != 5 {
+		return errors.New("watch SOCKET PATH INTERFACE SECONDS [TIMES]")
 	}
 	seconds, err := strconv.ParseFloat(args[3], 64)
 	if err != nil {
@@ -41,14 +43,19 @@ func run(args []string) error {
 	pictures := samplebuilder.New(512, &codecs.H264Packet{}, 90000)
 	var mu sync.Mutex
 	var failed error
+	var times bytes.Buffer
+	came := make(map[uint32]time.Time) // when the last packet of a time was there
 	v, err := rig.View(context.Background(), args[0], args[1], args[2], func(p *rtp.Packet) {
 		mu.Lock()
 		defer mu.Unlock()
+		came[p.Timestamp] = time.Now()
 		for pictures.Push(p); ; {
 			s := pictures.Pop()
 			if s == nil {
 				return
 			}
+			fmt.Fprintln(&times, came[s.PacketTimestamp].UnixMilli())
+			delete(came, s.PacketTimestamp)
 			if _, err := out.Write(s.Data); err != nil {
 				failed = err
 			}
@@ -64,5 +71,8 @@ func run(args []string) error {
 	time.Sleep(time.Duration(seconds * float64(time.Second)))
 	mu.Lock()
 	defer mu.Unlock()
+	if len(args) == 5 {
+		failed = errors.Join(failed, os.WriteFile(args[4], times.Bytes(), 0o600))
+	}
 	return errors.Join(failed, out.Flush())
 }

@@ -1,0 +1,177 @@
+package calls
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"image"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/herald-im/herald/media/fake"
+	"github.com/herald-im/herald/media/sound"
+	"github.com/herald-im/herald/protocol"
+	"github.com/herald-im/herald/protocol/client"
+	"github.com/herald-im/herald/test/rig"
+)
+
+// inSync is how far sound and picture may be apart. (ITU-R BT.1359 has people notice from
+// 45 ms of sound too early and 125 ms of sound too late on.)
+const inSync = 80 * time.Millisecond
+
+// witness is what is seen and heard at one end of a call: of a board whose microphone is
+// recorded at another, and whose camera is watched there.
+type witness struct {
+	n        *radio
+	from, at *board
+	record   string // what at plays
+	watch    string // the program
+}
+
+// telling is the configuration of a board whose sound tells the time, and which records
+// what it plays.
+func telling(dir, user string) (config, record string) {
+	record = filepath.Join(dir, user+".raw")
+	return smallPictures + fmt.Sprintf("front_camera = \"fake\"\nback_camera = \"\"\nmicrophone = \"fake:clock\"\nspeaker = \"fake:%s\"\n", record), record
+}
+
+// heard is how old what is played now is, and false if that cannot be read.
+func (w *witness) heard() (time.Duration, bool) {
+	w.n.t.Helper()
+	const part = 2 * sound.Rate / 25 // 40 ms, in bytes
+	f, err := os.Open(w.record)
+	if err != nil {
+		w.n.t.Fatal(err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	now := time.Now() // a period of 10 ms after what was written last, at most
+	if err != nil || st.Size() < part {
+		return 0, false
+	}
+	raw := make([]byte, part)
+	if _, err := f.ReadAt(raw, st.Size()&^1-part); err != nil {
+		w.n.t.Fatal(err)
+	}
+	pcm := make([]int16, part/2)
+	for i := range pcm {
+		pcm[i] = int16(binary.LittleEndian.Uint16(raw[2*i:]))
+	}
+	// What is written in a period is played in the course of it: on the average its middle is now.
+	return fake.ReadClock(pcm, now.Add(-time.Duration(len(pcm)/2)*time.Second/sound.Rate))
+}
+
+// seen is how old each picture was when the last of it had come, for some seconds.
+func (w *witness) seen(seconds int) (ages []time.Duration) {
+	t := w.n.t
+	t.Helper()
+	v, err := client.Call(w.n.ctx, w.at.Client(), protocol.StartRemoteView, protocol.RemoteViewRequest{UserID: w.from.User})
+	if err != nil {
+		t.Fatal(err)
+	}
+	times := filepath.Join(t.TempDir(), "times")
+	line := append(w.n.Inside(w.at.User), w.watch, w.at.Socket, v.URL, "wlan0", fmt.Sprint(seconds), times)
+	stream, err := exec.CommandContext(w.n.ctx, line[0], line[1:]...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	decode := exec.CommandContext(w.n.ctx, "ffmpeg", "-loglevel", "error", "-f", "h264", "-i", "-", "-f", "rawvideo", "-pix_fmt", "gray", "-s", "320x240", "-fps_mode", "passthrough", "-")
+	decode.Stdin = bytes.NewReader(stream)
+	raw, err := decode.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(times)
+	if err != nil {
+		t.Fatal(err)
+	}
+	came := strings.Fields(string(text))
+	const size = 320 * 240
+	if len(came)*size != len(raw) {
+		t.Fatalf("%d pictures came and %d were decoded", len(came), len(raw)/size)
+	}
+	for i, c := range came {
+		var ms int64
+		if _, err := fmt.Sscan(c, &ms); err != nil {
+			t.Fatal(err)
+		}
+		img := &image.Gray{Pix: raw[i*size : (i+1)*size], Stride: 320, Rect: image.Rect(0, 0, 320, 240)}
+		drawn, err := fake.ReadTimeCode(img, img.Rect)
+		if err != nil {
+			continue // a picture of few bits
+		}
+		ages = append(ages, time.UnixMilli(ms).Sub(drawn))
+	}
+	if len(ages) < len(came)/2 {
+		t.Errorf("the time can be read in %d of %d pictures", len(ages), len(came))
+	}
+	return ages
+}
+
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// lag measures for some seconds how old sound and picture are where they are played and
+// handed to a screen.
+func (w *witness) lag(seconds int) (heard, seen time.Duration) {
+	t := w.n.t
+	t.Helper()
+	stop, sounds := make(chan struct{}), make(chan []time.Duration)
+	go func() {
+		var all []time.Duration
+		for {
+			if d, ok := w.heard(); ok {
+				all = append(all, d)
+			}
+			select {
+			case <-stop:
+				sounds <- all
+				return
+			case <-time.After(37 * time.Millisecond): // in step with nothing
+			}
+		}
+	}()
+	ages := w.seen(seconds)
+	close(stop)
+	all := <-sounds
+	if len(all) < 20*seconds/2 || len(ages) < 5*seconds {
+		t.Fatalf("%d readings of sound and %d of pictures in %d s", len(all), len(ages), seconds)
+	}
+	return median(all), median(ages)
+}
+
+// check fails the test if sound and picture are apart.
+func (w *witness) check(seconds int) {
+	t := w.n.t
+	t.Helper()
+	heard, seen := w.lag(seconds)
+	t.Logf("at %s the sound of %s is %v old where it is played, and the picture %v where it is handed to a screen: %v apart",
+		w.at.User, w.from.User, heard.Round(time.Millisecond), seen.Round(time.Millisecond), (heard - seen).Round(time.Millisecond))
+	if d := (heard - seen).Abs(); d > inSync {
+		t.Errorf("sound and picture are %v apart", d)
+	}
+}
+
+// What is heard and what is seen belong together.
+func TestInSync(t *testing.T) {
+	n := newRadio(t)
+	dir := t.TempDir()
+	doorConfig, _ := telling(dir, "door")
+	indoorConfig, record := telling(dir, "indoor")
+	door, indoor := n.join("door", doorConfig), n.join("indoor", indoorConfig)
+	w := &witness{n, door, indoor, record, rig.Program(t, "../watch")}
+	n.connect(door, indoor)
+	time.Sleep(3 * time.Second) // until the buffers are as they stay
+	w.check(4)
+	n.cables["door"].Set(rig.Fault{Delay: 50 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.02})
+	time.Sleep(5 * time.Second)
+	w.check(4)
+	n.hangup(door, indoor)
+}

@@ -35,6 +35,7 @@ type Link struct {
 	closed   bool
 	audio    *peer.RemoteTrack
 	video    *peer.RemoteTrack
+	shown    *peer.Delayed // video, in sync with the voice
 	voice    *sound.Voice
 	stops    []func()
 	measured time.Time
@@ -81,12 +82,27 @@ func (l *Link) track(c Linking, t *peer.RemoteTrack) {
 		c.Track(t)
 	}
 	if t.Kind() == peer.Video {
-		l.video = t
+		l.video, l.shown = t, t.Delay(l.behind)
 		return
 	}
 	voice := l.engine.speaker.Play()
 	l.audio, l.voice = t, voice
 	l.stops = append(l.stops, t.Follow(func(p *rtp.Packet) { voice.Push(p.SequenceNumber, p.Timestamp, p.Payload) }))
+}
+
+// screenLead is how much longer than sound a picture takes besides: a browser needs some 30 ms
+// to decode and show it and its encoder some 10, while sound is 20 ms old when its packet is full.
+const screenLead = 20 * time.Millisecond
+
+// behind is how much later a picture is shown than it could be, so that it goes with what is
+// heard then: the speaker gathers some sound first, as the network is uneven.
+func (l *Link) behind() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.voice == nil {
+		return 0
+	}
+	return l.voice.Wait() - screenLead
 }
 
 // Offer begins the connection; see package peer for its steps.
@@ -144,7 +160,7 @@ func (l *Link) View(ctx context.Context, offer string) (answer string, v *peer.V
 	l.mu.Lock()
 	var s peer.Sources
 	if l.video != nil {
-		s.Video = l.video
+		s.Video = l.shown
 	}
 	if l.audio != nil {
 		s.Audio = l.audio

@@ -44,8 +44,6 @@ type Voice struct {
 	out       []int16
 	closed    bool
 	level     int
-	heardAt   int64 // when the last block was read,
-	heard     int64 // and the stamp of its first sample
 	stats     voiceStats
 }
 
@@ -194,7 +192,6 @@ func (v *Voice) read(block []int16) bool {
 		}
 	}
 	if v.playing {
-		v.heard, v.heardAt = v.position(), now
 		v.pace(now)
 	}
 	for v.play.lacks(len(block)) > 0 { // it may be played a little faster now
@@ -352,17 +349,15 @@ func duration(samples float64) time.Duration {
 	return time.Duration(samples * float64(time.Second) / Rate)
 }
 
-// Playout is which sample is heard, by its RTP timestamp, and when it is, as far as
-// the speaker's driver tells; false: nothing is. With the times in the sender's RTCP
-// reports it tells how far sound and picture are apart.
-func (v *Voice) Playout() (timestamp uint32, at time.Time, ok bool) {
+// Wait is how long what comes now waits until it is heard, as far as the speaker's driver
+// tells: 0 while nothing is.
+func (v *Voice) Wait() time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.closed || !v.playing || v.heardAt == 0 {
-		return 0, time.Time{}, false
+	if v.closed || !v.playing {
+		return 0
 	}
-	ago := time.Duration(v.clock()-v.heardAt) * time.Second / Rate
-	return uint32(v.heard), time.Now().Add(time.Duration(v.lead.Load()) - ago), true
+	return duration(float64(v.arrivals.target())) + time.Duration(v.lead.Load())
 }
 
 // Close takes the voice out of the mix and frees its decoder. It may be called again.

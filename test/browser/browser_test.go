@@ -329,7 +329,7 @@ func TestCall(t *testing.T) {
 	if s.Codec != "video/H264" || s.KeyFramesDecoded < 1 {
 		t.Errorf("%+v", s)
 	}
-	t.Logf("the picture on the screen is %v old; %+v", h.delay(), s)
+	t.Logf("the picture on the screen is %v old, and was shown %.0f ms after it had come; %+v", h.delay(), eval[float64](h, "shown(60)"), s)
 	// The fake microphone hears 440 Hz; a bin of the spectrum is 23 Hz wide.
 	var peak float64
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {

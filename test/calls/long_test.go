@@ -12,7 +12,8 @@ import (
 	"github.com/herald-im/herald/test/rig"
 )
 
-// A call through weather of all kinds goes on, and takes no more memory at its end. It lasts a minute, or HERALD_CALL_MINUTES.
+// A call through weather of all kinds goes on, takes no more memory at its end, and what is
+// heard then belongs to what is seen. It lasts a minute, or HERALD_CALL_MINUTES.
 func TestLongCall(t *testing.T) {
 	minutes := 1.0
 	if m, err := strconv.ParseFloat(os.Getenv("HERALD_CALL_MINUTES"), 64); err == nil {
@@ -22,7 +23,10 @@ func TestLongCall(t *testing.T) {
 		t.Skip("it takes a minute")
 	}
 	n := newRadio(t)
-	door, indoor := n.join("door", smallPictures), n.join("indoor", smallPictures)
+	doorConfig, doorHears := telling(t.TempDir(), "door")
+	indoorConfig, indoorHears := telling(t.TempDir(), "indoor")
+	door, indoor := n.join("door", doorConfig), n.join("indoor", indoorConfig)
+	watch := rig.Program(t, "../watch")
 	boards := []*board{door, indoor}
 	n.connect(door, indoor)
 	began := time.Now()
@@ -77,6 +81,7 @@ func TestLongCall(t *testing.T) {
 			before = [2]usage{usageOf(t, &door.Process), usageOf(t, &indoor.Process)}
 		}
 	}
+	time.Sleep(5 * time.Second) // until the buffers are as they stay
 	for i, b := range boards {
 		if c := b.call(); c.State != protocol.CallConnected || c.Seconds < int64(length.Seconds())-10 {
 			t.Errorf("%s: the call is %+v", b.User, c)
@@ -86,6 +91,9 @@ func TestLongCall(t *testing.T) {
 		if u.rss > before[i].rss+16<<20 || u.files > before[i].files+8 || u.threads > before[i].threads+8 {
 			t.Errorf("%s has grown from %+v to %+v", b.User, before[i], u)
 		}
+	}
+	for _, w := range []*witness{{n, door, indoor, indoorHears, watch}, {n, indoor, door, doorHears, watch}} {
+		w.check(4)
 	}
 	t.Logf("%d faults in %v", faults, time.Since(began).Round(time.Second))
 	n.hangup(door, indoor)

@@ -24,6 +24,10 @@ import (
 // 45 ms of sound too early and 125 ms of sound too late on.)
 const inSync = 80 * time.Millisecond
 
+// screen is how long it takes from the last packet of a picture until it is seen: Chromium
+// on a quiet machine took 31 ms (test/browser says it each time).
+const screen = 30 * time.Millisecond
+
 // witness is what is seen and heard at one end of a call: of a board whose microphone is
 // recorded at another, and whose camera is watched there.
 type witness struct {
@@ -66,7 +70,8 @@ func (w *witness) heard() (time.Duration, bool) {
 	return fake.ReadClock(pcm, now.Add(-time.Duration(len(pcm)/2)*time.Second/sound.Rate))
 }
 
-// seen is how old each picture was when the last of it had come, for some seconds.
+// seen is how old each picture was when the last of it had come, for some seconds; nil if
+// not all of them can be decoded.
 func (w *witness) seen(seconds int) (ages []time.Duration) {
 	t := w.n.t
 	t.Helper()
@@ -80,7 +85,7 @@ func (w *witness) seen(seconds int) (ages []time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	decode := exec.CommandContext(w.n.ctx, "ffmpeg", "-loglevel", "error", "-f", "h264", "-i", "-", "-f", "rawvideo", "-pix_fmt", "gray", "-s", "320x240", "-fps_mode", "passthrough", "-")
+	decode := exec.CommandContext(w.n.ctx, "ffmpeg", "-loglevel", "error", "-flags", "output_corrupt", "-flags2", "showall", "-f", "h264", "-i", "-", "-f", "rawvideo", "-pix_fmt", "gray", "-s", "320x240", "-fps_mode", "passthrough", "-")
 	decode.Stdin = bytes.NewReader(stream)
 	raw, err := decode.Output()
 	if err != nil {
@@ -92,8 +97,9 @@ func (w *witness) seen(seconds int) (ages []time.Duration) {
 	}
 	came := strings.Fields(string(text))
 	const size = 320 * 240
-	if len(came)*size != len(raw) {
-		t.Fatalf("%d pictures came and %d were decoded", len(came), len(raw)/size)
+	if len(came)*size != len(raw) { // which are missing is not known
+		t.Logf("%d pictures came and %d were decoded", len(came), len(raw)/size)
+		return nil
 	}
 	for i, c := range came {
 		var ms int64
@@ -139,6 +145,9 @@ func (w *witness) lag(seconds int) (heard, seen time.Duration) {
 		}
 	}()
 	ages := w.seen(seconds)
+	for n := 0; ages == nil && n < 4; n++ {
+		ages = w.seen(seconds)
+	}
 	close(stop)
 	all := <-sounds
 	if len(all) < 20*seconds/2 || len(ages) < 5*seconds {
@@ -152,9 +161,10 @@ func (w *witness) check(seconds int) {
 	t := w.n.t
 	t.Helper()
 	heard, seen := w.lag(seconds)
-	t.Logf("at %s the sound of %s is %v old where it is played, and the picture %v where it is handed to a screen: %v apart",
-		w.at.User, w.from.User, heard.Round(time.Millisecond), seen.Round(time.Millisecond), (heard - seen).Round(time.Millisecond))
-	if d := (heard - seen).Abs(); d > inSync {
+	apart := heard - seen - screen
+	t.Logf("at %s the sound of %s is %v old where it is played, and the picture %v where it is handed to a screen, which takes %v: %v apart",
+		w.at.User, w.from.User, heard.Round(time.Millisecond), seen.Round(time.Millisecond), screen, apart.Round(time.Millisecond))
+	if d := apart.Abs(); d > inSync {
 		t.Errorf("sound and picture are %v apart", d)
 	}
 }

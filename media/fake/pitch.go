@@ -1,7 +1,10 @@
 package fake
 
 import (
+	"encoding/binary"
+	"fmt"
 	"math"
+	"os"
 	"time"
 
 	"github.com/herald-im/herald/media/sound"
@@ -17,9 +20,9 @@ const (
 // NewClock makes a microphone that hears what time it is, for ReadClock.
 func NewClock() *Microphone { return &Microphone{clock: true} }
 
-// drawClock writes the tone from a time on; phase is where the wave stood, in radians,
+// DrawClock writes the tone from a time on; phase is where the wave stood, in radians,
 // and where it stands then.
-func drawClock(pcm []int16, at time.Time, phase float64) float64 {
+func DrawClock(pcm []int16, at time.Time, phase float64) float64 {
 	for i := range pcm {
 		t := at.Add(time.Duration(i) * time.Second / sound.Rate)
 		pitch := pitchLow + (pitchHigh-pitchLow)*float64(t.Nanosecond())/1e9
@@ -66,4 +69,32 @@ func ReadClock(pcm []int16, middle time.Time) (ago time.Duration, ok bool) {
 	now := middle.Add(time.Duration(((first+last)/2 - float64(len(pcm)-1)/2) / sound.Rate * float64(time.Second)))
 	back := float64(now.Nanosecond())/1e9 - heard
 	return time.Duration((back - math.Floor(back)) * float64(time.Second)), true
+}
+
+// ReadRecorded is ReadClock of what a Recorder plays now, of whose file path is. The
+// error is that of reading the file.
+func ReadRecorded(path string) (ago time.Duration, ok bool, err error) {
+	const part = 2 * sound.Rate / 25 // 40 ms, in bytes
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, false, fmt.Errorf("read what is played: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	now := time.Now()
+	if err != nil || st.Size() < part {
+		return 0, false, err
+	}
+	raw := make([]byte, part)
+	if _, err := f.ReadAt(raw, st.Size()&^1-part); err != nil {
+		return 0, false, fmt.Errorf("read what is played: %w", err)
+	}
+	pcm := make([]int16, part/2)
+	for i := range pcm {
+		pcm[i] = int16(binary.LittleEndian.Uint16(raw[2*i:]))
+	}
+	// What is written at the beginning of a period of 10 ms is played in its course: on
+	// the average the end of it is now.
+	ago, ok = ReadClock(pcm, now.Add(-time.Duration(len(pcm)/2)*time.Second/sound.Rate))
+	return ago, ok, nil
 }

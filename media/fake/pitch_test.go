@@ -13,7 +13,7 @@ func TestClock(t *testing.T) {
 	pcm := make([]int16, 3*sound.Rate)
 	phase := 0.0
 	for i := 0; i < len(pcm); i += samples {
-		phase = drawClock(pcm[i:i+samples], began.Add(time.Duration(i)*time.Second/sound.Rate), phase)
+		phase = DrawClock(pcm[i:i+samples], began.Add(time.Duration(i)*time.Second/sound.Rate), phase)
 	}
 	const window = sound.Rate / 25
 	for _, delay := range []time.Duration{0, 7 * time.Millisecond, 300 * time.Millisecond, 900 * time.Millisecond} {

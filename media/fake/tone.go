@@ -147,7 +147,7 @@ func (m *Microphone) Open(get func([]int16), stopped func(error)) (sound.Stream,
 	if m.clock {
 		began, phase := time.Now(), 0.0
 		return m.start(func() {
-			phase = drawClock(pcm, began.Add(time.Duration(n)*time.Second/sound.Rate), phase)
+			phase = DrawClock(pcm, began.Add(time.Duration(n)*time.Second/sound.Rate), phase)
 			n += samples
 			get(pcm)
 		}, stopped)

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,6 +164,33 @@ func TestCall(t *testing.T) {
 	h.until("the first speaker plays again", func() bool { _, p := h.door.listen(ear, "plughw:Ear,1", 440); return p[0] > 0.5 })
 	must(t, tone.Signal(15))
 	must(t, tone.Wait(h.ctx))
+	h.soundLatency(ear)
+}
+
+// soundLatency says how long sound takes from the far end of the card's loop into the
+// board's microphone and out of the other board's speaker.
+func (h *house) soundLatency(ear string) {
+	t := h.t
+	t.Helper()
+	line := append(h.net.Inside("out"), ear, "clock", outsideAddr+":4000")
+	clock := exec.CommandContext(h.ctx, line[0], line[1:]...)
+	must(t, clock.Start())
+	defer func() { _ = clock.Process.Kill(); _ = clock.Wait() }()
+	tells, err := h.machine.Begin(nil, ear, "time", "plughw:Ear,1", outsideAddr+":4000")
+	must(t, err)
+	var ages []time.Duration
+	h.until("the time is heard outside", func() bool {
+		ago, ok, err := fake.ReadRecorded(h.record)
+		must(t, err)
+		if ok {
+			ages = append(ages, ago)
+		}
+		return len(ages) >= 100
+	})
+	must(t, tells.Signal(15))
+	must(t, tells.Wait(h.ctx))
+	slices.Sort(ages)
+	t.Logf("capture → far playout of sound: %v (median of %d; 90 %% within %v)", ages[50].Round(time.Millisecond), len(ages), ages[90].Round(time.Millisecond))
 }
 
 // TestCameras: the cameras of a call are closed, changed and pulled out while it lasts.

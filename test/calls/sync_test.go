@@ -2,7 +2,6 @@ package calls
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"image"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"github.com/herald-im/herald/media/fake"
-	"github.com/herald-im/herald/media/sound"
 	"github.com/herald-im/herald/protocol"
 	"github.com/herald-im/herald/protocol/client"
 	"github.com/herald-im/herald/test/rig"
@@ -47,27 +45,11 @@ func telling(dir, user string) (config, record string) {
 // heard is how old what is played now is, and false if that cannot be read.
 func (w *witness) heard() (time.Duration, bool) {
 	w.n.t.Helper()
-	const part = 2 * sound.Rate / 25 // 40 ms, in bytes
-	f, err := os.Open(w.record)
+	ago, ok, err := fake.ReadRecorded(w.record)
 	if err != nil {
 		w.n.t.Fatal(err)
 	}
-	defer f.Close()
-	st, err := f.Stat()
-	now := time.Now() // a period of 10 ms after what was written last, at most
-	if err != nil || st.Size() < part {
-		return 0, false
-	}
-	raw := make([]byte, part)
-	if _, err := f.ReadAt(raw, st.Size()&^1-part); err != nil {
-		w.n.t.Fatal(err)
-	}
-	pcm := make([]int16, part/2)
-	for i := range pcm {
-		pcm[i] = int16(binary.LittleEndian.Uint16(raw[2*i:]))
-	}
-	// What is written in a period is played in the course of it: on the average its middle is now.
-	return fake.ReadClock(pcm, now.Add(-time.Duration(len(pcm)/2)*time.Second/sound.Rate))
+	return ago, ok
 }
 
 // seen is how old each picture was when the last of it had come, for some seconds; nil if

@@ -4,9 +4,9 @@
 
 # Where Go's own instructions put it, for a shell that was not told.
 export PATH := $(PATH):/usr/local/go/bin
-# The version comes from git describe below. Stamping by the go command fails where git refuses a checkout of another user.
 # What codecs there are beside those that come with Go modules: see scripts/tags.
 TAGS := $(shell scripts/tags)
+# The version comes from git describe below. Stamping by the go command fails where git refuses a checkout of another user.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false $(if $(TAGS),-tags=$(TAGS))
 
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)

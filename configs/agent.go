@@ -143,7 +143,7 @@ type API struct {
 // Media is the board's cameras, microphone and speakers, and how they connect.
 type Media struct {
 	// FrontCamera is a V4L2 device (/dev/video0), "auto" for the first that is found,
-	// "fake" for a test picture, or empty for none.
+	// "fake" for a test picture, "fake:FILE" for H264 of a file, or empty for none.
 	FrontCamera string `toml:"front_camera"`
 	// BackCamera likewise.
 	BackCamera string `toml:"back_camera"`
@@ -163,7 +163,7 @@ type Media struct {
 	// Microphone is an ALSA device or the start of its name, "default", "fake" for a
 	// test tone, or empty for none.
 	Microphone string `toml:"microphone"`
-	// Speaker likewise; "fake" plays into nothing.
+	// Speaker likewise; "fake" plays into nothing, "fake:FILE" into a file.
 	Speaker string `toml:"speaker"`
 	// HandsFree is the speaker that calling.setHandsFree chooses. Empty: the same.
 	HandsFree string `toml:"hands_free"`

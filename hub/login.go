@@ -34,7 +34,7 @@ func (h *Hub) Authenticate(in broker.Login) (any, error) {
 		h.table.begin(l)
 		defer func() {
 			if !admitted {
-				h.table.gone(l)
+				h.table.gone(l, false)
 			}
 		}()
 	}

@@ -293,6 +293,10 @@ func TestAbsent(t *testing.T) {
 		says("online", "", "t1", protocol.PeeringJoin, 99)
 		says("never seen", "", "t2", protocol.PeeringJoin, 99)
 		r.Disconnect(indoor.peer.ClientID)
+		says("fallen silent", "", "t1", protocol.PeeringJoin, 99)
+		indoor = r.online("indoor", "t1")
+		indoor.peer.Left = true
+		r.Disconnect(indoor.peer.ClientID)
 		says("gone", absent, "t1", protocol.PeeringJoin, 99)
 		says("no terminal", "", "", protocol.PeeringJoin, 99)
 		says("no connection yet", "", "t1", protocol.PeeringJoin, 0)
@@ -314,7 +318,7 @@ func TestAbsentIsBounded(t *testing.T) {
 		l := &login{user: "u", terminal: fmt.Sprint(i)}
 		tab.begin(l)
 		tab.enter(l, 1, "p", 10)
-		tab.gone(l)
+		tab.gone(l, true)
 		if !tab.absent("u", l.terminal) {
 			t.Fatal(i)
 		}

@@ -420,7 +420,7 @@ func TestExpiryWhileOnline(t *testing.T) {
 			t.Fatal(err)
 		}
 		x := r.connect(user, "t")
-		r.table.gone(x.login)
+		r.table.gone(x.login, false)
 		x.login, x.peer.Data = id.(*login), id
 		x.hello()
 		return x

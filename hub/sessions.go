@@ -61,7 +61,7 @@ type table struct {
 	logins   int
 	sessions int
 	expiry   loginHeap
-	left     map[place]time.Time // when the last session of a terminal ended that has none
+	left     map[place]time.Time // when a terminal ended its session, of those that have none
 	sooner   chan struct{}       // the first expiry has moved forward
 }
 
@@ -122,17 +122,21 @@ func (t *table) heard(l *login) bool {
 	return !l.ended
 }
 
-// gone takes a connection out, and its session with it.
-func (t *table) gone(l *login) {
+// gone takes a connection out, and its session with it. left says that it was its own end that
+// has closed it.
+func (t *table) gone(l *login, left bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.remove(l)
+	if s := t.remove(l); s != nil && left {
+		t.noteLeft(s)
+	}
 	l.ended = true
 }
 
-func (t *table) remove(l *login) {
+// remove takes a connection out, and gives the session that it had, or nil.
+func (t *table) remove(l *login) (session *session) {
 	if !l.known {
-		return
+		return nil
 	}
 	l.known = false
 	if l.keyID != "" {
@@ -145,15 +149,16 @@ func (t *table) remove(l *login) {
 		if s.login == l {
 			a.sessions = without(a.sessions, s)
 			t.sessions--
-			t.noteLeft(s)
+			session = s
 			break
 		}
 	}
 	t.clean(l.user)
+	return session
 }
 
-// noteLeft remembers for a while that a terminal's session has ended; called with
-// mu held.
+// noteLeft remembers for a while that a terminal has ended its session; called with mu
+// held.
 func (t *table) noteLeft(s *session) {
 	now := time.Now()
 	if len(t.left) >= maxLeft {
@@ -165,8 +170,8 @@ func (t *table) noteLeft(s *session) {
 	t.left[place{s.user, s.terminal}] = now
 }
 
-// absent tells whether a terminal's session has ended lately, with no other since.
-// A terminal that this hub has not seen yet may be on its way.
+// absent tells whether a terminal has ended its session lately, and has no other since. One
+// that has fallen silent may be back at once, and one that was not seen yet be on its way.
 func (t *table) absent(user, terminal string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -381,7 +386,7 @@ func (h *loginHeap) Pop() any {
 // Gone is the broker's: the connection is over. Its will says no more than that.
 func (h *Hub) Gone(p *broker.Peer, _ []byte) {
 	l := p.Data.(*login)
-	h.table.gone(l)
+	h.table.gone(l, p.Left)
 	h.log.Debug("terminal gone", "user", l.user, "terminal", l.terminal)
 }
 

@@ -26,12 +26,12 @@ const Fake = "fake"
 
 // Config is the board's devices and how they connect. A device that is empty is none.
 type Config struct {
-	FrontCamera, BackCamera        string // V4L2 devices, video.Auto or Fake
+	FrontCamera, BackCamera        string // V4L2 devices, video.Auto, Fake, or fake:PATH for a clip
 	Format                         video.Format
 	Controls                       video.Settings // of both cameras
 	Bitrate                        int            // of the picture at most, bit/s
 	MinBitrate                     int            // below which a link gets sound alone, bit/s; 0: 100,000
-	Microphone, Speaker, HandsFree string         // ALSA devices, or Fake
+	Microphone, Speaker, HandsFree string         // ALSA devices, or Fake; fake:PATH records what is played
 	Echo                           sound.EchoOptions
 
 	Port                          int // UDP; 0: a free one
@@ -125,6 +125,9 @@ func (e *Engine) newCamera(name, use string) *video.Camera {
 		return nil
 	case Fake:
 		return video.NewCamera(fake.NewCamera(use), e.cfg.Format, e.log)
+	}
+	if path, ok := strings.CutPrefix(name, Fake+":"); ok {
+		return video.NewCamera(fake.NewClip(use, path), e.cfg.Format, e.log)
 	}
 	return video.NewCamera(video.V4L2With(name, e.cfg.Controls, e.log), e.cfg.Format, e.log)
 }

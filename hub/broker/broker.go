@@ -266,6 +266,7 @@ func (b *Broker) depart(s *session) {
 		b.complain.warn("terminal did not get all messages", "client", s.peer.ClientID, "dropped", dropped)
 	}
 	will := s.will
+	s.peer.Left = s.disconnected || s.link.peerLeft
 	if s.disconnected {
 		will = nil
 	}

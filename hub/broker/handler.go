@@ -40,6 +40,9 @@ type Peer struct {
 	Username string
 	Remote   string // address and port
 	Data     any    // what Authenticate returned
+	// Left says, once it is Gone, that its own end has closed the connection, or has said that
+	// it will: it ended, and has not fallen silent.
+	Left bool
 }
 
 // Login is what a CONNECT says about itself. The password must not be logged.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -29,7 +30,9 @@ type link struct {
 	broker  *Broker
 	session *session // nil before the login; guarded by Broker.mu
 
-	peerClosed bool // reading ended, and not by us; touched only by the connection's own goroutine
+	// Both are touched only by the connection's own goroutine.
+	peerClosed bool // reading ended, and not by us
+	peerLeft   bool // and because the peer has closed, not because nothing came through any more
 
 	mu       sync.Mutex
 	room     sync.Cond // the queue has shrunk, or the link is over
@@ -55,6 +58,7 @@ func (l *link) Read(p []byte) (int, error) {
 	n, err := l.conn.Read(p)
 	l.broker.count.bytesIn.Add(uint64(n))
 	l.peerClosed = err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+	l.peerLeft = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 	return n, err
 }
 

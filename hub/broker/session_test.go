@@ -151,17 +151,18 @@ func TestWill(t *testing.T) {
 		name string
 		end  func(*wire)
 		will string
+		left bool // as its own end has said or done
 	}{
-		{"cut", func(w *wire) { w.Close() }, "I am dead"},
-		{"DISCONNECT", func(w *wire) { w.send(frame(headDisconnect)); w.closed() }, ""},
-		{"broken protocol", func(w *wire) { w.send([]byte{0xf0, 0}); w.closed() }, "I am dead"},
-		{"second CONNECT", func(w *wire) { w.send(h.bytes()); w.closed() }, "I am dead"},
-		{"by the hub", func(w *wire) { r.Disconnect("c"); w.closed() }, "I am dead"},
+		{"cut", func(w *wire) { w.Close() }, "I am dead", true},
+		{"DISCONNECT", func(w *wire) { w.send(frame(headDisconnect)); w.closed() }, "", true},
+		{"broken protocol", func(w *wire) { w.send([]byte{0xf0, 0}); w.closed() }, "I am dead", false},
+		{"second CONNECT", func(w *wire) { w.send(h.bytes()); w.closed() }, "I am dead", false},
+		{"by the hub", func(w *wire) { r.Disconnect("c"); w.closed() }, "I am dead", false},
 	} {
 		w := r.login(t, h)
 		c.end(w)
-		if g := next(t, d.left, "Gone"); g.peer.ClientID != "c" || string(g.will) != c.will || (g.will == nil) != (c.will == "") {
-			t.Errorf("%s: %+v", c.name, g)
+		if g := next(t, d.left, "Gone"); g.peer.ClientID != "c" || string(g.will) != c.will || (g.will == nil) != (c.will == "") || g.peer.Left != c.left {
+			t.Errorf("%s: %+v %+v", c.name, g, *g.peer)
 		}
 	}
 	if err := r.Publish("end", nil, 0, false); err != nil {
@@ -178,8 +179,8 @@ func TestKeepalive(t *testing.T) {
 	r := start(t, d, Limits{})
 	w := r.login(t, hello{client: "c", keepalive: 1, willTopic: "w", will: "x"})
 	w.closed()
-	if g := next(t, d.left, "Gone"); string(g.will) != "x" {
-		t.Errorf("%+v", g)
+	if g := next(t, d.left, "Gone"); string(g.will) != "x" || g.peer.Left {
+		t.Errorf("%+v %+v", g, *g.peer)
 	}
 }
 

@@ -26,11 +26,12 @@ const (
 	lossOver = 0.10 // of packets in 2 s: less does not lower the estimate
 	lossSome = 0.02 // from here on it rises half as fast
 
-	growth     = 0.08 // a second
-	growthFast = 0.25 // a second, where nothing was wrong for calmAfter: the probe for a path that has become wider
-	growthNear = 0.03 // a second, near where a queue stood last
-	calmAfter  = 4 * time.Second
-	nearFor    = 15 * time.Second // how long it is remembered where that was
+	growth       = 0.08 // a second
+	growthFast   = 0.25 // a second, where nothing was wrong for calmAfter: the probe for a path that has become wider
+	growthProven = 1.0  // a second, where more gets through than is estimated
+	growthNear   = 0.03 // a second, near where a queue stood last
+	calmAfter    = 4 * time.Second
+	nearFor      = 15 * time.Second // how long it is remembered where that was
 
 	// historyPackets is how many sent packets are remembered until they are reported: some seconds. A power of two.
 	historyPackets = 2048
@@ -346,6 +347,8 @@ func (e *estimator) grows(through, loss float64, now time.Time) float64 {
 		return growthFast
 	case loss >= lossSome:
 		return growth / 2
+	case through > e.rate: // by a camera that encodes as it likes
+		return growthProven
 	case near:
 		return growthNear
 	case calm >= calmAfter && through > e.rate/2: // it is known that what is estimated gets through

@@ -142,6 +142,25 @@ func TestEstimateOfAWidePath(t *testing.T) {
 	}
 }
 
+// A camera that encodes as it likes shows what the path carries; and where it carries less, it is said.
+func TestEstimateOfWhatIsSentAnyway(t *testing.T) {
+	s := newTrip(t)
+	s.fill = 2.2
+	took := s.until(3*time.Second, func(target int) bool { return target > 1_500_000 })
+	t.Logf("1.5 Mbit/s after %v", took)
+	if took < 0 || took > 2*time.Second {
+		t.Errorf("1.5 Mbit/s after %v", took)
+	}
+	s = newTrip(t)
+	s.fill, s.path.rate = 2.2, 700_000
+	s.pass(3*time.Second, nil)
+	most := 0
+	s.pass(10*time.Second, func(target int) { most = max(most, target) })
+	if most > 700_000 {
+		t.Errorf("%d bit/s of a path that carries 700000", most)
+	}
+}
+
 // Jitter and the loss of radio are no sign of a path that is full.
 func TestEstimateIsSteady(t *testing.T) {
 	for name, p := range map[string]simPath{

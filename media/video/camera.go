@@ -35,9 +35,10 @@ type Camera struct {
 	users   map[*Slot]struct{}
 	source  UnitSource // that runs; nil: none that encodes
 	unfit   error      // why what the device encodes cannot be passed on
-	bitrate int        // wanted of a device that encodes, bit/s
-	limits  bool       // it can be asked for it, as far as is known
-	asked   time.Time  // the source for a key frame
+	over    overloads
+	bitrate int       // wanted of a device that encodes, bit/s
+	limits  bool      // it can be asked for it, as far as is known
+	asked   time.Time // the source for a key frame
 	watch   pictureWatch
 	figures Figures
 }
@@ -47,6 +48,29 @@ type Camera struct {
 const overload = 1.5
 
 var overloadTime = 2 * time.Second // tests shorten it
+
+// How long the board encodes after that until the camera is tried again, once as much is
+// wanted as it gave. It doubles each time: the picture stands still for a moment.
+var (
+	overloadPause    = 5 * time.Second // tests shorten it
+	overloadPauseMax = 2 * time.Minute
+)
+
+// overloads remembers that a camera has not kept to the bitrate.
+type overloads struct {
+	rate  int           // bit/s, that it gave
+	at    time.Time     // when
+	pause time.Duration // for which the board encodes
+}
+
+func (o *overloads) note(rate int, now time.Time) {
+	o.rate, o.at, o.pause = rate, now, min(max(2*o.pause, overloadPause), overloadPauseMax)
+}
+
+// past tells whether the camera may be tried again.
+func (o *overloads) past(wanted int, now time.Time) bool {
+	return wanted >= o.rate && now.Sub(o.at) >= o.pause
+}
 
 // errOverload says that a camera does not keep to the bitrate.
 var errOverload = fmt.Errorf("%w: it takes more than the bitrate that is wanted", ErrUnfit)
@@ -122,7 +146,7 @@ func (c *Camera) Keyframe() bool {
 
 // SetBitrate asks a camera that encodes for a bitrate, in bit/s, now and when it is
 // opened again. One that then gives much more for 2 s is opened for pictures, which are
-// encoded, until it is closed. It tells false where the camera encodes and cannot be
+// encoded until as much is wanted for a while. It tells false where the camera encodes and cannot be
 // asked: who must have less at once changes from UseUnits to Use.
 func (c *Camera) SetBitrate(bitrate int) bool {
 	c.mu.Lock()
@@ -149,7 +173,7 @@ func (c *Camera) wantsUnits() bool {
 }
 
 func (c *Camera) wantsUnitsLocked() bool {
-	if _, can := c.device.(UnitDevice); !can || c.unfit != nil {
+	if _, can := c.device.(UnitDevice); !can || c.unfit != nil && !(errors.Is(c.unfit, errOverload) && c.over.past(c.bitrate, time.Now())) {
 		return false
 	}
 	if c.source != nil && !c.source.Pictures() {
@@ -185,7 +209,11 @@ func (c *Camera) capture(over <-chan struct{}, running func(...any)) error {
 // open opens the device: as is wanted now, or as it can be.
 func (c *Camera) open() (src Source, units bool, err error) {
 	c.mu.Lock()
-	units, unfit, bitrate := c.wantsUnitsLocked(), c.unfit, c.bitrate
+	units, bitrate := c.wantsUnitsLocked(), c.bitrate
+	if units && c.unfit != nil {
+		c.unfit = nil // it was an overload, which is past
+	}
+	unfit := c.unfit
 	c.mu.Unlock()
 	d, can := c.device.(UnitDevice)
 	if !units {

@@ -74,6 +74,7 @@ func (c *Camera) ended() {
 	if errors.Is(c.unfit, errOverload) {
 		c.unfit = nil // more may be wanted the next time
 	}
+	c.over = overloads{}
 }
 
 // pixelFormatOf is what the pictures of a source come as, if it says so.
@@ -118,6 +119,9 @@ func (m *meter) unit(f *Frame) error {
 	most := m.bitrate
 	m.bitrate, m.from, m.bytes = want, f.At, 0
 	if got > overload*float64(most) {
+		c.mu.Lock()
+		c.over.note(int(got), time.Now())
+		c.mu.Unlock()
 		return fmt.Errorf("%w: %.0f kbit/s, not %d", errOverload, got/1000, most/1000)
 	}
 	return nil

@@ -124,7 +124,8 @@ func firstPicture(t *testing.T, path string) {
 	}
 	slices.Sort(alone)
 	slices.Sort(whole)
-	t.Logf("the first picture: %v of the driver alone, %v of the camera (medians of %d); %v, %v", alone[rounds/2], whole[rounds/2], rounds, alone, whole)
+	t.Logf("the first picture: %v of the driver alone, %v of the camera (medians of %d), %.2f times as long as the driver alone; %v, %v",
+		alone[rounds/2], whole[rounds/2], rounds, float64(whole[rounds/2])/float64(alone[rounds/2]), alone, whole)
 }
 
 func readCamera(t *testing.T, path string, want Format) {

@@ -10,13 +10,22 @@ import (
 // is in the channel's codec.
 func (ch *channel) watch(camera *Camera) *Slot {
 	if ch.codec == H264 {
-		ch.sender.mu.Lock()
-		bitrate := ch.bitrate
-		ch.sender.mu.Unlock()
-		camera.SetBitrate(bitrate)
+		ch.wish(camera)
 		return camera.UseUnits()
 	}
 	return camera.Use()
+}
+
+// wish tells a camera what its pictures may take, also while the board encodes them: then
+// it may be tried again.
+func (ch *channel) wish(camera *Camera) {
+	if ch.codec != H264 {
+		return
+	}
+	ch.sender.mu.Lock()
+	bitrate := ch.bitrate
+	ch.sender.mu.Unlock()
+	camera.SetBitrate(bitrate)
 }
 
 // pass hands out what the camera has encoded, as it is.
@@ -33,7 +42,6 @@ func (ch *channel) pass(camera *Camera, f *Frame) {
 	}
 	to, bitrate := slices.Collect(maps.Values(ch.followers)), ch.bitrate
 	s.mu.Unlock()
-	camera.SetBitrate(bitrate)
 	format := camera.granted()
 	ch.passed(f, format, bitrate)
 	since := time.Duration(float64(time.Second) / max(1, format.Rate))

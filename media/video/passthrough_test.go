@@ -268,15 +268,16 @@ func TestNoPicturesToBeHad(t *testing.T) {
 	}
 }
 
-// A camera that takes much more than is wanted is encoded by the board, until it is
-// closed.
+// A camera that takes much more than is wanted is encoded by the board, until as much is
+// wanted or it is closed.
 func TestPassthroughKeepsToTheBitrate(t *testing.T) {
 	set(t, &overloadTime, 100*time.Millisecond)
+	set(t, &overloadPause, 50*time.Millisecond)
 	d := h264Camera(encoded(t, 160, 120, 30), "YUYV")
 	d.controls = nil // its bitrate cannot be set
 	c := camera(t, d, quiet)
 	for range 2 {
-		s := NewSender(20_000, quiet)
+		s := NewSender(50_000_000, quiet)
 		s.Select(c, true)
 		got := make(chan AccessUnit, 1000)
 		stop := s.Follow(H264, func(u AccessUnit) {
@@ -285,8 +286,19 @@ func TestPassthroughKeepsToTheBitrate(t *testing.T) {
 			default:
 			}
 		})
+		s.SetBitrate(H264, 20_000)
 		until(t, "passed through", func() bool { next(t, got); return c.Figures().Passthrough })
 		until(t, "encoded", func() bool { next(t, got); return c.Figures().PixelFormat == "YUYV" })
+		for began := time.Now(); time.Since(began) < 3*overloadPause; {
+			next(t, got)
+		}
+		if c.Figures().Passthrough {
+			t.Error("it passes through again, and no more is wanted than before")
+		}
+		s.SetBitrate(H264, 50_000_000)
+		until(t, "passed through again", func() bool { next(t, got); return c.Figures().Passthrough })
+		s.SetBitrate(H264, 20_000)
+		until(t, "encoded again", func() bool { next(t, got); return c.Figures().PixelFormat == "YUYV" })
 		stop()
 		s.Close()
 		if err := c.Drain(t.Context()); err != nil {

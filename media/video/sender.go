@@ -219,6 +219,7 @@ func (ch *channel) use(ctx context.Context, camera *Camera, enc *encoder) *encod
 		if f == nil {
 			continue
 		}
+		ch.wish(camera)
 		if f.Unit != nil {
 			ch.close(enc) // it would go on from a picture that nobody has
 			enc = nil

@@ -45,6 +45,9 @@ var sections = []section{
 	{"firstpicture", firstPicture},
 	{"callmemory", callMemory},
 	{"pictures", pictures},
+	{"passing", passing},
+	{"raw", rawPictures},
+	{"software", inSoftware},
 	{"signals", signals},
 }
 

@@ -188,6 +188,7 @@ func watch(ctx context.Context, b *rig.Board) (*viewer, error) {
 	v := new(viewer)
 	var err error
 	v.Viewer, err = rig.View(ctx, b.Socket, "/v1/whep/self", "lo", func(p *rtp.Packet) {
+		v.bytes.Add(int64(len(p.Payload)))
 		if p.Marker {
 			v.pictures.Add(1)
 		}
@@ -201,7 +202,7 @@ func watch(ctx context.Context, b *rig.Board) (*viewer, error) {
 
 type viewer struct {
 	*rig.Viewer
-	pictures atomic.Int64
+	pictures, bytes atomic.Int64
 }
 
 // eye decodes what arrives, to tell when the first picture can be seen.

@@ -162,7 +162,7 @@ func TestInSync(t *testing.T) {
 	n.connect(door, indoor)
 	time.Sleep(3 * time.Second) // until the buffers are as they stay
 	w.check(4)
-	n.cables["door"].Set(rig.Fault{Delay: 50 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.02})
+	n.cables["door"].Set(rig.Fault{Delay: 50 * time.Millisecond, Jitter: 20 * time.Millisecond})
 	time.Sleep(5 * time.Second)
 	w.check(4)
 	n.hangup(door, indoor)

@@ -8,8 +8,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
@@ -19,6 +21,7 @@ type Viewer struct {
 	Codec string // as webrtc.MimeTypeH264
 
 	pc   *webrtc.PeerConnection
+	ssrc atomic.Uint32
 	http *http.Client
 	url  string
 }
@@ -51,6 +54,7 @@ func View(ctx context.Context, socket, path, network string, packet func(*rtp.Pa
 	}()
 	came := make(chan string, 1)
 	v.pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+		v.ssrc.Store(uint32(t.SSRC()))
 		came <- t.Codec().MimeType
 		for {
 			p, _, err := t.ReadRTP()
@@ -107,6 +111,11 @@ func (v *Viewer) post(ctx context.Context, path, offer string) (string, error) {
 	}
 	v.url = base + res.Header.Get("Location")
 	return string(answer), err
+}
+
+// RequestKeyframe asks the board for a key frame (PLI).
+func (v *Viewer) RequestKeyframe() error {
+	return v.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: v.ssrc.Load()}})
 }
 
 // Close ends the view at the board and here.

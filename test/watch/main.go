@@ -1,6 +1,6 @@
 // Command watch looks for some seconds at what a board shows (WHEP) and writes the H264
-// stream to stdout, and into a file, if one is named, when each of its pictures was there:
-// Unix milliseconds, one a line.
+// stream to stdout. If a file is named it asks for a key frame now and then, and writes into
+// it how many bytes each picture has and when it was there, in Unix milliseconds, one a line.
 //
 //	watch SOCKET PATH INTERFACE SECONDS [TIMES]
 package main
@@ -54,7 +54,7 @@ func run(args []string) error {
 			if s == nil {
 				return
 			}
-			fmt.Fprintln(&times, came[s.PacketTimestamp].UnixMilli())
+			fmt.Fprintln(&times, len(s.Data), came[s.PacketTimestamp].UnixMilli())
 			delete(came, s.PacketTimestamp)
 			if _, err := out.Write(s.Data); err != nil {
 				failed = err
@@ -68,11 +68,30 @@ func run(args []string) error {
 	if v.Codec != webrtc.MimeTypeH264 {
 		return fmt.Errorf("the board sends %s", v.Codec)
 	}
-	time.Sleep(time.Duration(seconds * float64(time.Second)))
+	if err := look(v, time.Duration(seconds*float64(time.Second)), len(args) == 5); err != nil {
+		return err
+	}
 	mu.Lock()
 	defer mu.Unlock()
 	if len(args) == 5 {
 		failed = errors.Join(failed, os.WriteFile(args[4], times.Bytes(), 0o600))
 	}
 	return errors.Join(failed, out.Flush())
+}
+
+// look waits, and asks for key frames meanwhile if it is to.
+func look(v *rig.Viewer, d time.Duration, ask bool) error {
+	const often = 600 * time.Millisecond // the board passes on two a second
+	for over := time.After(d); ; {
+		select {
+		case <-over:
+			return nil
+		case <-time.After(often):
+		}
+		if ask {
+			if err := v.RequestKeyframe(); err != nil {
+				return err
+			}
+		}
+	}
 }

@@ -1,6 +1,9 @@
 package media
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/herald-im/herald/media/owner"
 	"github.com/herald-im/herald/media/sound"
 	"github.com/herald-im/herald/media/video"
@@ -39,4 +42,16 @@ func (e *Engine) Figures() (*CameraFigures, SoundFigures) {
 		}
 	}
 	return c, s
+}
+
+// Links tells how each connection of the call does.
+func (e *Engine) Links() []LinkStats {
+	e.mu.Lock()
+	links := slices.Collect(maps.Keys(e.links))
+	e.mu.Unlock()
+	out := make([]LinkStats, 0, len(links))
+	for _, l := range links {
+		out = append(out, l.Stats())
+	}
+	return out
 }

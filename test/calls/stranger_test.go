@@ -1,9 +1,7 @@
 package calls
 
 import (
-	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -83,25 +81,7 @@ func (s *stranger) send(f *protocol.Frame) {
 // counter is a figure of the hub's /metrics; 0 if it is not there yet.
 func (h *house) counter(name string) int {
 	h.t.Helper()
-	res, err := http.Get("http://" + h.hub.HTTP + "/metrics")
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
-			n, err := strconv.Atoi(value)
-			if err != nil {
-				h.t.Fatalf("%s: %v", line, err)
-			}
-			return n
-		}
-	}
-	return 0
+	return int(h.metrics("http://"+h.hub.HTTP, http.DefaultTransport)[name])
 }
 
 // heard are the events that are not forgotten yet, without what comes all the time.

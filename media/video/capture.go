@@ -87,20 +87,25 @@ type capture struct {
 	free   pool
 }
 
-func startPictures(r *reader, stride int) (*capture, error) {
-	c := &capture{reader: r, stride: stride}
-	if r.pixel.isJPEG() {
+// startPictures begins to capture. stride is the driver's, in bytes.
+func startPictures(r *reader, stride uint32) (*capture, error) {
+	c := &capture{reader: r}
+	line := r.format.Width // bytes, of what is in one line of the first plane
+	switch {
+	case r.pixel.isJPEG():
 		d, err := newJPEG()
 		if err != nil {
 			return nil, err
 		}
 		c.jpeg, r.onClose = d, d.close
-	} else {
-		line := r.format.Width // bytes, of what is in one line of the first plane
-		if r.pixel.fourcc == "YUYV" || r.pixel.fourcc == "UYVY" {
-			line *= 2
-		}
-		c.stride = max(c.stride, line)
+	case stride > maxStride:
+		return nil, fmt.Errorf("the camera gives lines of %d bytes", stride)
+	case r.pixel.packed():
+		c.stride = max(int(stride), 2*line)
+	case r.format.Height%2 != 0: // nobody says where the colours are then
+		return nil, fmt.Errorf("the camera gives %s of %d×%d", r.pixel.fourcc, r.format.Width, r.format.Height)
+	default:
+		c.stride = max(int(stride), line)
 	}
 	if err := r.w.Start(captureBufs); err != nil {
 		if c.jpeg != nil {

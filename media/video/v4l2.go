@@ -195,8 +195,11 @@ func (d *v4l2) start(w driver, want Format, units bool, bitrate int) (Source, er
 		readyEncoder(w, bitrate, d.log)
 		return startUnits(&r, want, bitrate)
 	}
-	return startPictures(&r, int(got.stride))
+	return startPictures(&r, got.stride)
 }
 
-// maxSide is the longest side of a picture that is taken, in pixels.
-const maxSide = 8192
+// Bounds of what a driver may grant.
+const (
+	maxSide   = 8192        // pixels, of a picture's longest side
+	maxStride = 8 * maxSide // bytes
+)

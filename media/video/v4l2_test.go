@@ -316,11 +316,13 @@ func TestDamagedPictures(t *testing.T) {
 
 // A driver whose sizes make no sense is refused.
 func TestSizesThatCannotBe(t *testing.T) {
-	for _, s := range []frameSize{size(0, 0), size(8, 480), size(641, 480)} {
-		d := &fakeDriver{sizes: map[string][]frameSize{"YUYV": {s}}}
+	for pixels, s := range map[string]frameSize{
+		"YUYV": size(0, 0), "UYVY": size(8, 480), "YU12": size(641, 480), "NV12": size(640, 481), "MJPG": size(maxSide+2, 480),
+	} {
+		d := &fakeDriver{sizes: map[string][]frameSize{pixels: {s}}}
 		with(t, d)
 		if c, err := V4L2("/dev/video0").Open(Format{640, 480, 30}); err == nil {
-			t.Errorf("%d×%d is taken: %v", s.most[0], s.most[1], c.Format())
+			t.Errorf("%s of %d×%d is taken: %v", pixels, s.most[0], s.most[1], c.Format())
 		}
 		if !d.closed {
 			t.Error("it is still open")

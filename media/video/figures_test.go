@@ -42,6 +42,7 @@ func TestGranted(t *testing.T) {
 	}{
 		{layout{code: fourcc("NV12"), width: 320, height: 240, stride: 384}, 25, Format{320, 240, 25}, "NV12"},
 		{layout{code: fourcc("YUYV"), width: 640, height: 480}, 0, Format{640, 480, 15}, "YUYV"},
+		{layout{code: fourcc("YUYV"), width: 640, height: 480}, 1e6, Format{640, 480, 15}, "YUYV"}, // nobody sees so many
 	} {
 		d := &fakeDriver{sizes: map[string][]frameSize{"YUYV": {size(1280, 720)}}, rates: map[string]float64{"YUYV": 15}, gives: &x.gives, rate: x.rate}
 		with(t, d)

@@ -326,6 +326,39 @@ func TestKeyframeOfTheCamera(t *testing.T) {
 	until(t, "a key frame", func() bool { return next(t, got).Key })
 }
 
+// A camera whose buffers have no picture in them any more has failed, though buffers come.
+func TestBuffersWithoutPictures(t *testing.T) {
+	set(t, &silentTime, 200*time.Millisecond)
+	for name, next := range map[string][]byte{"nothing": {}, "parameter sets": only(encoded(t, 160, 120, 1)[0], nalSPS, nalPPS), "a delimiter": []byte("\x00\x00\x01\x09\x10")} {
+		d := h264Camera(encoded(t, 160, 120, 1))
+		with(t, d)
+		s, err := V4L2With("/dev/video0", nil, quiet).(UnitDevice).OpenUnits(Format{160, 120, 30}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.Read()
+		if err != nil || !f.Unit.Key {
+			t.Fatal(err)
+		}
+		d.mu.Lock()
+		d.stream = [][]byte{next}
+		d.mu.Unlock()
+		read := make(chan error, 1)
+		go func() { _, err := s.Read(); read <- err }()
+		select {
+		case err := <-read:
+			if err == nil || errors.Is(err, ErrUnfit) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(patience):
+			t.Errorf("%s: it is still waited for", name)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // One who is busy for too long goes on with the next key frame.
 func TestSlowUserOfUnits(t *testing.T) {
 	stream := encoded(t, 160, 120, 30)

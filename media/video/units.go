@@ -105,7 +105,7 @@ func (c *unitCapture) Read() (*Frame, error) {
 		switch {
 		case f != nil && f.Unit.Key:
 			c.lastKey, c.asked = now, time.Time{}
-		case !came && now.Sub(silent) > silentTime:
+		case f == nil && (!came || c.asked.IsZero()) && now.Sub(silent) > silentTime: // or buffers without pictures come
 			return nil, fmt.Errorf("the camera has given no picture for %v", silentTime)
 		case came && !c.asked.IsZero() && now.Sub(c.asked) > keyPatience, came && !c.canForce && now.Sub(c.lastKey) > keyPatience:
 			if bad != nil {

@@ -17,10 +17,13 @@ const Auto = "auto"
 const (
 	maxCameras  = 16
 	maxFormats  = 64
-	captureBufs = 4               // of the driver: fewer lose pictures on a busy board, more are older
-	silentTime  = 5 * time.Second // without a picture after which a camera has failed
-	minSide     = 16              // pixels, which encoders want at least
+	captureBufs = 4   // of the driver: fewer lose pictures on a busy board, more are older
+	minSide     = 16  // pixels, which encoders want at least
+	maxRate     = 240 // pictures a second that a driver is believed to give
 )
+
+// silentTime is how long a camera may give no picture until it has failed.
+var silentTime = 5 * time.Second // tests shorten it
 
 // layout is how pictures lie in memory.
 type layout struct {
@@ -186,7 +189,7 @@ func (d *v4l2) start(w driver, want Format, units bool, bitrate int) (Source, er
 	if chosen.rate > 0 {
 		rate = min(rate, chosen.rate)
 	}
-	if granted, err := w.SetRate(rate); err == nil && granted > 0 { // many cameras cannot, and give what they give
+	if granted, err := w.SetRate(rate); err == nil && granted > 0 && granted <= maxRate { // many cameras cannot, and give what they give
 		rate = granted
 	}
 	d.settings.apply(w, d.log)

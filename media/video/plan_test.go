@@ -122,6 +122,36 @@ func TestScale(t *testing.T) {
 	}
 }
 
+// What cameras send as JPEG, 4:2:2 mostly, becomes smaller as well.
+func TestScaleOtherColours(t *testing.T) {
+	for _, ratio := range []image.YCbCrSubsampleRatio{image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio420} {
+		img := image.NewYCbCr(image.Rect(0, 0, 644, 484), ratio)
+		for y := range 484 {
+			for x := range 644 {
+				img.Y[img.YOffset(x, y)] = byte((x + y) / 5)
+				img.Cb[img.COffset(x, y)], img.Cr[img.COffset(x, y)] = byte(x/4), byte(y/4)
+			}
+		}
+		part := img.SubImage(image.Rect(4, 4, 644, 484)).(*image.YCbCr)
+		var s scaler
+		for _, size := range [][2]int{{3, 4}, {1, 2}, {3, 8}} {
+			out := s.scale(part, size[0], size[1])
+			if w, h := out.Rect.Dx(), out.Rect.Dy(); w != 640*size[0]/size[1] || h != 480*size[0]/size[1] || out.SubsampleRatio != image.YCbCrSubsampleRatio420 {
+				t.Errorf("%v of %v: %d×%d %v", size, ratio, w, h, out.SubsampleRatio)
+				continue
+			}
+			for y := range out.Rect.Dy() {
+				for x := range out.Rect.Dx() {
+					c, was := out.YCbCrAt(x, y), part.YCbCrAt(4+x*size[1]/size[0], 4+y*size[1]/size[0])
+					if distance(int(c.Y), int(was.Y)) > 2 || distance(int(c.Cb), int(was.Cb)) > 2 || distance(int(c.Cr), int(was.Cr)) > 2 {
+						t.Fatalf("%v of %v: at %d,%d there is %v for %v", size, ratio, x, y, c, was)
+					}
+				}
+			}
+		}
+	}
+}
+
 func BenchmarkScale720p(b *testing.B) {
 	img := image.NewYCbCr(image.Rect(0, 0, 1280, 720), image.YCbCrSubsampleRatio420)
 	for _, size := range [][2]int{{3, 4}, {1, 2}, {3, 8}} {

@@ -3,6 +3,7 @@ package video
 import (
 	"fmt"
 	"image"
+	"time"
 
 	"github.com/pion/mediadevices/pkg/codec"
 	"github.com/pion/mediadevices/pkg/codec/openh264"
@@ -24,10 +25,16 @@ type encoder struct {
 	enc    codec.ReadCloser
 
 	bitrate int // bit/s
+	began   time.Time
 }
 
+// encoderLife is how long an encoder of VP8 is used: mediadevices tells libvpx the time
+// since it began in a C long, in µs. Where that has 32 bits it wraps after 35 minutes,
+// and libvpx takes no more pictures.
+const encoderLife = 30 * time.Minute
+
 func newEncoder(c Codec, format Format, bitrate int) (*encoder, error) {
-	e := &encoder{codec: c, format: format, bitrate: bitrate}
+	e := &encoder{codec: c, format: format, bitrate: bitrate, began: time.Now()}
 	builder, err := builderOf(c, bitrate)
 	if err != nil {
 		return nil, err
@@ -104,6 +111,11 @@ func (e *encoder) setBitrate(bitrate int) error {
 		e.bitrate = bitrate
 	}
 	return nil
+}
+
+// fits tells whether it can encode the next picture of a format.
+func (e *encoder) fits(f Format) bool {
+	return e.format == f && (e.codec != VP8 || time.Since(e.began) < encoderLife)
 }
 
 func (e *encoder) close() error { return e.enc.Close() }

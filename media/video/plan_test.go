@@ -152,6 +152,28 @@ func TestScaleOtherColours(t *testing.T) {
 	}
 }
 
+// An encoder is used for pictures of its format, and not for longer than a clock of 32 bits lasts.
+func TestEncoderIsMadeAnew(t *testing.T) {
+	ch := &channel{codec: VP8, sender: &Sender{log: quiet}}
+	want, p := Format{64, 48, 30}, plan{bitrate: 100_000, rate: 30}
+	first, err := ch.fit(nil, want, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.began = time.Now().Add(-35 * time.Minute)
+	next, err := ch.fit(first, want, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { ch.close(next) }()
+	if next == first {
+		t.Error("the same after 35 minutes")
+	}
+	if again, err := ch.fit(next, want, p); err != nil || again != next {
+		t.Error("another one", err)
+	}
+}
+
 func BenchmarkScale720p(b *testing.B) {
 	img := image.NewYCbCr(image.Rect(0, 0, 1280, 720), image.YCbCrSubsampleRatio420)
 	for _, size := range [][2]int{{3, 4}, {1, 2}, {3, 8}} {

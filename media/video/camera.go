@@ -170,7 +170,6 @@ func (c *Camera) capture(over <-chan struct{}, running func(...any)) error {
 			c.mu.Lock()
 			c.unfit = err
 			c.mu.Unlock()
-			c.log.Warn("what the camera encodes is not sent: the board encodes its pictures", "err", err)
 			err = errAnew
 		}
 		if !errors.Is(err, errAnew) {
@@ -200,6 +199,8 @@ func (c *Camera) open() (src Source, units bool, err error) {
 		return nil, units, fmt.Errorf("open the camera %s: %w; %v", c.Name(), err, unfit) // it is not unfit anew
 	case err != nil:
 		return nil, units, fmt.Errorf("open the camera %s: %w", c.Name(), err)
+	case unfit != nil:
+		c.log.Warn("what the camera encodes is not sent: the board encodes its pictures", "err", unfit)
 	}
 	return src, units, nil
 }

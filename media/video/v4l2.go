@@ -182,7 +182,7 @@ func (d *v4l2) start(w driver, want Format, units bool, bitrate int) (Source, er
 	if !ok || pixel.fourcc == h264FourCC && !units { // V4L2 lets it give another one than it was asked for
 		return nil, fmt.Errorf("the camera gives %s, and not %s", fourccText(got.code), chosen.pixel.fourcc)
 	}
-	if got.width < minSide || got.height < minSide || got.width%2 != 0 || got.width > maxSide || got.height > maxSide {
+	if got.width < minSide || got.height < minSide || got.width%2 != 0 || got.width > maxSide || got.height > maxSide || got.width*got.height > maxPixels {
 		return nil, fmt.Errorf("the camera gives pictures of %d×%d", got.width, got.height)
 	}
 	rate := want.Rate
@@ -204,5 +204,6 @@ func (d *v4l2) start(w driver, want Format, units bool, bitrate int) (Source, er
 // Bounds of what a driver may grant.
 const (
 	maxSide   = 8192        // pixels, of a picture's longest side
+	maxPixels = 9437184     // of a picture: what openh264 takes
 	maxStride = 8 * maxSide // bytes
 )

@@ -317,7 +317,7 @@ func TestDamagedPictures(t *testing.T) {
 // A driver whose sizes make no sense is refused.
 func TestSizesThatCannotBe(t *testing.T) {
 	for pixels, s := range map[string]frameSize{
-		"YUYV": size(0, 0), "UYVY": size(8, 480), "YU12": size(641, 480), "NV12": size(640, 481), "MJPG": size(maxSide+2, 480),
+		"YUYV": size(0, 0), "UYVY": size(8, 480), "YU12": size(641, 480), "NV12": size(640, 481), "MJPG": size(maxSide+2, 480), "YV12": size(4096, 3072),
 	} {
 		d := &fakeDriver{sizes: map[string][]frameSize{pixels: {s}}}
 		with(t, d)

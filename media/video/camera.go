@@ -234,6 +234,7 @@ func (c *Camera) session(over <-chan struct{}, running func(...any)) error {
 	for first := true; ; first = false {
 		f, err := src.Read()
 		if err != nil {
+			m.lost()
 			return fmt.Errorf("read the camera %s: %w", c.Name(), err)
 		}
 		if first {

@@ -1,6 +1,7 @@
 package video
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"image"
@@ -150,7 +151,13 @@ func (c *capture) Read() (*Frame, error) {
 // has few buffers.
 func (c *capture) frame(t taken) (*Frame, error) {
 	if c.jpeg != nil {
-		img, release, err := c.jpeg.decode(t.data, 2*c.format.Width, 2*c.format.Height)
+		data := t.data
+		if !bytes.HasSuffix(bytes.TrimRight(data, "\x00"), jpegEnd) { // some cameras leave it out
+			buf := c.free.get(len(data) + len(jpegEnd))
+			defer c.free.put(buf)
+			data = append(append((*buf)[:0], data...), jpegEnd...)
+		}
+		img, release, err := c.jpeg.decode(data, 2*c.format.Width, 2*c.format.Height)
 		if err != nil {
 			return nil, err
 		}
@@ -166,10 +173,13 @@ func (c *capture) frame(t taken) (*Frame, error) {
 	return finish(img, t.at, release)
 }
 
+// jpegEnd is the marker at the end of a JPEG.
+var jpegEnd = []byte{0xff, 0xd9}
+
 // finish makes a frame of a picture whose size encoders can take.
 func finish(img *image.YCbCr, at time.Time, release func()) (*Frame, error) {
 	img = even(img)
-	if img.Rect.Dx() < minSide || img.Rect.Dy() < minSide {
+	if w, h := img.Rect.Dx(), img.Rect.Dy(); w < minSide || h < minSide || w*h > maxPixels {
 		release()
 		return nil, fmt.Errorf("a picture of %v", img.Rect.Size())
 	}

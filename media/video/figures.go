@@ -123,18 +123,26 @@ func (m *meter) unit(f *Frame) error {
 	return nil
 }
 
+// lost notes the pictures that could not be used.
+func (m *meter) lost() {
+	s, ok := m.source.(interface{ Damaged() uint64 })
+	if !ok {
+		return
+	}
+	damaged := s.Damaged()
+	m.camera.mu.Lock()
+	m.camera.figures.Damaged += damaged - m.damaged
+	m.camera.mu.Unlock()
+	m.damaged = damaged
+}
+
 // frame notes a picture.
 func (m *meter) frame(at time.Time) {
+	m.lost()
 	c := m.camera
-	var damaged uint64
-	if s, ok := m.source.(interface{ Damaged() uint64 }); ok {
-		damaged = s.Damaged()
-	}
 	c.mu.Lock()
 	c.figures.Frames++
-	c.figures.Damaged += damaged - m.damaged
 	c.mu.Unlock()
-	m.damaged = damaged
 	if m.since.IsZero() {
 		m.since = at
 		return

@@ -63,6 +63,18 @@ func TestGranted(t *testing.T) {
 	}
 }
 
+// What cannot be used is counted also where nothing else comes.
+func TestDamagedAlone(t *testing.T) {
+	set(t, &silentTime, 50*time.Millisecond)
+	d := &fakeDriver{sizes: map[string][]frameSize{"YUYV": {size(160, 120)}}, every: time.Millisecond, memory: make([]byte, 100)}
+	c := camera(t, d, slog.New(slog.DiscardHandler))
+	defer c.Use().Close()
+	until(t, "failed", func() bool { return c.Figures().State == owner.Failed })
+	if f := c.Figures(); f.Damaged == 0 || f.Frames != 0 || !strings.Contains(f.Err.Error(), "100 bytes of a picture that has 38400") {
+		t.Errorf("%+v", f)
+	}
+}
+
 // What is counted and measured, and the warning when it is less than is wanted.
 func TestFigures(t *testing.T) {
 	var said bytes.Buffer

@@ -314,6 +314,35 @@ func TestDamagedPictures(t *testing.T) {
 	}
 }
 
+// Some cameras leave out a JPEG's end, or put something behind it. One that is cut short
+// is none for that.
+func TestJPEGsWithoutAnEnd(t *testing.T) {
+	whole := photo(t, 640, 480)
+	end := len(whole) - 2
+	for name, x := range map[string]struct {
+		data []byte
+		good bool
+	}{
+		"whole": {whole, true}, "no end": {whole[:end], true}, "half an end": {whole[:end+1], true}, "zeros behind it": {append(bytes.Clone(whole), 0, 0, 0), true},
+		"zeros in its place": {append(bytes.Clone(whole[:end]), make([]byte, 1000)...), true}, "something behind it": {append(bytes.Clone(whole), 0x55, 0xaa), true},
+		"half of it": {whole[:end/2], false}, "half of it, and zeros": {append(bytes.Clone(whole[:end/2]), make([]byte, 1000)...), false},
+		"a header": {whole[:200], false},
+	} {
+		d := &fakeDriver{sizes: map[string][]frameSize{"MJPG": {size(640, 480)}}, next: [][]byte{x.data, photo(t, 320, 240)}}
+		with(t, d)
+		s, err := V4L2("/dev/video0").Open(Format{640, 480, 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, err := s.Read(); err != nil || (f.Image.Rect.Dx() == 640) != x.good {
+			t.Errorf("%s: %v, %v", name, f, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A driver whose sizes make no sense is refused.
 func TestSizesThatCannotBe(t *testing.T) {
 	for pixels, s := range map[string]frameSize{

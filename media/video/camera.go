@@ -36,7 +36,6 @@ type Camera struct {
 	source  UnitSource // that runs; nil: none that encodes
 	unfit   error      // why what the device encodes cannot be passed on
 	bitrate int        // wanted of a device that encodes, bit/s
-	limits  bool       // it can be asked for it, as far as is known
 	asked   time.Time  // the source for a key frame
 	watch   pictureWatch
 	figures Figures
@@ -62,7 +61,7 @@ func NewCamera(device Device, want Format, log *slog.Logger) *Camera {
 	c := &Camera{device: device, want: want, log: log.With("camera", device.Name()), users: make(map[*Slot]struct{})}
 	c.Owner = owner.New("camera", c.log, func(t *owner.Turn) {
 		t.Keep(func(running func(...any)) error { return c.capture(t.Over(), running) })
-		c.ended()
+		c.closed()
 	})
 	return c
 }
@@ -121,21 +120,18 @@ func (c *Camera) Keyframe() bool {
 }
 
 // SetBitrate asks a camera that encodes for a bitrate, in bit/s, now and when it is
-// opened again. One that then gives much more for 2 s is opened for pictures, which are
-// encoded, until it is closed. It tells false where the camera encodes and cannot be
-// asked: who must have less at once changes from UseUnits to Use.
-func (c *Camera) SetBitrate(bitrate int) bool {
+// opened again. One that gives much more for 2 s, whether it can be asked or not, is
+// opened for pictures, which are encoded, until it is closed.
+func (c *Camera) SetBitrate(bitrate int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if distance(bitrate, c.bitrate)*fineBitrate < c.bitrate {
-		bitrate = c.bitrate // not worth a word to the camera
-	}
-	if bitrate == c.bitrate {
-		return c.limits
+	if bitrate == c.bitrate || distance(bitrate, c.bitrate)*fineBitrate < c.bitrate {
+		return // not worth a word to the camera
 	}
 	c.bitrate = bitrate
-	c.limits = c.source == nil || c.source.SetBitrate(bitrate)
-	return c.limits
+	if c.source != nil {
+		c.source.SetBitrate(bitrate)
+	}
 }
 
 // fineBitrate is the part by which a bitrate has to differ to be told to a camera: 1/20.
@@ -174,7 +170,7 @@ func (c *Camera) capture(over <-chan struct{}, running func(...any)) error {
 		}
 		if !errors.Is(err, errAnew) {
 			c.mu.Lock()
-			c.unfit = nil // another one may be plugged in
+			c.unfit = nil // another one may be plugged in, or more be wanted
 			c.mu.Unlock()
 			return err
 		}
@@ -269,7 +265,7 @@ func (c *Camera) sourceIs(us UnitSource) {
 	defer c.mu.Unlock()
 	c.source = us
 	if us != nil && c.bitrate > 0 {
-		c.limits = us.SetBitrate(c.bitrate)
+		us.SetBitrate(c.bitrate)
 	}
 	if us == nil || us.Pictures() {
 		return

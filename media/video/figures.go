@@ -1,7 +1,6 @@
 package video
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -66,14 +65,11 @@ func (c *Camera) opened(src Source, encoded bool) {
 	f.Granted, f.PixelFormat, f.Passthrough, f.Rate = src.Format(), pixelFormatOf(src), encoded, 0
 }
 
-// ended notes that the device is closed.
-func (c *Camera) ended() {
+// closed notes that the device is closed.
+func (c *Camera) closed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.figures.Rate, c.figures.Passthrough = 0, false
-	if errors.Is(c.unfit, errOverload) {
-		c.unfit = nil // more may be wanted the next time
-	}
 }
 
 // pixelFormatOf is what the pictures of a source come as, if it says so.

@@ -53,11 +53,10 @@ func (c *unitCapture) Keyframe() bool {
 }
 
 // SetBitrate implements UnitSource.
-func (c *unitCapture) SetBitrate(bitrate int) bool {
+func (c *unitCapture) SetBitrate(bitrate int) {
 	if c.canLimit {
 		c.wantBitrate.Store(int64(bitrate))
 	}
-	return c.canLimit
 }
 
 // control tells the camera what was asked for.

@@ -402,12 +402,21 @@ func TestKeyframeOfTheCamera(t *testing.T) {
 	s.Keyframe(H264)
 	until(t, "asked", func() bool { return asked() > before })
 	until(t, "a key frame", func() bool { return next(t, got).Key })
+	for name, harm := range map[string]func(){"a loss": func() { d.skip = 3 }, "damage": func() { d.damage = true }} {
+		before = asked()
+		d.mu.Lock()
+		harm()
+		d.mu.Unlock()
+		until(t, "asked after "+name, func() bool { return asked() > before })
+		until(t, "a key frame", func() bool { return next(t, got).Key })
+	}
 	before = asked()
-	d.mu.Lock()
-	d.skip = 3
-	d.mu.Unlock()
-	until(t, "asked after a loss", func() bool { return asked() > before })
-	until(t, "a key frame", func() bool { return next(t, got).Key })
+	slot := c.UseUnits() // in the middle of the stream
+	defer slot.Close()
+	f, err := slot.Next(t.Context())
+	if err != nil || !f.Unit.Key || asked() == before {
+		t.Error("no key frame was asked for", err)
+	}
 }
 
 // A camera whose buffers have no picture in them any more has failed, though buffers come.

@@ -38,6 +38,7 @@ type fakeDriver struct {
 	stream [][]byte // what it gives then, over and over; nil: raw pictures
 	memory []byte   // the raw pictures, if they are not to be black
 	skip   int      // the number of the next picture leaves so many out
+	damage bool     // the next picture is said to be damaged
 	closed bool
 	given  int
 	number uint32
@@ -116,8 +117,8 @@ func (d *fakeDriver) Take() (taken, error) {
 	if d.broken != nil {
 		return taken{}, d.broken
 	}
-	t := taken{at: time.Now(), sequence: d.number + uint32(d.skip)}
-	d.number, d.skip = t.sequence+1, 0
+	t := taken{at: time.Now(), sequence: d.number + uint32(d.skip), damaged: d.damage}
+	d.number, d.skip, d.damage = t.sequence+1, 0, false
 	if len(d.next) > 0 {
 		t.data = d.next[0]
 		if d.next = d.next[1:]; t.data == nil {

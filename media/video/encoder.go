@@ -125,15 +125,12 @@ func isKey(c Codec, data []byte) bool {
 	if c == VP8 {
 		return len(data) > 0 && data[0]&1 == 0 // RFC 6386 §9.1
 	}
-	for i := 0; i+3 < len(data); i++ { // H.264 Annex B: 00 00 01, then the NAL unit's header
-		if data[i] == 0 && data[i+1] == 0 && data[i+2] == 1 {
-			switch data[i+3] & 0x1f {
-			case 5: // IDR
-				return true
-			case 1: // another picture
-				return false
-			}
-			i += 3
+	for _, nal := range nalUnits(data) {
+		switch nal[0] & 0x1f {
+		case nalIDR:
+			return true
+		case nalSlice:
+			return false
 		}
 	}
 	return false

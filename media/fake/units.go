@@ -61,7 +61,7 @@ func (s *unitStream) PixelFormat() string { return "H264" }
 
 func (s *unitStream) Pictures() bool { return true }
 
-func (s *unitStream) SetBitrate(int) bool { return false }
+func (s *unitStream) SetBitrate(int) {}
 
 func (s *unitStream) Keyframe() bool {
 	s.camera.keys.Add(1)

@@ -50,13 +50,16 @@ type Owner struct {
 // Turn is the time from the first user of a device to the last one. There is work
 // for one at a time.
 type Turn struct {
-	owner *Owner
-	over  chan struct{}
+	owner  *Owner
+	over   chan struct{}
+	before chan struct{} // closed when the work of all turns before has ended
+	begun  bool          // its work was begun
 }
 
 // New makes the owner of a device, which is closed. kind is what people call it, such
-// as "microphone". work is run in a goroutine for each turn: it begins what goes with
-// the device, calls Keep, and returns when all of it has ended.
+// as "microphone". work is run in a goroutine for each turn that is not over before the
+// one before it has ended: it begins what goes with the device, calls Keep, and returns
+// when all of it has ended.
 func New(kind string, log *slog.Logger, work func(*Turn)) *Owner {
 	ended := make(chan struct{})
 	close(ended)
@@ -75,7 +78,7 @@ func (o *Owner) Hold() (release func()) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if o.users--; o.users == 0 {
-			close(o.turn.over)
+			o.end()
 			o.turn = nil
 			o.set(Closed, nil)
 		}
@@ -87,21 +90,43 @@ func (o *Owner) Renew() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.turn != nil {
-		close(o.turn.over)
+		o.end()
 		o.begin()
 	}
 }
 
 // begin is called with mu held.
 func (o *Owner) begin() {
-	t, before, ended := &Turn{owner: o, over: make(chan struct{})}, o.ended, make(chan struct{})
+	t, ended := &Turn{owner: o, over: make(chan struct{}), before: o.ended}, make(chan struct{})
 	o.turn, o.ended = t, ended
 	o.set(Opening, nil)
 	go func() {
-		defer close(ended)
-		<-before // two turns at once would want the device twice
-		o.work(t)
+		select {
+		case <-t.before: // two turns at once would want the device twice
+		case <-t.over: // nor is it opened for nobody: a driver may take long to close
+		}
+		if t.starts() {
+			defer close(ended)
+			o.work(t)
+		}
 	}()
+}
+
+// end ends the turn that there is; called with mu held.
+func (o *Owner) end() {
+	close(o.turn.over)
+	if !o.turn.begun { // it never will, and leaves nothing
+		o.ended = o.turn.before
+	}
+}
+
+// starts tells false when the turn is over before its work began.
+func (t *Turn) starts() bool {
+	o := t.owner
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	t.begun = o.turn == t
+	return t.begun
 }
 
 // set is called with mu held.
@@ -140,16 +165,20 @@ func (o *Owner) Wait(ctx context.Context) error {
 	}
 }
 
-// Drain waits until nothing is left of turns that are over. Errors: ctx's.
+// Drain waits until the device is closed, and nothing is left of the work of any turn.
+// Errors: ctx's.
 func (o *Owner) Drain(ctx context.Context) error {
-	o.mu.Lock()
-	ended := o.ended
-	o.mu.Unlock()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("the %s does not close: %w", o.kind, ctx.Err())
+	for {
+		o.mu.Lock()
+		ended, changed := o.ended, o.changed
+		o.mu.Unlock()
+		select {
+		case <-ended:
+			return nil
+		case <-changed: // the turn may have been over before it began
+		case <-ctx.Done():
+			return fmt.Errorf("the %s does not close: %w", o.kind, ctx.Err())
+		}
 	}
 }
 

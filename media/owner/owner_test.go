@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -192,6 +193,49 @@ func TestMissing(t *testing.T) {
 		}
 		if turns != 1 || log.Len() > 0 {
 			t.Errorf("%d turns; the log: %s", turns, log.String())
+		}
+	})
+}
+
+// Users who come and go while the device of those before them closes cost nothing: no
+// goroutine is left of them, and the device is not opened for nobody.
+func TestUsersWhoLeaveBeforeItOpens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &device{slow: time.Hour}
+		o := d.owner(t)
+		release := o.Hold()
+		synctest.Wait()
+		release()
+		before := runtime.NumGoroutine()
+		for range 100 {
+			release := o.Hold()
+			o.Renew()
+			release()
+		}
+		drained := make(chan error)
+		release = o.Hold()
+		go func() { drained <- o.Drain(t.Context()) }()
+		synctest.Wait() // it waits for what release takes back
+		if now := runtime.NumGoroutine(); now > before+10 {
+			t.Errorf("%d goroutines more", now-before)
+		}
+		release()
+		synctest.Wait()
+		select {
+		case err := <-drained:
+			t.Error("it is not closed yet", err)
+		default:
+		}
+		release = o.Hold()
+		if err := o.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if opened, _, most := d.times(); len(opened) != 2 || most != 1 {
+			t.Errorf("opened after %v, %d at once", opened, most)
+		}
+		release()
+		if err := errors.Join(<-drained, o.Drain(t.Context())); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -37,7 +37,6 @@ type Camera struct {
 	unfit   error      // why what the device encodes cannot be passed on
 	over    overloads
 	bitrate int       // wanted of a device that encodes, bit/s
-	limits  bool      // it can be asked for it, as far as is known
 	asked   time.Time // the source for a key frame
 	watch   pictureWatch
 	figures Figures
@@ -86,7 +85,7 @@ func NewCamera(device Device, want Format, log *slog.Logger) *Camera {
 	c := &Camera{device: device, want: want, log: log.With("camera", device.Name()), users: make(map[*Slot]struct{})}
 	c.Owner = owner.New("camera", c.log, func(t *owner.Turn) {
 		t.Keep(func(running func(...any)) error { return c.capture(t.Over(), running) })
-		c.ended()
+		c.closed()
 	})
 	return c
 }
@@ -145,21 +144,18 @@ func (c *Camera) Keyframe() bool {
 }
 
 // SetBitrate asks a camera that encodes for a bitrate, in bit/s, now and when it is
-// opened again. One that then gives much more for 2 s is opened for pictures, which are
-// encoded until as much is wanted for a while. It tells false where the camera encodes and cannot be
-// asked: who must have less at once changes from UseUnits to Use.
-func (c *Camera) SetBitrate(bitrate int) bool {
+// opened again. One that gives much more for 2 s, whether it can be asked or not, is
+// opened for pictures, which are encoded until as much is wanted for a while.
+func (c *Camera) SetBitrate(bitrate int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if distance(bitrate, c.bitrate)*fineBitrate < c.bitrate {
-		bitrate = c.bitrate // not worth a word to the camera
-	}
-	if bitrate == c.bitrate {
-		return c.limits
+	if bitrate == c.bitrate || distance(bitrate, c.bitrate)*fineBitrate < c.bitrate {
+		return // not worth a word to the camera
 	}
 	c.bitrate = bitrate
-	c.limits = c.source == nil || c.source.SetBitrate(bitrate)
-	return c.limits
+	if c.source != nil {
+		c.source.SetBitrate(bitrate)
+	}
 }
 
 // fineBitrate is the part by which a bitrate has to differ to be told to a camera: 1/20.
@@ -194,12 +190,11 @@ func (c *Camera) capture(over <-chan struct{}, running func(...any)) error {
 			c.mu.Lock()
 			c.unfit = err
 			c.mu.Unlock()
-			c.log.Warn("what the camera encodes is not sent: the board encodes its pictures", "err", err)
 			err = errAnew
 		}
 		if !errors.Is(err, errAnew) {
 			c.mu.Lock()
-			c.unfit = nil // another one may be plugged in
+			c.unfit, c.over = nil, overloads{} // another one may be plugged in, or more be wanted
 			c.mu.Unlock()
 			return err
 		}
@@ -228,6 +223,8 @@ func (c *Camera) open() (src Source, units bool, err error) {
 		return nil, units, fmt.Errorf("open the camera %s: %w; %v", c.Name(), err, unfit) // it is not unfit anew
 	case err != nil:
 		return nil, units, fmt.Errorf("open the camera %s: %w", c.Name(), err)
+	case unfit != nil:
+		c.log.Warn("what the camera encodes is not sent: the board encodes its pictures", "err", unfit)
 	}
 	return src, units, nil
 }
@@ -261,6 +258,7 @@ func (c *Camera) session(over <-chan struct{}, running func(...any)) error {
 	for first := true; ; first = false {
 		f, err := src.Read()
 		if err != nil {
+			m.lost()
 			return fmt.Errorf("read the camera %s: %w", c.Name(), err)
 		}
 		if first {
@@ -295,7 +293,7 @@ func (c *Camera) sourceIs(us UnitSource) {
 	defer c.mu.Unlock()
 	c.source = us
 	if us != nil && c.bitrate > 0 {
-		c.limits = us.SetBitrate(c.bitrate)
+		us.SetBitrate(c.bitrate)
 	}
 	if us == nil || us.Pictures() {
 		return

@@ -1,6 +1,7 @@
 package video
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"image"
@@ -87,20 +88,25 @@ type capture struct {
 	free   pool
 }
 
-func startPictures(r *reader, stride int) (*capture, error) {
-	c := &capture{reader: r, stride: stride}
-	if r.pixel.isJPEG() {
+// startPictures begins to capture. stride is the driver's, in bytes.
+func startPictures(r *reader, stride uint32) (*capture, error) {
+	c := &capture{reader: r}
+	line := r.format.Width // bytes, of what is in one line of the first plane
+	switch {
+	case r.pixel.isJPEG():
 		d, err := newJPEG()
 		if err != nil {
 			return nil, err
 		}
 		c.jpeg, r.onClose = d, d.close
-	} else {
-		line := r.format.Width // bytes, of what is in one line of the first plane
-		if r.pixel.fourcc == "YUYV" || r.pixel.fourcc == "UYVY" {
-			line *= 2
-		}
-		c.stride = max(c.stride, line)
+	case stride > maxStride:
+		return nil, fmt.Errorf("the camera gives lines of %d bytes", stride)
+	case r.pixel.packed():
+		c.stride = max(int(stride), 2*line)
+	case r.format.Height%2 != 0: // nobody says where the colours are then
+		return nil, fmt.Errorf("the camera gives %s of %d×%d", r.pixel.fourcc, r.format.Width, r.format.Height)
+	default:
+		c.stride = max(int(stride), line)
 	}
 	if err := r.w.Start(captureBufs); err != nil {
 		if c.jpeg != nil {
@@ -145,7 +151,13 @@ func (c *capture) Read() (*Frame, error) {
 // has few buffers.
 func (c *capture) frame(t taken) (*Frame, error) {
 	if c.jpeg != nil {
-		img, release, err := c.jpeg.decode(t.data, 2*c.format.Width, 2*c.format.Height)
+		data := t.data
+		if !bytes.HasSuffix(bytes.TrimRight(data, "\x00"), jpegEnd) { // some cameras leave it out
+			buf := c.free.get(len(data) + len(jpegEnd))
+			defer c.free.put(buf)
+			data = append(append((*buf)[:0], data...), jpegEnd...)
+		}
+		img, release, err := c.jpeg.decode(data, 2*c.format.Width, 2*c.format.Height)
 		if err != nil {
 			return nil, err
 		}
@@ -161,10 +173,13 @@ func (c *capture) frame(t taken) (*Frame, error) {
 	return finish(img, t.at, release)
 }
 
+// jpegEnd is the marker at the end of a JPEG.
+var jpegEnd = []byte{0xff, 0xd9}
+
 // finish makes a frame of a picture whose size encoders can take.
 func finish(img *image.YCbCr, at time.Time, release func()) (*Frame, error) {
 	img = even(img)
-	if img.Rect.Dx() < minSide || img.Rect.Dy() < minSide {
+	if w, h := img.Rect.Dx(), img.Rect.Dy(); w < minSide || h < minSide || w*h > maxPixels {
 		release()
 		return nil, fmt.Errorf("a picture of %v", img.Rect.Size())
 	}

@@ -3,6 +3,7 @@ package video
 import (
 	"fmt"
 	"image"
+	"time"
 
 	"github.com/pion/mediadevices/pkg/codec"
 	"github.com/pion/mediadevices/pkg/codec/openh264"
@@ -24,10 +25,16 @@ type encoder struct {
 	enc    codec.ReadCloser
 
 	bitrate int // bit/s
+	began   time.Time
 }
 
+// encoderLife is how long an encoder of VP8 is used: mediadevices tells libvpx the time
+// since it began in a C long, in µs. Where that has 32 bits it wraps after 35 minutes,
+// and libvpx takes no more pictures.
+const encoderLife = 30 * time.Minute
+
 func newEncoder(c Codec, format Format, bitrate int) (*encoder, error) {
-	e := &encoder{codec: c, format: format, bitrate: bitrate}
+	e := &encoder{codec: c, format: format, bitrate: bitrate, began: time.Now()}
 	builder, err := builderOf(c, bitrate)
 	if err != nil {
 		return nil, err
@@ -106,6 +113,11 @@ func (e *encoder) setBitrate(bitrate int) error {
 	return nil
 }
 
+// fits tells whether it can encode the next picture of a format.
+func (e *encoder) fits(f Format) bool {
+	return e.format == f && (e.codec != VP8 || time.Since(e.began) < encoderLife)
+}
+
 func (e *encoder) close() error { return e.enc.Close() }
 
 // isKey tells whether a picture can be decoded without others before it.
@@ -113,15 +125,12 @@ func isKey(c Codec, data []byte) bool {
 	if c == VP8 {
 		return len(data) > 0 && data[0]&1 == 0 // RFC 6386 §9.1
 	}
-	for i := 0; i+3 < len(data); i++ { // H.264 Annex B: 00 00 01, then the NAL unit's header
-		if data[i] == 0 && data[i+1] == 0 && data[i+2] == 1 {
-			switch data[i+3] & 0x1f {
-			case 5: // IDR
-				return true
-			case 1: // another picture
-				return false
-			}
-			i += 3
+	for _, nal := range nalUnits(data) {
+		switch nal[0] & 0x1f {
+		case nalIDR:
+			return true
+		case nalSlice:
+			return false
 		}
 	}
 	return false

@@ -1,7 +1,6 @@
 package video
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -66,15 +65,11 @@ func (c *Camera) opened(src Source, encoded bool) {
 	f.Granted, f.PixelFormat, f.Passthrough, f.Rate = src.Format(), pixelFormatOf(src), encoded, 0
 }
 
-// ended notes that the device is closed.
-func (c *Camera) ended() {
+// closed notes that the device is closed.
+func (c *Camera) closed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.figures.Rate, c.figures.Passthrough = 0, false
-	if errors.Is(c.unfit, errOverload) {
-		c.unfit = nil // more may be wanted the next time
-	}
-	c.over = overloads{}
 }
 
 // pixelFormatOf is what the pictures of a source come as, if it says so.
@@ -127,18 +122,26 @@ func (m *meter) unit(f *Frame) error {
 	return nil
 }
 
+// lost notes the pictures that could not be used.
+func (m *meter) lost() {
+	s, ok := m.source.(interface{ Damaged() uint64 })
+	if !ok {
+		return
+	}
+	damaged := s.Damaged()
+	m.camera.mu.Lock()
+	m.camera.figures.Damaged += damaged - m.damaged
+	m.camera.mu.Unlock()
+	m.damaged = damaged
+}
+
 // frame notes a picture.
 func (m *meter) frame(at time.Time) {
+	m.lost()
 	c := m.camera
-	var damaged uint64
-	if s, ok := m.source.(interface{ Damaged() uint64 }); ok {
-		damaged = s.Damaged()
-	}
 	c.mu.Lock()
 	c.figures.Frames++
-	c.figures.Damaged += damaged - m.damaged
 	c.mu.Unlock()
-	m.damaged = damaged
 	if m.since.IsZero() {
 		m.since = at
 		return

@@ -42,6 +42,7 @@ func TestGranted(t *testing.T) {
 	}{
 		{layout{code: fourcc("NV12"), width: 320, height: 240, stride: 384}, 25, Format{320, 240, 25}, "NV12"},
 		{layout{code: fourcc("YUYV"), width: 640, height: 480}, 0, Format{640, 480, 15}, "YUYV"},
+		{layout{code: fourcc("YUYV"), width: 640, height: 480}, 1e6, Format{640, 480, 15}, "YUYV"}, // nobody sees so many
 	} {
 		d := &fakeDriver{sizes: map[string][]frameSize{"YUYV": {size(1280, 720)}}, rates: map[string]float64{"YUYV": 15}, gives: &x.gives, rate: x.rate}
 		with(t, d)
@@ -59,6 +60,18 @@ func TestGranted(t *testing.T) {
 		if _, err := V4L2("/dev/video0").Open(Format{1280, 720, 30}); err == nil {
 			t.Errorf("%s %d×%d is taken", fourccText(gives.code), gives.width, gives.height)
 		}
+	}
+}
+
+// What cannot be used is counted also where nothing else comes.
+func TestDamagedAlone(t *testing.T) {
+	set(t, &silentTime, 50*time.Millisecond)
+	d := &fakeDriver{sizes: map[string][]frameSize{"YUYV": {size(160, 120)}}, every: time.Millisecond, memory: make([]byte, 100)}
+	c := camera(t, d, slog.New(slog.DiscardHandler))
+	defer c.Use().Close()
+	until(t, "failed", func() bool { return c.Figures().State == owner.Failed })
+	if f := c.Figures(); f.Damaged == 0 || f.Frames != 0 || !strings.Contains(f.Err.Error(), "100 bytes of a picture that has 38400") {
+		t.Errorf("%+v", f)
 	}
 }
 

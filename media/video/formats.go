@@ -46,6 +46,9 @@ const (
 
 func (f pixelFormat) code() uint32 { return fourcc(f.fourcc) }
 
+// packed tells whether brightness and colours lie side by side, in 4:2:2.
+func (f pixelFormat) packed() bool { return f.fourcc == "YUYV" || f.fourcc == "UYVY" }
+
 func (f pixelFormat) isJPEG() bool { return f.fourcc == "MJPG" || f.fourcc == "JPEG" }
 
 // formatOf is the format with this code that can be read.

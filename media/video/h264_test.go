@@ -169,7 +169,12 @@ func TestDamagedUnits(t *testing.T) {
 		"a forbidden bit": []byte("\x00\x00\x01\xe5\x88\x80\x00"), "a type of RTP's": []byte("\x00\x00\x01\x78\x00\x10"),
 		"an IDR and another": []byte("\x00\x00\x01\x65\x88\x80\x40\x00\x00\x01\x41\x9a\x00\x40"),
 		"too many":           slices, "an SPS cut short": []byte("\x00\x00\x01\x67\x42\xc0"),
-		"too large": append(bytes.Clone(whole), make([]byte, maxUnit)...),
+		"zeros": make([]byte, maxUnit), "start codes": bytes.Repeat([]byte(startCode), maxUnit/3), "a start code at the end": []byte("\x00\x00\x00\x01"),
+		"an SPS of zeros":        append([]byte("\x00\x00\x01\x67\x42\xc0\x1f"), make([]byte, maxParameters)...),
+		"a number of 33 bits":    append([]byte("\x00\x00\x01\x67\x42\xc0\x1f\x00\x00\x03\x00\x00\x80"), bytes.Repeat([]byte{0xff}, 99)...),
+		"an SPS that is large":   append(append([]byte("\x00\x00\x01\x67\x42\xc0\x1f"), spsRest(0)...), bytes.Repeat([]byte{0xaa}, maxParameters)...),
+		"a PPS of another world": []byte("\x00\x00\x01\x68\x00\x00\x03\x00\x01\xff\xff\xff\xff"),
+		"too large":              append(bytes.Clone(whole), make([]byte, maxUnit)...),
 	} {
 		u := NewUnits(Format{160, 120, 30})
 		if unit, err := u.Read(buf); err == nil || errors.Is(err, ErrUnfit) || unit != nil {
@@ -296,6 +301,7 @@ func FuzzUnits(f *testing.F) {
 	}
 	f.Add([]byte("\x00\x00\x01\x67\x64\x00\x1f\xac\xd9\x40\x50\x05\xbb\x01\x10\x00\x00\x03\x00\x10\x00\x00\x03\x03\xc0\xf1\x83\x19\x60\x00\x00\x01\x68\xeb\xe3\xcb\x22\xc0"))
 	f.Add([]byte("\x00\x00\x01\x65\x88\x84\x00\x10\x00\x00\x01\x09\x10"))
+	f.Add([]byte("\x00\x00\x01\x06\x01\x01\x00\x00\x01\x00\x00\x01\x25\xb8\x30\x30")) // a unit of nothing before an IDR
 	good := encoded(f, 160, 120, 2)
 	f.Fuzz(func(t *testing.T, buf []byte) {
 		u := NewUnits(Format{160, 120, 30})

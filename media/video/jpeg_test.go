@@ -114,6 +114,35 @@ func TestJPEGWithoutHuffmanTables(t *testing.T) {
 	compare(t, d, bare, want)
 }
 
+// Cheap cameras put some bytes too many before a marker, in each picture, or behind the
+// last one. Nothing of the picture is missing.
+func TestJPEGWithBytesTooMany(t *testing.T) {
+	d, err := newJPEG()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	whole := photo(t, 320, 240)
+	want, err := jpeg.Decode(bytes.NewReader(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := len(whole) - 2
+	for name, extra := range map[string][2]string{
+		"one before": {"\x12", ""}, "four before": {"\x12\x00\x34\x56", ""}, "zeros before": {string(make([]byte, 64)), ""},
+		"zeros behind": {"", string(make([]byte, 4096))}, "both": {"\x12", "\x00\x00"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			compare(t, d, []byte(string(whole[:end])+extra[0]+string(whole[end:])+extra[1]), want)
+		})
+	}
+	for _, n := range []int{2, 3, 10, end / 2, end} { // but here there is
+		if img, _, err := d.decode(append(bytes.Clone(whole[:end-n]), whole[end:]...), 320, 240); err == nil && n > 3 {
+			t.Errorf("%v, of which %d bytes are missing", img.Rect, n)
+		}
+	}
+}
+
 func FuzzJPEG(f *testing.F) {
 	whole := photo(f, 64, 48)
 	f.Add(whole)

@@ -3,14 +3,18 @@
 package video
 
 // #cgo pkg-config: libturbojpeg
-// #include <stdlib.h>
+// #include <string.h>
 // #include <turbojpeg.h>
 //
+// // Cheap cameras put some bytes too many before a marker, in each picture. It is complete, and libjpeg warns, which is
+// // an error here; of several warnings its text is the first one. What it says belongs to the thread.
 // static int herald_jpeg_decode(tjhandle h, const unsigned char *data, unsigned long size,
 // 		unsigned char *y, unsigned char *cb, unsigned char *cr, int width, int ystride, int cstride, int height, int flags) {
 // 	unsigned char *planes[3] = {y, cb, cr};
 // 	int strides[3] = {ystride, cstride, cstride};
-// 	return tjDecompressToYUVPlanes(h, data, size, planes, width, strides, height, flags);
+// 	if (tjDecompressToYUVPlanes(h, data, size, planes, width, strides, height, flags) == 0)
+// 		return 0;
+// 	return !(tjGetErrorCode(h) == TJERR_WARNING && strstr(tjGetErrorStr2(h), "extraneous bytes before marker"));
 // }
 import "C"
 

@@ -192,14 +192,20 @@ var errNotCapture = errors.New("it is no camera")
 
 func ioctl[T any](n *node, request uintptr, arg *T) error {
 	for {
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(n.fd), request, uintptr(unsafe.Pointer(arg)))
-		if errno == 0 {
+		switch errno := kernel(n.fd, request, unsafe.Pointer(arg)); errno {
+		case 0:
 			return nil
-		}
-		if errno != unix.EINTR {
+		case unix.EINTR:
+		default:
 			return errno
 		}
 	}
+}
+
+// kernel is set by tests.
+var kernel = func(fd int, request uintptr, arg unsafe.Pointer) unix.Errno {
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg))
+	return errno
 }
 
 // text is a string of the kernel's.
@@ -299,6 +305,9 @@ func (n *node) Start(count uint32) error {
 	if err := ioctl(n, reqBuffers, &r); err != nil {
 		return fmt.Errorf("ask for buffers: %w", err)
 	}
+	if r.count == 0 {
+		return errors.New("the driver has no buffers")
+	}
 	for i := range min(r.count, maxEnumerated) {
 		b := n.buffer(i)
 		if err := ioctl(n, queryBuffer, b); err != nil {
@@ -358,7 +367,7 @@ func (n *node) Take() (taken, error) {
 	if err := ioctl(n, dequeueBuffer, b); err != nil {
 		return taken{}, err
 	}
-	if int(b.index) >= len(n.mapped) {
+	if b.index >= uint32(len(n.mapped)) {
 		return taken{}, fmt.Errorf("the driver names buffer %d of %d", b.index, len(n.mapped))
 	}
 	from, to := uint32(0), b.bytesUsed

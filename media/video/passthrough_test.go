@@ -185,7 +185,8 @@ func TestPassthroughFallsBack(t *testing.T) {
 
 // One that has nothing else says why it gives nothing.
 func TestPassthroughWithoutAnythingElse(t *testing.T) {
-	c := camera(t, h264Camera(x264(t, "-c:v", "libx264", "-profile:v", "main", "-bf", "2")), quiet)
+	var said lines
+	c := camera(t, h264Camera(x264(t, "-c:v", "libx264", "-profile:v", "main", "-bf", "2")), slog.New(slog.NewTextHandler(&said, nil)))
 	defer c.UseUnits().Close()
 	var err error
 	until(t, "failed", func() bool { var s owner.State; s, err = c.State(); return s == owner.Failed })
@@ -194,7 +195,19 @@ func TestPassthroughWithoutAnythingElse(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	if s := said.String(); strings.Contains(s, "the board encodes") {
+		t.Error(s)
+	}
 }
+
+// lines is a log that is read while it is written.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
+func (l *lines) String() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
 
 // Who wants pictures gets them, and those who watch go on; afterwards the camera
 // encodes again.
@@ -330,12 +343,54 @@ func TestKeyframeOfTheCamera(t *testing.T) {
 	s.Keyframe(H264)
 	until(t, "asked", func() bool { return asked() > before })
 	until(t, "a key frame", func() bool { return next(t, got).Key })
+	for name, harm := range map[string]func(){"a loss": func() { d.skip = 3 }, "damage": func() { d.damage = true }} {
+		before = asked()
+		d.mu.Lock()
+		harm()
+		d.mu.Unlock()
+		until(t, "asked after "+name, func() bool { return asked() > before })
+		until(t, "a key frame", func() bool { return next(t, got).Key })
+	}
 	before = asked()
-	d.mu.Lock()
-	d.skip = 3
-	d.mu.Unlock()
-	until(t, "asked after a loss", func() bool { return asked() > before })
-	until(t, "a key frame", func() bool { return next(t, got).Key })
+	slot := c.UseUnits() // in the middle of the stream
+	defer slot.Close()
+	f, err := slot.Next(t.Context())
+	if err != nil || !f.Unit.Key || asked() == before {
+		t.Error("no key frame was asked for", err)
+	}
+}
+
+// A camera whose buffers have no picture in them any more has failed, though buffers come.
+func TestBuffersWithoutPictures(t *testing.T) {
+	set(t, &silentTime, 200*time.Millisecond)
+	for name, next := range map[string][]byte{"nothing": {}, "parameter sets": only(encoded(t, 160, 120, 1)[0], nalSPS, nalPPS), "a delimiter": []byte("\x00\x00\x01\x09\x10")} {
+		d := h264Camera(encoded(t, 160, 120, 1))
+		with(t, d)
+		s, err := V4L2With("/dev/video0", nil, quiet).(UnitDevice).OpenUnits(Format{160, 120, 30}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.Read()
+		if err != nil || !f.Unit.Key {
+			t.Fatal(err)
+		}
+		d.mu.Lock()
+		d.stream = [][]byte{next}
+		d.mu.Unlock()
+		read := make(chan error, 1)
+		go func() { _, err := s.Read(); read <- err }()
+		select {
+		case err := <-read:
+			if err == nil || errors.Is(err, ErrUnfit) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(patience):
+			t.Errorf("%s: it is still waited for", name)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // One who is busy for too long goes on with the next key frame.

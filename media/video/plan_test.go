@@ -122,6 +122,58 @@ func TestScale(t *testing.T) {
 	}
 }
 
+// What cameras send as JPEG, 4:2:2 mostly, becomes smaller as well.
+func TestScaleOtherColours(t *testing.T) {
+	for _, ratio := range []image.YCbCrSubsampleRatio{image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio420} {
+		img := image.NewYCbCr(image.Rect(0, 0, 644, 484), ratio)
+		for y := range 484 {
+			for x := range 644 {
+				img.Y[img.YOffset(x, y)] = byte((x + y) / 5)
+				img.Cb[img.COffset(x, y)], img.Cr[img.COffset(x, y)] = byte(x/4), byte(y/4)
+			}
+		}
+		part := img.SubImage(image.Rect(4, 4, 644, 484)).(*image.YCbCr)
+		var s scaler
+		for _, size := range [][2]int{{3, 4}, {1, 2}, {3, 8}} {
+			out := s.scale(part, size[0], size[1])
+			if w, h := out.Rect.Dx(), out.Rect.Dy(); w != 640*size[0]/size[1] || h != 480*size[0]/size[1] || out.SubsampleRatio != image.YCbCrSubsampleRatio420 {
+				t.Errorf("%v of %v: %d×%d %v", size, ratio, w, h, out.SubsampleRatio)
+				continue
+			}
+			for y := range out.Rect.Dy() {
+				for x := range out.Rect.Dx() {
+					c, was := out.YCbCrAt(x, y), part.YCbCrAt(4+x*size[1]/size[0], 4+y*size[1]/size[0])
+					if distance(int(c.Y), int(was.Y)) > 2 || distance(int(c.Cb), int(was.Cb)) > 2 || distance(int(c.Cr), int(was.Cr)) > 2 {
+						t.Fatalf("%v of %v: at %d,%d there is %v for %v", size, ratio, x, y, c, was)
+					}
+				}
+			}
+		}
+	}
+}
+
+// An encoder is used for pictures of its format, and not for longer than a clock of 32 bits lasts.
+func TestEncoderIsMadeAnew(t *testing.T) {
+	ch := &channel{codec: VP8, sender: &Sender{log: quiet}}
+	want, p := Format{64, 48, 30}, plan{bitrate: 100_000, rate: 30}
+	first, err := ch.fit(nil, want, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.began = time.Now().Add(-35 * time.Minute)
+	next, err := ch.fit(first, want, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { ch.close(next) }()
+	if next == first {
+		t.Error("the same after 35 minutes")
+	}
+	if again, err := ch.fit(next, want, p); err != nil || again != next {
+		t.Error("another one", err)
+	}
+}
+
 func BenchmarkScale720p(b *testing.B) {
 	img := image.NewYCbCr(image.Rect(0, 0, 1280, 720), image.YCbCrSubsampleRatio420)
 	for _, size := range [][2]int{{3, 4}, {1, 2}, {3, 8}} {

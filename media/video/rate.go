@@ -96,7 +96,7 @@ func (t *thinning) take(part float64) bool {
 
 // scaler makes pictures smaller. It belongs to one goroutine; a picture is good until the next one.
 type scaler struct {
-	half, quarters *image.YCbCr
+	folded, half, quarters *image.YCbCr
 }
 
 // scaledSize of a side, in pixels; it is even.
@@ -107,11 +107,14 @@ func scaledSize(n, num, den int) int {
 	return max(n*num/den&^1, 2)
 }
 
-// scale makes a picture of 3/4, 1/2 or 3/8 the size, each pixel of which is the mean of those in its place. Pictures that
-// are not 4:2:0 it returns as they are.
+// scale makes a picture of 3/4, 1/2 or 3/8 the size in 4:2:0, each pixel of which is the mean of those in its place. One
+// of the whole size is as it was.
 func (s *scaler) scale(img *image.YCbCr, num, den int) *image.YCbCr {
-	if num == den || img.SubsampleRatio != image.YCbCrSubsampleRatio420 {
+	if num == den {
 		return img
+	}
+	if img.SubsampleRatio != image.YCbCrSubsampleRatio420 {
+		img = s.fold(img)
 	}
 	if 2*num <= den {
 		img = planes(&s.half, img, 1, 2, halve)
@@ -142,6 +145,39 @@ func planes(to **image.YCbCr, img *image.YCbCr, num, den int, scale func(dst, sr
 	scale(surface{out.Cb, out.CStride, w / 2, h / 2}, surface{img.Cb[c:], img.CStride, cw, ch})
 	scale(surface{out.Cr, out.CStride, w / 2, h / 2}, surface{img.Cr[c:], img.CStride, cw, ch})
 	return out
+}
+
+// fold makes 4:2:0 of 4:2:2, which the JPEGs of most cameras are, or of 4:4:4.
+func (s *scaler) fold(img *image.YCbCr) *image.YCbCr {
+	w, h := img.Rect.Dx(), img.Rect.Dy()
+	if s.folded == nil || s.folded.Rect.Dx() != w || s.folded.Rect.Dy() != h {
+		n := w * h / 4 // of each colour
+		buf := make([]byte, 2*n)
+		s.folded = &image.YCbCr{
+			Cb: buf[:n], Cr: buf[n:], CStride: w / 2, SubsampleRatio: image.YCbCrSubsampleRatio420, Rect: image.Rect(0, 0, w, h),
+		}
+	}
+	out := *s.folded
+	out.Y, out.YStride = img.Y[img.YOffset(img.Rect.Min.X, img.Rect.Min.Y):], img.YStride
+	c := img.COffset(img.Rect.Min.X, img.Rect.Min.Y)
+	join, cw := halve, w
+	if img.SubsampleRatio == image.YCbCrSubsampleRatio422 {
+		join, cw = joinLines, w/2
+	}
+	join(surface{out.Cb, out.CStride, w / 2, h / 2}, surface{img.Cb[c:], img.CStride, cw, h})
+	join(surface{out.Cr, out.CStride, w / 2, h / 2}, surface{img.Cr[c:], img.CStride, cw, h})
+	return &out
+}
+
+// joinLines makes one line of two.
+func joinLines(dst, src surface) {
+	for y := range dst.height {
+		a, b := src.pix[2*y*src.stride:][:dst.width], src.pix[(2*y+1)*src.stride:][:dst.width]
+		out := dst.pix[y*dst.stride:][:dst.width]
+		for x := range out {
+			out[x] = byte((uint(a[x]) + uint(b[x]) + 1) / 2)
+		}
+	}
 }
 
 func halve(dst, src surface) {

@@ -272,7 +272,7 @@ func (ch *channel) picture(enc *encoder, f *Frame, rate float64) (*encoder, erro
 func (ch *channel) fit(enc *encoder, want Format, p plan) (*encoder, error) {
 	// The encoder takes each picture to be 1/want.Rate long, also where some are left out.
 	bitrate := int(float64(p.bitrate) * want.Rate / p.rate)
-	if enc != nil && enc.format == want {
+	if enc != nil && enc.fits(want) {
 		return enc, enc.setBitrate(bitrate)
 	}
 	ch.close(enc)

@@ -12,8 +12,6 @@ import (
 type sps struct {
 	id                       uint32
 	profile                  uint32 // profile_idc
-	constraints              uint32 // constraint_set0_flag is its highest bit
-	level                    uint32 // level_idc
 	chroma                   uint32 // chroma_format_idc; 1: 4:2:0
 	depth                    uint32 // bits of the deepest plane
 	frames                   bool   // frame_mbs_only_flag: not interlaced
@@ -97,7 +95,8 @@ var errParameters = errors.New("parameter sets that make no sense")
 // parseSPS reads a sequence parameter set, header and all.
 func parseSPS(nal []byte) (s sps, err error) {
 	b := &bits{data: payload(nal, maxParameters)}
-	s.profile, s.constraints, s.level = b.u(8), b.u(8), b.u(8)
+	s.profile = b.u(8)
+	b.u(16) // constraints, level
 	s.id = b.ue()
 	s.chroma, s.depth = 1, 8
 	switch s.profile {

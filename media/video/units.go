@@ -53,11 +53,10 @@ func (c *unitCapture) Keyframe() bool {
 }
 
 // SetBitrate implements UnitSource.
-func (c *unitCapture) SetBitrate(bitrate int) bool {
+func (c *unitCapture) SetBitrate(bitrate int) {
 	if c.canLimit {
 		c.wantBitrate.Store(int64(bitrate))
 	}
-	return c.canLimit
 }
 
 // control tells the camera what was asked for.
@@ -105,7 +104,7 @@ func (c *unitCapture) Read() (*Frame, error) {
 		switch {
 		case f != nil && f.Unit.Key:
 			c.lastKey, c.asked = now, time.Time{}
-		case !came && now.Sub(silent) > silentTime:
+		case f == nil && (!came || c.asked.IsZero()) && now.Sub(silent) > silentTime: // or buffers without pictures come
 			return nil, fmt.Errorf("the camera has given no picture for %v", silentTime)
 		case came && !c.asked.IsZero() && now.Sub(c.asked) > keyPatience, came && !c.canForce && now.Sub(c.lastKey) > keyPatience:
 			if bad != nil {

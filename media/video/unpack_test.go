@@ -106,6 +106,35 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
+// However a driver's lines and bytes do not fit, nothing is read beyond them.
+func TestUnpackWhatDoesNotFit(t *testing.T) {
+	const width, height = 18, 16
+	img := planar(make([]byte, planarSize(width, height)), width, height)
+	for _, f := range pixelFormats {
+		if f.unpack == nil {
+			continue
+		}
+		for pad := range 6 { // also odd ones
+			stride := width + pad
+			if f.packed() {
+				stride += width
+			}
+			data := make([]byte, 2*stride*height)
+			least := 0
+			for n := range data {
+				if err := f.unpack(img, data[:n:n], stride); err == nil && least == 0 {
+					least = n
+				} else if (err == nil) != (least > 0) {
+					t.Fatalf("%s: %d bytes are enough, and %d: %v", f.fourcc, least, n, err)
+				}
+			}
+			if least == 0 {
+				t.Errorf("%s: nothing is enough with %d bytes of padding", f.fourcc, pad)
+			}
+		}
+	}
+}
+
 // BenchmarkUnpack is how long a picture of 1280×720 takes to become what encoders take.
 func BenchmarkUnpack(b *testing.B) {
 	const width, height = 1280, 720

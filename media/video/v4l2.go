@@ -17,10 +17,13 @@ const Auto = "auto"
 const (
 	maxCameras  = 16
 	maxFormats  = 64
-	captureBufs = 4               // of the driver: fewer lose pictures on a busy board, more are older
-	silentTime  = 5 * time.Second // without a picture after which a camera has failed
-	minSide     = 16              // pixels, which encoders want at least
+	captureBufs = 4   // of the driver: fewer lose pictures on a busy board, more are older
+	minSide     = 16  // pixels, which encoders want at least
+	maxRate     = 240 // pictures a second that a driver is believed to give
 )
+
+// silentTime is how long a camera may give no picture until it has failed.
+var silentTime = 5 * time.Second // tests shorten it
 
 // layout is how pictures lie in memory.
 type layout struct {
@@ -179,14 +182,14 @@ func (d *v4l2) start(w driver, want Format, units bool, bitrate int) (Source, er
 	if !ok || pixel.fourcc == h264FourCC && !units { // V4L2 lets it give another one than it was asked for
 		return nil, fmt.Errorf("the camera gives %s, and not %s", fourccText(got.code), chosen.pixel.fourcc)
 	}
-	if got.width < minSide || got.height < minSide || got.width%2 != 0 || got.width > maxSide || got.height > maxSide {
+	if got.width < minSide || got.height < minSide || got.width%2 != 0 || got.width > maxSide || got.height > maxSide || got.width*got.height > maxPixels {
 		return nil, fmt.Errorf("the camera gives pictures of %d×%d", got.width, got.height)
 	}
 	rate := want.Rate
 	if chosen.rate > 0 {
 		rate = min(rate, chosen.rate)
 	}
-	if granted, err := w.SetRate(rate); err == nil && granted > 0 { // many cameras cannot, and give what they give
+	if granted, err := w.SetRate(rate); err == nil && granted > 0 && granted <= maxRate { // many cameras cannot, and give what they give
 		rate = granted
 	}
 	d.settings.apply(w, d.log)
@@ -195,8 +198,12 @@ func (d *v4l2) start(w driver, want Format, units bool, bitrate int) (Source, er
 		readyEncoder(w, bitrate, d.log)
 		return startUnits(&r, want, bitrate)
 	}
-	return startPictures(&r, int(got.stride))
+	return startPictures(&r, got.stride)
 }
 
-// maxSide is the longest side of a picture that is taken, in pixels.
-const maxSide = 8192
+// Bounds of what a driver may grant.
+const (
+	maxSide   = 8192        // pixels, of a picture's longest side
+	maxPixels = 9437184     // of a picture: what openh264 takes
+	maxStride = 8 * maxSide // bytes
+)

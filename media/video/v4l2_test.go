@@ -38,6 +38,7 @@ type fakeDriver struct {
 	stream [][]byte // what it gives then, over and over; nil: raw pictures
 	memory []byte   // the raw pictures, if they are not to be black
 	skip   int      // the number of the next picture leaves so many out
+	damage bool     // the next picture is said to be damaged
 	closed bool
 	given  int
 	number uint32
@@ -116,8 +117,8 @@ func (d *fakeDriver) Take() (taken, error) {
 	if d.broken != nil {
 		return taken{}, d.broken
 	}
-	t := taken{at: time.Now(), sequence: d.number + uint32(d.skip)}
-	d.number, d.skip = t.sequence+1, 0
+	t := taken{at: time.Now(), sequence: d.number + uint32(d.skip), damaged: d.damage}
+	d.number, d.skip, d.damage = t.sequence+1, 0, false
 	if len(d.next) > 0 {
 		t.data = d.next[0]
 		if d.next = d.next[1:]; t.data == nil {
@@ -314,13 +315,44 @@ func TestDamagedPictures(t *testing.T) {
 	}
 }
 
+// Some cameras leave out a JPEG's end, or put something behind it. One that is cut short
+// is none for that.
+func TestJPEGsWithoutAnEnd(t *testing.T) {
+	whole := photo(t, 640, 480)
+	end := len(whole) - 2
+	for name, x := range map[string]struct {
+		data []byte
+		good bool
+	}{
+		"whole": {whole, true}, "no end": {whole[:end], true}, "half an end": {whole[:end+1], true}, "zeros behind it": {append(bytes.Clone(whole), 0, 0, 0), true},
+		"zeros in its place": {append(bytes.Clone(whole[:end]), make([]byte, 1000)...), true}, "something behind it": {append(bytes.Clone(whole), 0x55, 0xaa), true},
+		"half of it": {whole[:end/2], false}, "half of it, and zeros": {append(bytes.Clone(whole[:end/2]), make([]byte, 1000)...), false},
+		"a header": {whole[:200], false},
+	} {
+		d := &fakeDriver{sizes: map[string][]frameSize{"MJPG": {size(640, 480)}}, next: [][]byte{x.data, photo(t, 320, 240)}}
+		with(t, d)
+		s, err := V4L2("/dev/video0").Open(Format{640, 480, 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, err := s.Read(); err != nil || (f.Image.Rect.Dx() == 640) != x.good {
+			t.Errorf("%s: %v, %v", name, f, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A driver whose sizes make no sense is refused.
 func TestSizesThatCannotBe(t *testing.T) {
-	for _, s := range []frameSize{size(0, 0), size(8, 480), size(641, 480)} {
-		d := &fakeDriver{sizes: map[string][]frameSize{"YUYV": {s}}}
+	for pixels, s := range map[string]frameSize{
+		"YUYV": size(0, 0), "UYVY": size(8, 480), "YU12": size(641, 480), "NV12": size(640, 481), "MJPG": size(maxSide+2, 480), "YV12": size(4096, 3072),
+	} {
+		d := &fakeDriver{sizes: map[string][]frameSize{pixels: {s}}}
 		with(t, d)
 		if c, err := V4L2("/dev/video0").Open(Format{640, 480, 30}); err == nil {
-			t.Errorf("%d×%d is taken: %v", s.most[0], s.most[1], c.Format())
+			t.Errorf("%s of %d×%d is taken: %v", pixels, s.most[0], s.most[1], c.Format())
 		}
 		if !d.closed {
 			t.Error("it is still open")

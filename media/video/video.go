@@ -103,8 +103,8 @@ type UnitSource interface {
 	Source
 	// Pictures tells whether the device also gives pictures that it has not encoded.
 	Pictures() bool
-	// Keyframe asks for an IDR, SetBitrate for a bitrate in bit/s; false: the device
-	// cannot be asked for it.
+	// Keyframe asks for an IDR; false: the device cannot be asked for it.
 	Keyframe() bool
-	SetBitrate(bitrate int) bool
+	// SetBitrate asks for a bitrate, in bit/s. What cannot be asked stays as it is.
+	SetBitrate(bitrate int)
 }

@@ -123,9 +123,7 @@ func TestSlowLinkSkipsToAKeyFrame(t *testing.T) {
 	var sent []*rtp.Packet
 	drain := func() {
 		for len(o.queue) > 0 {
-			p := <-o.queue
-			o.queued.Add(-int64(len(p.Payload)))
-			sent = append(sent, p)
+			sent = append(sent, numberedPacket(o))
 		}
 	}
 	put(true, 4)

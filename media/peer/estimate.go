@@ -66,7 +66,8 @@ type estimator struct {
 	heard    bool // a report has come: the far end can
 	idle     bool // sound alone is sent: a rate that is too high does no harm until pictures come
 
-	sent [historyPackets]sentPacket
+	sent  [historyPackets]sentPacket
+	began time.Time // whence times are told: the clock may be set
 
 	epoch     int64 // of the reports' 24 bit times, in 64 ms
 	epochSet  bool
@@ -116,6 +117,14 @@ func newEstimator(least, most int) *estimator {
 const startBitrate = 800_000
 
 func (e *estimator) start() int { return max(min(startBitrate, e.max), e.min) }
+
+// clock is a time since the first that was told.
+func (e *estimator) clock(at time.Time) time.Duration {
+	if e.began.IsZero() {
+		e.began = at
+	}
+	return at.Sub(e.began)
+}
 
 // note remembers a packet that is sent now; size is of RTP.
 func (e *estimator) note(seq uint16, size int, now time.Time) {
@@ -214,7 +223,7 @@ func (e *estimator) report(fb *rtcp.TransportLayerCC, now time.Time) {
 		last = max(last, start+after)
 		bytes += p.size
 		// The clocks are not the same: only differences of this mean anything.
-		delay := start + after - time.Duration(p.at.UnixNano())
+		delay := start + after - e.clock(p.at)
 		if !some || delay < fastest {
 			fastest, some = delay, true
 			e.roundTrip = max(now.Sub(p.at), 0)
@@ -238,7 +247,7 @@ func (e *estimator) report(fb *rtcp.TransportLayerCC, now time.Time) {
 
 // turn begins the slots of a new time.
 func (e *estimator) turn(now time.Time) {
-	slot := now.UnixMilli() / 100
+	slot := e.clock(now).Milliseconds() / 100
 	for n := max(e.slot+1, slot-int64(len(e.outcome))+1); n <= slot; n++ {
 		e.outcome[n%int64(len(e.outcome))] = outcome{}
 	}

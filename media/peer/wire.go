@@ -182,6 +182,10 @@ func (w *wire) heard(packets []rtcp.Packet, now time.Time) {
 	}
 }
 
+// tripMost is the longest round trip that is believed, in units of 1/65536 s: 10 s. Beyond it our clock was set meanwhile, or
+// the far end says anything.
+const tripMost = 10 << 16
+
 func (w *wire) reports(list []rtcp.ReceptionReport, now time.Time) {
 	for _, r := range list {
 		w.mu.Lock()
@@ -196,7 +200,7 @@ func (w *wire) reports(list []rtcp.ReceptionReport, now time.Time) {
 			if r.LastSenderReport != 0 {
 				// RFC 3550 §6.4.1: in units of 1/65536 s, of a clock that began in 1900.
 				took := compactNTP(now) - r.LastSenderReport - r.Delay
-				if took < 1<<31 {
+				if took < tripMost {
 					w.roundTrip = time.Duration(took) * time.Second >> 16
 				}
 			}

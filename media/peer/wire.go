@@ -59,6 +59,9 @@ func kindOf(info *interceptor.StreamInfo) Kind {
 	return Video
 }
 
+// maxExtension is the highest number of a header extension that one byte has room for (RFC 8285 §4.2). The far end chooses it.
+const maxExtension = 14
+
 // BindLocalStream implements interceptor.Interceptor.
 func (w *wire) BindLocalStream(info *interceptor.StreamInfo, to interceptor.RTPWriter) interceptor.RTPWriter {
 	kind := kindOf(info)
@@ -67,7 +70,7 @@ func (w *wire) BindLocalStream(info *interceptor.StreamInfo, to interceptor.RTPW
 	w.mu.Unlock()
 	var id uint8
 	for _, e := range info.RTPHeaderExtensions {
-		if e.URI == sdp.TransportCCURI {
+		if e.URI == sdp.TransportCCURI && e.ID >= 1 && e.ID <= maxExtension {
 			id = uint8(e.ID)
 		}
 	}

@@ -100,3 +100,19 @@ func numberedPacket(o *outgoing) *rtp.Packet {
 	o.queued.Add(-int64(len(p.Payload)))
 	return p.Packet
 }
+
+// numbers is where packets are written: none may have the number of another one.
+type numbers struct {
+	t    *testing.T
+	last map[uint16]uint32 // timestamps, by number
+}
+
+func (n *numbers) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
+	if at, twice := n.last[h.SequenceNumber]; twice {
+		n.t.Errorf("number %d is that of packets of %d and of %d", h.SequenceNumber, at, h.Timestamp)
+	}
+	n.last[h.SequenceNumber] = h.Timestamp
+	return len(payload), nil
+}
+
+func (n *numbers) Write(b []byte) (int, error) { return len(b), nil }

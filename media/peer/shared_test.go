@@ -86,6 +86,20 @@ func TestShareAgain(t *testing.T) {
 		}
 		last = took
 	}
+	for range 10 {
+		pass(50_000, tooLittleFor+time.Second)
+		h.until = now
+		pass(200_000, time.Second)
+	}
+	if h.next > pausedMost {
+		t.Errorf("the next pause is %v", h.next)
+	}
+	if pass(200_000, forgiven); h.paused {
+		t.Fatal("paused though it is fast")
+	}
+	if pass(50_000, tooLittleFor+time.Second); !h.paused || h.until.Sub(now) > pausedLeast {
+		t.Errorf("a pause of %v, after a long time without", h.until.Sub(now))
+	}
 }
 
 // packets makes a picture of some packets.

@@ -87,6 +87,9 @@ func TestStormOfLinks(t *testing.T) {
 	linking.Wait()
 	close(over)
 	writing.Wait()
+	if n := len(track.shared.history); n > 8 {
+		t.Errorf("%d links are remembered", n)
+	}
 	if n, m := len(track.feed.list()), len(track.feed.sending()); n != 0 || m != 0 {
 		t.Errorf("%d follow and %d send", n, m)
 	}

@@ -1,9 +1,12 @@
 package peer
 
 import (
+	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/sdp/v3"
 )
@@ -33,5 +36,86 @@ func TestExtensionOfAnyNumber(t *testing.T) {
 		if ids := got.GetExtensionIDs(); (len(ids) == 1) != want || want && int(ids[0]) != id {
 			t.Errorf("number %d: the packet has extensions %v", id, ids)
 		}
+	}
+}
+
+// TestAskedForEverything: a far end that says that all is lost gets a part of what the path carries sent again, and no more.
+func TestAskedForEverything(t *testing.T) {
+	w := newWire(100_000, 1_000_000)
+	r := resending{wire: w}
+	now := time.Now()
+	sent := 0
+	for i := range 10_000 { // in 10 s
+		now = now.Add(time.Millisecond)
+		if i%10 == 0 && !r.may(uint16(i/10), 1000, now) {
+			t.Fatal("one is not sent for the first time")
+		}
+		for range 10 {
+			if r.may(uint16(i/10), 1000, now) {
+				sent += 8000
+			}
+		}
+	}
+	target, _ := w.estimate.target()
+	if most := int(11 * resendPart * float64(target)); sent < most/2 || sent > most+8000 {
+		t.Errorf("%d bits were sent again, of %d at most", sent, most)
+	}
+	if w.resent.Load() == 0 || w.unsent.Load() == 0 {
+		t.Error("it is not counted")
+	}
+}
+
+// TestReportsOfTheFarEnd: what it says of packets that were never sent, or for the second time, is not counted.
+func TestReportsOfTheFarEnd(t *testing.T) {
+	e := newEstimator(100_000, 1_000_000)
+	now := time.Now()
+	for seq := range uint16(50) {
+		e.note(seq, 1000, now)
+	}
+	report := func(base uint16, came bool) {
+		symbol := uint16(rtcp.TypeTCCPacketNotReceived)
+		if came {
+			symbol = rtcp.TypeTCCPacketReceivedSmallDelta
+		}
+		fb := &rtcp.TransportLayerCC{
+			BaseSequenceNumber: base, PacketStatusCount: 100, PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{PacketStatusSymbol: symbol, RunLength: 100}},
+		}
+		for range 100 {
+			fb.RecvDeltas = append(fb.RecvDeltas, &rtcp.RecvDelta{Type: symbol, Delta: 250})
+		}
+		now = now.Add(10 * time.Millisecond)
+		e.report(fb, now)
+	}
+	counted := func(what string, want outcome) {
+		t.Helper()
+		var all outcome
+		for _, o := range e.outcome {
+			all.arrived += o.arrived
+			all.lost += o.lost
+		}
+		if all != want {
+			t.Errorf("%s: %+v, not %+v", what, all, want)
+		}
+	}
+	report(1000, true)
+	report(50, false)
+	report(historyPackets, true) // with the places of others
+	report(1<<16-historyPackets, true)
+	counted("none of them was sent", outcome{})
+	report(0, false)
+	report(0, false)
+	counted("lost, said twice", outcome{lost: 50})
+	report(0, true)
+	report(0, true)
+	report(0, false)
+	counted("late, said twice", outcome{arrived: 50})
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 10_000 {
+		w := wire{estimate: e}
+		now = now.Add(time.Millisecond)
+		w.heard([]rtcp.Packet{lie(r)}, now)
+	}
+	if target, free := e.target(); target < 100_000 || target > 1_000_000 || free < floorBitrate {
+		t.Errorf("a target of %d, %d", target, free)
 	}
 }

@@ -193,30 +193,9 @@ func (e *estimator) report(fb *rtcp.TransportLayerCC, now time.Time) {
 	bytes, first, firstBytes, last := 0, time.Duration(0), 0, time.Duration(0)
 	eachStatus(fb, func(seq uint16, came bool, after time.Duration) {
 		p := &e.sent[seq%historyPackets]
-		if p.seq != seq || p.state == unknown || p.state == arrived {
+		if p.seq != seq || !e.became(p, came, o) {
 			return
 		}
-		if !came {
-			if p.state == flying {
-				p.state = missed
-				o.lost++
-				if p.at.After(e.lowered) {
-					e.fresh.lost++
-				}
-			}
-			return
-		}
-		if p.state == missed {
-			o.lost-- // it was late
-			if p.at.After(e.lowered) {
-				e.fresh.lost--
-			}
-		}
-		if p.at.After(e.lowered) {
-			e.fresh.arrived++
-		}
-		p.state = arrived
-		o.arrived++
 		if bytes == 0 || start+after < first {
 			first, firstBytes = start+after, p.size
 		}
@@ -243,6 +222,34 @@ func (e *estimator) report(fb *rtcp.TransportLayerCC, now time.Time) {
 	}
 	e.delayed(fastest, now)
 	e.adjust(now)
+}
+
+// became notes what became of a packet; it tells whether it is known only now that it has arrived.
+func (e *estimator) became(p *sentPacket, came bool, o *outcome) bool {
+	late, fresh := p.state == missed, p.at.After(e.lowered)
+	switch {
+	case p.state == unknown, p.state == arrived, late && !came:
+		return false
+	case !came:
+		p.state = missed
+		o.lost++
+		if fresh {
+			e.fresh.lost++
+		}
+		return false
+	}
+	p.state = arrived
+	o.arrived++
+	if late {
+		o.lost--
+	}
+	if fresh {
+		e.fresh.arrived++
+		if late {
+			e.fresh.lost--
+		}
+	}
+	return true
 }
 
 // turn begins the slots of a new time.

@@ -161,6 +161,7 @@ func TestSlowLinkSkipsToAKeyFrame(t *testing.T) {
 	o.take(stray) // late, and from before the key frame
 	drain()
 	o.pause(true)
+	o.askKeyframe() // it gets none, whatever it asks for
 	put(true, 4)
 	put(false, 100)
 	drain()

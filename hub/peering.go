@@ -119,6 +119,8 @@ func (h *Hub) signal(s *session, f *protocol.Frame, now time.Time) {
 	p, err := protocol.DecodePeering(in.Body)
 	switch {
 	case err != nil:
+	case p.Kind == protocol.PeeringAbsent:
+		err = errors.New("a signal that is the hub's alone")
 	case !protocol.ValidUserID(in.To):
 		err = errors.New("a signal to nobody")
 	case in.ToTerm != "" && !protocol.ValidTerminal(in.ToTerm):

@@ -308,6 +308,15 @@ func TestAbsent(t *testing.T) {
 		indoor.send(&protocol.Frame{Bye: &protocol.Bye{}})
 		r.settle()
 		says("said goodbye", absent, "t1", protocol.PeeringJoin, 99)
+
+		// It is the hub's word alone.
+		indoor = r.online("indoor", "t1")
+		b, err := protocol.Marshal(protocol.Peering{Kind: protocol.PeeringAbsent, Inviter: "door", Room: 7, Session: 99})
+		if err != nil {
+			t.Fatal(err)
+		}
+		indoor.signalTo("door", "t1", b)
+		door.unsignalled("absent, by a terminal")
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/herald-im/herald/protocol"
 )
 
@@ -71,9 +73,23 @@ type member struct {
 	joinedAt  time.Time                   // and when last
 	held      map[string]protocol.Peering // by terminal: offers that came before the hub said that he has accepted
 
+	begins *rate.Limiter // connections that he begins; nil: none yet
+
 	peer   Peer
 	closed chan struct{} // of the peer before this one: two at once would take each other's packets
 	exchange
+}
+
+// maxBegins is how many connections one member may begin at once, and one each second from then on: where both ends begin, and
+// one is started again, there are a few. Each costs a weak board some of its time, and there are so many for all.
+const maxBegins = 5
+
+// mayBegin tells whether a connection that the member begins is made. He says his offer again.
+func (x *member) mayBegin() bool {
+	if x.begins == nil {
+		x.begins = rate.NewLimiter(1, maxBegins)
+	}
+	return x.begins.Allow()
 }
 
 // exchange is the talk about one connection.

@@ -1,6 +1,7 @@
 package calling
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -350,6 +351,28 @@ func TestStrangers(t *testing.T) {
 		t.Errorf("%d connections", open)
 	}
 	h.over(door, indoor, stranger)
+}
+
+// Somebody in the call who begins connection after connection has few of them made.
+func TestManyOffers(t *testing.T) {
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	h.inCall(door, indoor)
+	room := door.callStatus().RoomID
+	_, terminal := door.dev.Identity()
+	for n := range 200 {
+		indoor.peering("door", terminal, protocol.Peering{
+			Kind: protocol.PeeringOffer, Inviter: "door", Room: room, Session: uint64(1000 + n), Round: 1, SDP: fmt.Sprint("none ", n),
+		})
+	}
+	indoor.callStatus() // what was said before has been heard
+	h.net.mu.Lock()
+	made := h.net.made
+	h.net.mu.Unlock()
+	if made < 3 || made > 2+maxBegins+1 {
+		t.Errorf("%d connections were made", made)
+	}
+	h.idle(door, indoor) // what was offered were no descriptions
 }
 
 // A logout takes back what rings before it goes.

@@ -16,6 +16,7 @@ type network struct {
 	peers  map[string]*fakePeer // by SDP
 	cut    bool
 	open   int // peers that are not closed
+	made   int // peers in all
 }
 
 func newNetwork() *network { return &network{peers: make(map[string]*fakePeer)} }
@@ -81,6 +82,7 @@ func (m *fakeMedia) Connect(c Connecting) (Peer, error) {
 	m.net.mu.Lock()
 	defer m.net.mu.Unlock()
 	m.net.open++
+	m.net.made++
 	return &fakePeer{net: m.net, c: c, calls: make(chan PeerState, 64), done: make(chan struct{})}, nil
 }
 

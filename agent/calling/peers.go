@@ -317,6 +317,10 @@ func (m *Machine) offered(c *call, x *member, p protocol.Peering) {
 	case x.peer != nil && x.offerer && x.state != connected && self < x.user:
 		return // both offered: the lesser one's counts
 	case x.peer == nil || x.session != p.Session:
+		if !x.mayBegin() {
+			m.complain("an offer is left out: too many connections are begun", "from", x.user)
+			return
+		}
 		if !m.connect(c, x) {
 			return
 		}

@@ -415,6 +415,40 @@ func TestGoneFromTheHub(t *testing.T) {
 	h.over(door)
 }
 
+// The hub's word that somebody is gone counts for the connection that was asked about, and until he is heard.
+func TestAbsentFromAnotherConnection(t *testing.T) {
+	h := newHouse(t)
+	door, indoor := h.board("door"), h.board("indoor")
+	h.inCall(door, indoor)
+	_, terminal := indoor.dev.Identity()
+	room := door.callStatus().RoomID
+	member := func() member {
+		t.Helper()
+		x, err := get(t.Context(), door.Machine, func() (member, error) { return *door.Machine.call.members[0], nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	session := member().session
+	says := func(kind protocol.PeeringKind, from, terminal string, session uint64, want int) {
+		t.Helper()
+		door.peering(from, terminal, protocol.Peering{Kind: kind, Inviter: "door", Room: room, Session: session, Audio: true})
+		if n := member().absent; n != want {
+			t.Errorf("%d times gone after %v of %s/%s, not %d", n, kind, from, terminal, want)
+		}
+	}
+	says(protocol.PeeringAbsent, "indoor", "other", session, 0)
+	says(protocol.PeeringAbsent, "indoor", terminal, session+1, 0)
+	says(protocol.PeeringAbsent, "stranger", terminal, session, 0)
+	says(protocol.PeeringAbsent, "indoor", terminal, session, 1)
+	says(protocol.PeeringMedia, "indoor", "other", session, 1)
+	says(protocol.PeeringAbsent, "indoor", terminal, session, 2)
+	door.state(protocol.CallConnected) // he is heard
+	says(protocol.PeeringMedia, "indoor", terminal, session, 0)
+	h.over(door, indoor)
+}
+
 // A board that is killed in a call and started again says that it is in none.
 func TestStartedAgainInACall(t *testing.T) {
 	h := newHouse(t)

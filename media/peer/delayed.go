@@ -22,8 +22,7 @@ type Delayed struct {
 
 	mu    sync.Mutex
 	queue []waiting
-	last  time.Time // when the last packet of the queue is due
-	stop  func()    // nil: nobody follows
+	stop  func() // nil: nobody follows
 	timer *time.Timer
 }
 
@@ -73,12 +72,7 @@ func (d *Delayed) take(p *rtp.Packet) {
 		return
 	}
 	now := time.Now()
-	due := now.Add(by)
-	if due.Before(d.last) {
-		due = d.last
-	}
-	d.last = due
-	d.queue = append(d.queue, waiting{p, due})
+	d.queue = append(d.queue, waiting{p, now.Add(by)}) // it waits for those before it
 	d.give(now)
 }
 

@@ -67,7 +67,8 @@ type estimator struct {
 	heard    bool // a report has come: the far end can
 	idle     bool // sound alone is sent: a rate that is too high does no harm until pictures come
 
-	sent [historyPackets]sentPacket
+	sent  [historyPackets]sentPacket
+	began time.Time // whence times are told: the clock may be set
 
 	epoch     int64 // of the reports' 24 bit times, in 64 ms
 	epochSet  bool
@@ -117,6 +118,14 @@ func newEstimator(least, most int) *estimator {
 const startBitrate = 800_000
 
 func (e *estimator) start() int { return max(min(startBitrate, e.max), e.min) }
+
+// clock is a time since the first that was told.
+func (e *estimator) clock(at time.Time) time.Duration {
+	if e.began.IsZero() {
+		e.began = at
+	}
+	return at.Sub(e.began)
+}
 
 // note remembers a packet that is sent now; size is of RTP.
 func (e *estimator) note(seq uint16, size int, now time.Time) {
@@ -185,37 +194,16 @@ func (e *estimator) report(fb *rtcp.TransportLayerCC, now time.Time) {
 	bytes, first, firstBytes, last := 0, time.Duration(0), 0, time.Duration(0)
 	eachStatus(fb, func(seq uint16, came bool, after time.Duration) {
 		p := &e.sent[seq%historyPackets]
-		if p.seq != seq || p.state == unknown || p.state == arrived {
+		if p.seq != seq || !e.became(p, came, o) {
 			return
 		}
-		if !came {
-			if p.state == flying {
-				p.state = missed
-				o.lost++
-				if p.at.After(e.lowered) {
-					e.fresh.lost++
-				}
-			}
-			return
-		}
-		if p.state == missed {
-			o.lost-- // it was late
-			if p.at.After(e.lowered) {
-				e.fresh.lost--
-			}
-		}
-		if p.at.After(e.lowered) {
-			e.fresh.arrived++
-		}
-		p.state = arrived
-		o.arrived++
 		if bytes == 0 || start+after < first {
 			first, firstBytes = start+after, p.size
 		}
 		last = max(last, start+after)
 		bytes += p.size
 		// The clocks are not the same: only differences of this mean anything.
-		delay := start + after - time.Duration(p.at.UnixNano())
+		delay := start + after - e.clock(p.at)
 		if !some || delay < fastest {
 			fastest, some = delay, true
 			e.roundTrip = max(now.Sub(p.at), 0)
@@ -237,9 +225,37 @@ func (e *estimator) report(fb *rtcp.TransportLayerCC, now time.Time) {
 	e.adjust(now)
 }
 
+// became notes what became of a packet; it tells whether it is known only now that it has arrived.
+func (e *estimator) became(p *sentPacket, came bool, o *outcome) bool {
+	late, fresh := p.state == missed, p.at.After(e.lowered)
+	switch {
+	case p.state == unknown, p.state == arrived, late && !came:
+		return false
+	case !came:
+		p.state = missed
+		o.lost++
+		if fresh {
+			e.fresh.lost++
+		}
+		return false
+	}
+	p.state = arrived
+	o.arrived++
+	if late {
+		o.lost--
+	}
+	if fresh {
+		e.fresh.arrived++
+		if late {
+			e.fresh.lost--
+		}
+	}
+	return true
+}
+
 // turn begins the slots of a new time.
 func (e *estimator) turn(now time.Time) {
-	slot := now.UnixMilli() / 100
+	slot := e.clock(now).Milliseconds() / 100
 	for n := max(e.slot+1, slot-int64(len(e.outcome))+1); n <= slot; n++ {
 		e.outcome[n%int64(len(e.outcome))] = outcome{}
 	}

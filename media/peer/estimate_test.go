@@ -49,9 +49,10 @@ type trip struct {
 	began    time.Time
 	seq      uint16
 	recorder *twcc.Recorder
-	arriving []arrival // in order of time
-	fill     float64   // part of the estimate that is sent
-	sent     int       // bytes
+	arriving []arrival     // in order of time
+	fill     float64       // part of the estimate that is sent
+	step     time.Duration // that the clock was set by
+	sent     int           // bytes
 }
 
 type arrival struct {
@@ -60,7 +61,7 @@ type arrival struct {
 }
 
 func newTrip(t *testing.T) *trip {
-	now := time.Unix(1_700_000_000, 0)
+	now := time.Now()
 	return &trip{
 		t: t, e: newEstimator(100_000, 2_000_000), now: now, began: now, recorder: twcc.NewRecorder(1), fill: 1,
 		path: simPath{queue: 200 * time.Millisecond, delay: 20 * time.Millisecond, random: rand.New(rand.NewPCG(3, 4))},
@@ -68,7 +69,7 @@ func newTrip(t *testing.T) *trip {
 }
 
 func (s *trip) send(size int) {
-	s.e.note(s.seq, size-packetOverhead, s.now)
+	s.e.note(s.seq, size-packetOverhead, stepped(s.t, s.now, s.step))
 	s.sent += size
 	if at, ok := s.path.over(size, s.now); ok {
 		a := arrival{at, s.seq}
@@ -113,7 +114,7 @@ func (s *trip) pass(d time.Duration, each func(target int)) {
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			s.e.report(packets[0].(*rtcp.TransportLayerCC), s.now.Add(s.path.delay))
+			s.e.report(packets[0].(*rtcp.TransportLayerCC), stepped(s.t, s.now.Add(s.path.delay), s.step))
 		}
 		if each != nil {
 			target, _ := s.e.target()

@@ -12,19 +12,18 @@ const meterSlots = 40
 type meter struct {
 	span  time.Duration // of a slot; 0: 50 ms
 	slots [meterSlots]int
-	last  int64
-	first int64 // slot of the first byte
-	begun bool
+	last  int64     // slot of the last byte
+	begun time.Time // when slot 0 began: the clock may be set
 }
 
 func (m *meter) turn(now time.Time) {
 	if m.span == 0 {
 		m.span = 50 * time.Millisecond
 	}
-	slot := now.UnixNano() / int64(m.span)
-	if !m.begun {
-		m.begun, m.first, m.last = true, slot, slot
+	if m.begun.IsZero() {
+		m.begun = now
 	}
+	slot := int64(now.Sub(m.begun) / m.span)
 	for n := max(m.last+1, slot-meterSlots+1); n <= slot; n++ {
 		m.slots[n%meterSlots] = 0
 	}
@@ -38,11 +37,11 @@ func (m *meter) add(bytes int, now time.Time) {
 
 // rate is over the given time, at most 40 slots, in bit/s.
 func (m *meter) rate(over time.Duration, now time.Time) float64 {
-	if !m.begun {
+	if m.begun.IsZero() {
 		return 0
 	}
 	m.turn(now)
-	n := min(int64(over/m.span), meterSlots, m.last-m.first+1)
+	n := min(int64(over/m.span), meterSlots, m.last+1)
 	sum := 0
 	for i := m.last - n + 1; i <= m.last; i++ {
 		sum += m.slots[i%meterSlots]

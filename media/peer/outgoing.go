@@ -36,7 +36,7 @@ type outgoing struct {
 	run    func(func()) (ok bool) // runs a goroutine of the connection
 	wire   *wire
 
-	queue  chan *rtp.Packet
+	queue  chan numbered
 	queued atomic.Int64 // bytes in it
 	done   chan struct{}
 
@@ -53,7 +53,8 @@ type outgoing struct {
 	asked   time.Time // by ourselves
 	granted time.Time // to the far end
 	shift   uint16    // what is taken off a packet's number
-	lastSeq uint16    // that was queued or left out, as it came
+	lastSeq uint16    // the highest that was queued or left out, as it came
+	top     uint16    // the highest number that was given to a packet, and not taken back by flush
 	some    bool      // one was
 	barred  bool      // up to barrier, numbers as they came are none that may be sent: others have them now
 	barrier uint16
@@ -63,9 +64,15 @@ type outgoing struct {
 	frames  atomic.Uint64 // pictures sent
 }
 
+// numbered is a packet with the number that it is sent with.
+type numbered struct {
+	*rtp.Packet
+	before uint16 // the highest number of those that were queued before it
+}
+
 func newOutgoing(source Source, stream string, w *wire) *outgoing {
 	return &outgoing{
-		source: source, stream: stream, wire: w, queue: make(chan *rtp.Packet, outgoingQueue), done: make(chan struct{}),
+		source: source, stream: stream, wire: w, queue: make(chan numbered, outgoingQueue), done: make(chan struct{}),
 	}
 }
 
@@ -175,18 +182,31 @@ func (o *outgoing) pause(on bool) {
 	}
 }
 
-// flush empties the queue. The numbers of what was in it are given to what follows.
+// flush empties the queue. What follows has the numbers from the highest on that has left it otherwise.
 func (o *outgoing) flush(count *atomic.Uint64) {
-	for {
+	for some := false; ; some = true {
 		select {
 		case p := <-o.queue:
 			o.queued.Add(-int64(len(p.Payload)))
-			o.shift++
 			count.Add(1)
+			if !some {
+				o.top = p.before
+			}
+			continue
 		default:
-			return
 		}
+		if some {
+			o.renumber()
+		}
+		return
 	}
+}
+
+// renumber gives the number after the highest that was used to the packet after the highest that has come. What was missing
+// before that is missing for ever.
+func (o *outgoing) renumber() {
+	o.shift = o.lastSeq - o.top
+	o.barred, o.barrier = true, o.lastSeq
 }
 
 // take queues a packet. When the link does not keep up, what waits is left out, and all that comes up to a key frame.
@@ -196,7 +216,7 @@ func (o *outgoing) take(p *rtp.Packet) {
 	video := o.source.kind() == Video
 	if behind := int16(p.SequenceNumber - o.barrier); o.barred && behind <= 0 {
 		return // a straggler: no number may be used for two packets, which the encryption relies on
-	} else if behind > orderWindow {
+	} else if behind > replayWindow { // what is older than the barrier is not let in any more
 		o.barred = false
 	}
 	switch {
@@ -223,15 +243,20 @@ func (o *outgoing) take(p *rtp.Packet) {
 		o.leftOut(p)
 		return
 	}
-	if !o.some || int16(p.SequenceNumber-o.lastSeq) > 0 {
-		o.lastSeq, o.some = p.SequenceNumber, true
+	number := p.SequenceNumber - o.shift
+	if !o.some {
+		o.some, o.lastSeq, o.top = true, p.SequenceNumber-1, number-1
+	}
+	before := o.top
+	if int16(p.SequenceNumber-o.lastSeq) > 0 {
+		o.lastSeq, o.top = p.SequenceNumber, number
 	}
 	// The extensions and the padding of a forwarded packet belong to the connection that it came over.
 	out := &rtp.Packet{Header: rtp.Header{
-		Version: 2, Marker: p.Marker, SequenceNumber: p.SequenceNumber - o.shift, Timestamp: p.Timestamp,
+		Version: 2, Marker: p.Marker, SequenceNumber: number, Timestamp: p.Timestamp,
 	}, Payload: p.Payload}
 	select {
-	case o.queue <- out:
+	case o.queue <- numbered{out, before}:
 		o.queued.Add(int64(len(p.Payload)))
 	default: // never: tooSlow has looked, and nobody else queues
 		o.dropped.Add(1)
@@ -243,11 +268,10 @@ func (o *outgoing) leftOut(p *rtp.Packet) {
 	if !o.some {
 		return
 	}
-	if ahead := int16(p.SequenceNumber - o.lastSeq); ahead > 0 { // what was missing before it is missing for ever
-		o.shift += uint16(ahead)
+	if int16(p.SequenceNumber-o.lastSeq) > 0 {
 		o.lastSeq = p.SequenceNumber
 	}
-	o.barred, o.barrier = true, o.lastSeq
+	o.renumber()
 }
 
 // askAgain asks for the key frame that a skip waits for; called with takes held.
@@ -283,7 +307,7 @@ func (o *outgoing) send(to webrtc.TrackLocalWriter, ssrc uint32, payloadType uin
 	defer timer.Stop()
 	var free time.Time // when the next one may go
 	for {
-		var p *rtp.Packet
+		var p numbered
 		select {
 		case <-o.done:
 			return

@@ -33,11 +33,11 @@ type RemoteTrack struct {
 	ended bool
 
 	packets  atomic.Uint64
-	expected atomic.Uint64 // as the sequence numbers tell
-	whole    atomic.Uint64 // pictures that can be decoded
-	lastGood atomic.Int64  // when the last of them came, Unix nanoseconds; 0: none
-	jitter   atomic.Int64  // nanoseconds
-	lag      atomic.Int64  // nanoseconds, see Received.Lag
+	expected atomic.Uint64             // as the sequence numbers tell
+	whole    atomic.Uint64             // pictures that can be decoded
+	lastGood atomic.Pointer[time.Time] // when the last of them came; nil: none
+	jitter   atomic.Int64              // nanoseconds
+	lag      atomic.Int64              // nanoseconds, see Received.Lag
 }
 
 func newRemoteTrack(track *webrtc.TrackRemote, ask func([]rtcp.Packet) error, trip func() time.Duration) *RemoteTrack {
@@ -185,7 +185,8 @@ func (o *sequence) take(p *rtp.Packet, now time.Time) {
 	lacks := o.pictures.add(p.SequenceNumber, p.Marker, p.Payload, now, patience)
 	if whole := o.pictures.whole; whole != r.whole.Load() {
 		r.whole.Store(whole)
-		r.lastGood.Store(o.pictures.last.UnixNano())
+		last := o.pictures.last
+		r.lastGood.Store(&last)
 	}
 	if lacks && now.Sub(o.asked) >= max(repairAsks, 2*trip) {
 		o.asked = now

@@ -86,6 +86,20 @@ func TestShareAgain(t *testing.T) {
 		}
 		last = took
 	}
+	for range 10 {
+		pass(50_000, tooLittleFor+time.Second)
+		h.until = now
+		pass(200_000, time.Second)
+	}
+	if h.next > pausedMost {
+		t.Errorf("the next pause is %v", h.next)
+	}
+	if pass(200_000, forgiven); h.paused {
+		t.Fatal("paused though it is fast")
+	}
+	if pass(50_000, tooLittleFor+time.Second); !h.paused || h.until.Sub(now) > pausedLeast {
+		t.Errorf("a pause of %v, after a long time without", h.until.Sub(now))
+	}
 }
 
 // packets makes a picture of some packets.
@@ -123,9 +137,7 @@ func TestSlowLinkSkipsToAKeyFrame(t *testing.T) {
 	var sent []*rtp.Packet
 	drain := func() {
 		for len(o.queue) > 0 {
-			p := <-o.queue
-			o.queued.Add(-int64(len(p.Payload)))
-			sent = append(sent, p)
+			sent = append(sent, numberedPacket(o))
 		}
 	}
 	put(true, 4)
@@ -149,6 +161,7 @@ func TestSlowLinkSkipsToAKeyFrame(t *testing.T) {
 	o.take(stray) // late, and from before the key frame
 	drain()
 	o.pause(true)
+	o.askKeyframe() // it gets none, whatever it asks for
 	put(true, 4)
 	put(false, 100)
 	drain()

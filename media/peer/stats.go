@@ -120,8 +120,8 @@ func (r *RemoteTrack) stats(now time.Time) Received {
 	if expected := r.expected.Load(); expected > got.Packets {
 		got.Lost = expected - got.Packets
 	}
-	if last := r.lastGood.Load(); last != 0 {
-		got.Since = max(now.Sub(time.Unix(0, last)), 0)
+	if last := r.lastGood.Load(); last != nil {
+		got.Since = max(now.Sub(*last), 0)
 	}
 	return got
 }

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"testing"
+	"time"
 
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
@@ -43,6 +44,11 @@ func TestTooManyStreams(t *testing.T) {
 			if _, err := c.WriteStream().WriteRTP(&h, make([]byte, 100)); err != nil {
 				return // closed by the far end
 			}
+		}
+	}
+	for limit := time.Now().Add(patience); pc.ConnectionState() != webrtc.PeerConnectionStateConnected; time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("the sender's end is not ready: what it sends is lost")
 		}
 	}
 	send(1000, 1010)

@@ -59,6 +59,9 @@ func kindOf(info *interceptor.StreamInfo) Kind {
 	return Video
 }
 
+// maxExtension is the highest number of a header extension that one byte has room for (RFC 8285 §4.2). The far end chooses it.
+const maxExtension = 14
+
 // BindLocalStream implements interceptor.Interceptor.
 func (w *wire) BindLocalStream(info *interceptor.StreamInfo, to interceptor.RTPWriter) interceptor.RTPWriter {
 	kind := kindOf(info)
@@ -67,7 +70,7 @@ func (w *wire) BindLocalStream(info *interceptor.StreamInfo, to interceptor.RTPW
 	w.mu.Unlock()
 	var id uint8
 	for _, e := range info.RTPHeaderExtensions {
-		if e.URI == sdp.TransportCCURI {
+		if e.URI == sdp.TransportCCURI && e.ID >= 1 && e.ID <= maxExtension {
 			id = uint8(e.ID)
 		}
 	}
@@ -182,6 +185,10 @@ func (w *wire) heard(packets []rtcp.Packet, now time.Time) {
 	}
 }
 
+// tripMost is the longest round trip that is believed, in units of 1/65536 s: 10 s. Beyond it our clock was set meanwhile, or
+// the far end says anything.
+const tripMost = 10 << 16
+
 func (w *wire) reports(list []rtcp.ReceptionReport, now time.Time) {
 	for _, r := range list {
 		w.mu.Lock()
@@ -196,7 +203,7 @@ func (w *wire) reports(list []rtcp.ReceptionReport, now time.Time) {
 			if r.LastSenderReport != 0 {
 				// RFC 3550 §6.4.1: in units of 1/65536 s, of a clock that began in 1900.
 				took := compactNTP(now) - r.LastSenderReport - r.Delay
-				if took < 1<<31 {
+				if took < tripMost {
 					w.roundTrip = time.Duration(took) * time.Second >> 16
 				}
 			}

@@ -157,7 +157,7 @@ func (l link) Stats() calling.PeerStats {
 	}
 	picture := s.Sent[peer.Video]
 	out.TargetBitrate, out.LossPercent, out.JitterMs = s.Target, 100*s.Loss, ms(s.Received[peer.Audio].Jitter)
-	out.FramesSent, out.FramesDropped, out.SoundOnly = picture.Pictures, picture.Dropped, picture.Paused
+	out.FramesSent, out.FramesDropped, out.SoundOnly = picture.Pictures, picture.Missed, picture.Paused
 	out.BufferMs = ms(s.Voice.Level)
 	if s.Voice.Total > 0 {
 		out.ConcealedPercent = 100 * float64(s.Voice.Concealed) / float64(s.Voice.Total)

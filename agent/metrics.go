@@ -91,6 +91,6 @@ func linkMetrics(set *metrics.Set, e *media.Engine) {
 		return float64(l.Voice.Concealed) / float64(max(l.Voice.Total, 1))
 	})
 	each("herald_call_frames_sent", sum, func(l media.LinkStats) float64 { return float64(l.Sent[peer.Video].Pictures) })
-	each("herald_call_frames_dropped", sum, func(l media.LinkStats) float64 { return float64(l.Sent[peer.Video].Dropped) })
+	each("herald_call_frames_dropped", sum, func(l media.LinkStats) float64 { return float64(l.Sent[peer.Video].Missed) })
 	each("herald_call_frames_received", sum, func(l media.LinkStats) float64 { return float64(l.Received[peer.Video].Pictures) })
 }

@@ -45,7 +45,7 @@ type CallUser struct {
 	ConcealedPercent float64 `json:"concealedPercent"`
 	// FramesSent to him, pictures of this board's camera.
 	FramesSent uint64 `json:"framesSent"`
-	// FramesDropped are packets of pictures that were left out, as he was too slow for them.
+	// FramesDropped are pictures of it that he was not sent, or not as a whole, as the way to him was too slow.
 	FramesDropped uint64 `json:"framesDropped"`
 	// SoundOnly says that he gets no pictures for now, as the way to him is too slow.
 	SoundOnly bool `json:"soundOnly"`

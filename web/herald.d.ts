@@ -2445,7 +2445,7 @@ export interface CallUser {
   concealedPercent: number;
   /** FramesSent to him, pictures of this board's camera. */
   framesSent: number;
-  /** FramesDropped are packets of pictures that were left out, as he was too slow for them. */
+  /** FramesDropped are pictures of it that he was not sent, or not as a whole, as the way to him was too slow. */
   framesDropped: number;
   /** SoundOnly says that he gets no pictures for now, as the way to him is too slow. */
   soundOnly: boolean;

@@ -64,6 +64,7 @@ type estimator struct {
 	mu       sync.Mutex
 	min, max int // of what target tells, bit/s
 	rate     float64
+	near     bool // see isNear
 	heard    bool // a report has come: the far end can
 	idle     bool // sound alone is sent: a rate that is too high does no harm until pictures come
 
@@ -117,7 +118,19 @@ func newEstimator(least, most int) *estimator {
 // startBitrate is what is tried first, in bit/s.
 const startBitrate = 800_000
 
-func (e *estimator) start() int { return max(min(startBitrate, e.max), e.min) }
+func (e *estimator) start() int {
+	if e.near {
+		return e.max
+	}
+	return max(min(startBitrate, e.max), e.min)
+}
+
+// isNear says that the far end is on the board or near it: the most is tried first, so that one who comes lowers nobody's
+// picture.
+func (e *estimator) isNear() {
+	e.near = true
+	e.rate = float64(e.start())
+}
 
 // clock is a time since the first that was told.
 func (e *estimator) clock(at time.Time) time.Duration {

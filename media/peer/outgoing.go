@@ -13,6 +13,8 @@ import (
 const (
 	// outgoingQueue is how many packets wait for a link that is slow. A key frame of 720p is about 60.
 	outgoingQueue = 256
+	// outgoingSound is the same for sound: half a second, as what is older is of no use to anybody.
+	outgoingSound = 25
 	// outgoingDelay is how long what waits may take to send: then the rest is left out, up to a key frame.
 	outgoingDelay = 1500 * time.Millisecond
 	// paceFactor is how much faster than the estimate pictures are sent: one that is larger than others is spread out,
@@ -59,7 +61,11 @@ type outgoing struct {
 	barred  bool      // up to barrier, numbers as they came are none that may be sent: others have them now
 	barrier uint16
 
+	missedAt uint32 // time of the picture that was missed last
+	missing  bool   // one was
+
 	dropped atomic.Uint64 // packets that the link was too slow for
+	missed  atomic.Uint64 // pictures of which one was dropped
 	held    atomic.Uint64 // packets that were not sent while paused
 	frames  atomic.Uint64 // pictures sent
 }
@@ -189,6 +195,9 @@ func (o *outgoing) flush(count *atomic.Uint64) {
 		case p := <-o.queue:
 			o.queued.Add(-int64(len(p.Payload)))
 			count.Add(1)
+			if count == &o.dropped {
+				o.miss(p.Packet)
+			}
 			if !some {
 				o.top = p.before
 			}
@@ -226,21 +235,19 @@ func (o *outgoing) take(p *rtp.Packet) {
 		return
 	case video && o.skips:
 		if !beginsKey(o.feed.codec, p.Payload) {
-			o.dropped.Add(1)
-			o.leftOut(p)
+			o.drop(p)
 			o.askAgain()
 			return
 		}
 		o.skips = false
 	}
 	if o.tooSlow() {
+		o.flush(&o.dropped)
 		if video {
-			o.flush(&o.dropped)
 			o.skips = true
 			o.askAgain()
 		}
-		o.dropped.Add(1)
-		o.leftOut(p)
+		o.drop(p)
 		return
 	}
 	number := p.SequenceNumber - o.shift
@@ -260,6 +267,21 @@ func (o *outgoing) take(p *rtp.Packet) {
 		o.queued.Add(int64(len(p.Payload)))
 	default: // never: tooSlow has looked, and nobody else queues
 		o.dropped.Add(1)
+	}
+}
+
+// drop leaves out a packet that the link is too slow for.
+func (o *outgoing) drop(p *rtp.Packet) {
+	o.dropped.Add(1)
+	o.miss(p)
+	o.leftOut(p)
+}
+
+// miss counts the picture of a packet that is dropped, once.
+func (o *outgoing) miss(p *rtp.Packet) {
+	if !o.missing || p.Timestamp != o.missedAt {
+		o.missing, o.missedAt = true, p.Timestamp
+		o.missed.Add(1)
 	}
 }
 
@@ -285,10 +307,10 @@ func (o *outgoing) askAgain() {
 }
 
 func (o *outgoing) tooSlow() bool {
-	if len(o.queue) >= outgoingQueue {
-		return true
+	if o.source.kind() == Audio {
+		return len(o.queue) >= outgoingSound
 	}
-	return o.source.kind() == Video && time.Duration(o.queued.Load()*8)*time.Second/time.Duration(o.pace()) > outgoingDelay
+	return len(o.queue) >= outgoingQueue || time.Duration(o.queued.Load()*8)*time.Second/time.Duration(o.pace()) > outgoingDelay
 }
 
 // pace is at how many bit/s packets are sent at most.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/pion/rtp"
 )
@@ -116,3 +117,46 @@ func (n *numbers) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 }
 
 func (n *numbers) Write(b []byte) (int, error) { return len(b), nil }
+
+// Sound that a link did not take for a while is left out: it would be heard half a second late, and more.
+func TestOldSoundIsLeftOut(t *testing.T) {
+	source := NewAudioTrack(Hooks{})
+	o := newOutgoing(source, "s", newWire(100_000, 1_000_000))
+	o.feed = &source.feed
+	numbers := make(map[uint16]bool)
+	put := func(first, n int) {
+		for i := range n {
+			o.take(&rtp.Packet{Header: rtp.Header{SequenceNumber: uint16(first + i), Timestamp: uint32(960 * (first + i))}, Payload: []byte{1}})
+		}
+	}
+	put(0, 10*outgoingSound)
+	if len(o.queue) > outgoingSound || o.dropped.Load() == 0 {
+		t.Errorf("%d wait, %d are left out", len(o.queue), o.dropped.Load())
+	}
+	last := -1
+	for range 2 {
+		for len(o.queue) > 0 {
+			p := numberedPacket(o)
+			if numbers[p.SequenceNumber] || last >= 0 && p.SequenceNumber != uint16(last+1) {
+				t.Errorf("number %d after %d", p.SequenceNumber, last)
+			}
+			numbers[p.SequenceNumber], last = true, int(p.SequenceNumber)
+		}
+		put(10*outgoingSound, 5)
+	}
+}
+
+// Who looks at what others send is not bound to what this board may send, and begins with the most.
+func TestViewersBeginWithTheMost(t *testing.T) {
+	c := Config{MinBitrate: 100_000, MaxBitrate: 1_000_000}
+	for _, x := range []struct {
+		video Source
+		most  int
+	}{{&VideoTracks{}, c.MaxBitrate}, {delayable().Delay(func() time.Duration { return 0 }), forwardedMost}, {nil, forwardedMost}} {
+		w := viewerWire(c, x.video)
+		w.estimate.moved(time.Now())
+		if target, _ := w.estimate.target(); target != x.most {
+			t.Errorf("%T: %d bit/s", x.video, target)
+		}
+	}
+}

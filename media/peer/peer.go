@@ -97,6 +97,9 @@ func (f *Factory) newPeer(ctx context.Context, options Options, viewer bool) (*P
 		outgoing: map[Kind]*outgoing{}, remote: map[Kind]*RemoteTrack{},
 		wire: newWire(f.config.MinBitrate, f.config.MaxBitrate),
 	}
+	if viewer {
+		p.wire = viewerWire(f.config, options.Video)
+	}
 	// Streams may flow once pion takes in those of the far end itself. If they were read or sent before, pion would begin to
 	// read from the network at the end of the handshake, and if either end closed just then, nobody would take the first packet
 	// that came, and closing would wait for its reader for ever.

@@ -16,7 +16,7 @@ import (
 // keyframeInterval is how often a remote end is asked for a key frame at most.
 const keyframeInterval = 500 * time.Millisecond
 
-// brokenPackets is how many malformed packets a remote end may send before its track ends.
+// brokenPackets is how many malformed packets a remote end may send one after the other before its track ends.
 const brokenPackets = 100
 
 // RemoteTrack is one kind of media of a remote terminal, as it comes. It is a Source: a Peer or a Viewer can be sent it, as
@@ -105,6 +105,7 @@ func (r *RemoteTrack) read() {
 			}
 			continue
 		}
+		broken = 0
 		if codec := codecOf(r.track.Codec().MimeType); codec != r.codec {
 			continue // the remote changed its codec in mid-stream; what follows this track expects the first
 		}

@@ -104,6 +104,7 @@ func TestShareAgain(t *testing.T) {
 
 // packets makes a picture of some packets.
 func packets(seq *uint16, key bool, n int) (list []*rtp.Packet) {
+	stamp := uint32(*seq)
 	for i := range n {
 		*seq++
 		payload := make([]byte, 1000)
@@ -114,7 +115,7 @@ func packets(seq *uint16, key bool, n int) (list []*rtp.Packet) {
 				payload[1] = 0x85
 			}
 		}
-		list = append(list, &rtp.Packet{Header: rtp.Header{SequenceNumber: *seq, Marker: i == n-1}, Payload: payload})
+		list = append(list, &rtp.Packet{Header: rtp.Header{SequenceNumber: *seq, Timestamp: stamp, Marker: i == n-1}, Payload: payload})
 	}
 	return list
 }
@@ -148,6 +149,9 @@ func TestSlowLinkSkipsToAKeyFrame(t *testing.T) {
 	}
 	if !o.skips || o.dropped.Load() == 0 || asked != 1 {
 		t.Fatalf("%d are left out, and a key frame was asked for %d times", o.dropped.Load(), asked)
+	}
+	if n := o.missed.Load(); n != outgoingQueue {
+		t.Errorf("%d pictures were missed, of which %d packets were left out", n, o.dropped.Load())
 	}
 	drain()
 	before := len(sent)

@@ -39,9 +39,10 @@ type Sent struct {
 	// What the far end said last: which part of the packets did not arrive, 0 to 1, and how much their delay varies.
 	Loss   float64
 	Jitter time.Duration
-	// Pictures that were sent, packets left out as the link was too slow, and packets held back while it gets sound alone.
-	Pictures, Dropped, Held uint64
-	Paused                  bool // pictures: the link gets sound alone for now
+	// Pictures that were sent, packets left out as the link was too slow, the pictures that these were of, and packets held back
+	// while it gets sound alone.
+	Pictures, Dropped, Missed, Held uint64
+	Paused                          bool // pictures: the link gets sound alone for now
 }
 
 // Stats tells how a connection does.
@@ -84,7 +85,7 @@ func (p *Peer) Stats() Stats {
 	}
 	for kind, o := range p.outgoing {
 		out := Sent{
-			Pictures: o.frames.Load(), Dropped: o.dropped.Load(), Held: o.held.Load(), Paused: o.isPaused(),
+			Pictures: o.frames.Load(), Dropped: o.dropped.Load(), Missed: o.missed.Load(), Held: o.held.Load(), Paused: o.isPaused(),
 		}
 		if f := o.current(); f != nil {
 			out.Codec = f.codec

@@ -59,6 +59,20 @@ func (f *Factory) View(ctx context.Context, offer string, sources Sources) (answ
 	return answer, v, nil
 }
 
+// forwardedMost bounds what is forwarded to a viewer, in bit/s: twice the most that a board may be told to send.
+const forwardedMost = 20_000_000
+
+// viewerWire is the connection of a viewer: near, and for what others send not bound to what this board may send.
+func viewerWire(c Config, video Source) *wire {
+	most := c.MaxBitrate
+	if _, ours := video.(*VideoTracks); !ours {
+		most = max(most, forwardedMost)
+	}
+	w := newWire(c.MinBitrate, most)
+	w.estimate.isNear()
+	return w
+}
+
 // state is the Peer's callback: it sets the time that is left.
 func (v *Viewer) state(s State) {
 	v.mu.Lock()

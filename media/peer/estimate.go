@@ -66,6 +66,7 @@ type estimator struct {
 	rate     float64
 	near     bool // see isNear
 	heard    bool // a report has come: the far end can
+	fed      time.Time // when the last one came
 	idle     bool // sound alone is sent: a rate that is too high does no harm until pictures come
 
 	sent  [historyPackets]sentPacket
@@ -114,6 +115,9 @@ func newEstimator(least, most int) *estimator {
 	e.rate = float64(e.start())
 	return e
 }
+
+// fedFor is for how long what a transport-wide report says counts more than what receiver reports say.
+const fedFor = 10 * time.Second
 
 // startBitrate is what is tried first, in bit/s.
 const startBitrate = 800_000
@@ -198,7 +202,7 @@ func (o outcome) ratio() (lost float64, packets int) {
 func (e *estimator) report(fb *rtcp.TransportLayerCC, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.heard = true
+	e.heard, e.fed = true, now
 	e.turn(now)
 	o := &e.outcome[e.slot%int64(len(e.outcome))]
 	start := e.reference(fb.ReferenceTime)
@@ -396,7 +400,7 @@ func (e *estimator) lower(to float64, now time.Time) {
 func (e *estimator) reported(loss float64, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.heard {
+	if e.heard && now.Sub(e.fed) < fedFor {
 		return
 	}
 	passed := min(now.Sub(e.updated), 5*time.Second)

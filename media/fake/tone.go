@@ -147,8 +147,8 @@ func (m *Microphone) Open(get func([]int16), stopped func(error)) (sound.Stream,
 	if m.clock {
 		began, phase := time.Now(), 0.0
 		return m.start(func() {
-			phase = drawClock(pcm, began.Add(time.Duration(n)*time.Second/sound.Rate), phase)
-			n += samples
+			phase = drawClock(pcm, began.Add(time.Duration(n)*period), phase)
+			n++
 			get(pcm)
 		}, stopped)
 	}
@@ -223,7 +223,7 @@ func (s *Speaker) Recorded(d time.Duration) []int16 {
 func (s *Speaker) Played() time.Duration {
 	s.record.Lock()
 	defer s.record.Unlock()
-	return time.Duration(s.total) * time.Second / sound.Rate
+	return time.Duration(s.total/samples) * period
 }
 
 // Typical is the median of Strength over parts of 50 ms: of sound that has gaps, after

@@ -72,7 +72,10 @@ type VoiceStats struct {
 // sampleClock counts samples of Rate from now on.
 func sampleClock() func() int64 {
 	begin := time.Now()
-	return func() int64 { return int64(time.Since(begin) * Rate / time.Second) }
+	return func() int64 {
+		d := time.Since(begin)
+		return int64(d/time.Second)*Rate + int64(d%time.Second*Rate/time.Second) // d*Rate leaves 64 bits after two days
+	}
 }
 
 func newVoice() *Voice {

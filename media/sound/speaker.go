@@ -123,6 +123,10 @@ func (s *Speaker) keep(over <-chan struct{}, mixed *ring, playing *atomic.Bool, 
 		}
 	}()
 	for {
+		if device == nil { // taken away just now: Select is about to renew the turn
+			<-over
+			return nil
+		}
 		next, err := s.open(device, mixed)
 		if err != nil && now != nil { // the same card, perhaps, which takes one at a time
 			now.stream.Close()
@@ -149,14 +153,8 @@ func (s *Speaker) keep(over <-chan struct{}, mixed *ring, playing *atomic.Bool, 
 		default:
 		}
 		device = s.enter()
-		if device == nil {
-			return errNoneLeft
-		}
 	}
 }
-
-// errNoneLeft ends a turn that is over: no device is selected any more.
-var errNoneLeft = errors.New("it was taken away")
 
 // enter is the device to be opened. From now on moved tells that it is another.
 func (s *Speaker) enter() PlaybackDevice {

@@ -140,6 +140,7 @@ func (v *Voice) Push(seq uint16, timestamp uint32, payload []byte) {
 			p.missed = false
 			v.stats.late++
 			v.stats.lost--
+			v.lostThen = min(v.lostThen, v.stats.lost)
 			v.arrivals.note(now, stamp)
 		} else {
 			v.stats.twice++
@@ -220,8 +221,8 @@ func (v *Voice) ready(now int64) bool {
 	if begins := p.stamp - int64(v.play.length()); now-begins < v.arrivals.base+int64(v.arrivals.target()) && v.store.waiting < slots*3/4 {
 		return false
 	}
+	v.stats.lost += uint64(missing)
 	if !v.fresh {
-		v.stats.lost += uint64(missing)
 		lost := v.stats.lost - v.lostThen
 		switch late := lost == 0 && p.stamp-v.due < pause; {
 		case late: // it should have been here long ago

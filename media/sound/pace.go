@@ -96,7 +96,7 @@ func (v *Voice) leaveOut(n int) int {
 	for i := range k {
 		w[i+n] = fade(w[i], w[i+n], i, k)
 	}
-	v.play.cut(0, n)
+	v.play.cut(n)
 	return n
 }
 

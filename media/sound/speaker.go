@@ -15,8 +15,12 @@ import (
 // ErrNoSpeaker is returned where sound is wanted and no speaker is configured.
 var ErrNoSpeaker = errors.New("no speaker is configured")
 
-// ahead is how much mixed sound waits for the device: two of its periods.
-const ahead = 2 * blockSamples
+// How much mixed sound waits for the device, in samples: two of the periods that it is
+// asked to have, or as much as it takes at a time where that is more.
+const (
+	ahead     = 2 * blockSamples
+	mostAhead = Rate / 5
+)
 
 // Speaker is the owner of a playback device and mixes the voices that play. The
 // device is open while any voice plays. Where it fails the voices go on by the
@@ -36,6 +40,7 @@ type Speaker struct {
 
 	moved   chan struct{}
 	current atomic.Pointer[opened] // that plays; others are about to be closed
+	asked   atomic.Int64           // samples that it took at a time, up to mostAhead
 }
 
 // NewSpeaker makes the owner of a device; nil is no device.
@@ -95,7 +100,7 @@ func (s *Speaker) Play() *Voice {
 
 // play is one turn.
 func (s *Speaker) play(t *owner.Turn) {
-	mixed := newRing(4 * blockSamples)
+	mixed := newRing(mostAhead + blockSamples)
 	var playing atomic.Bool // the device runs
 	var mixing sync.WaitGroup
 	mixing.Go(func() { s.mix(mixed, &playing, t.Over()) })
@@ -196,6 +201,7 @@ func (s *Speaker) open(device PlaybackDevice, mixed *ring) (*opened, error) {
 				clear(pcm)
 				return
 			}
+			s.asked.Store(min(int64(len(pcm)), mostAhead))
 			mixed.readSome(pcm)
 			s.played.write(pcm)
 			mixed.signal()
@@ -224,7 +230,7 @@ func (s *Speaker) mix(mixed *ring, playing *atomic.Bool, over <-chan struct{}) {
 			}
 			mixed.read(unheard)
 		}
-		for mixed.length() < ahead {
+		for want := max(ahead, int(s.asked.Load())); mixed.length() < want; {
 			mixed.write(s.next(mixed.length()))
 		}
 	}

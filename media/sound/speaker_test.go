@@ -1,9 +1,12 @@
 package sound
 
 import (
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // silentDevice is a speaker that never asks for anything.
@@ -29,7 +32,7 @@ func TestTakenAwayWhileOpening(t *testing.T) {
 			}
 			over, ended := make(chan struct{}), make(chan error)
 			go func() {
-				ended <- s.keep(over, newRing(4*blockSamples), new(atomic.Bool), func(...any) {
+				ended <- s.keep(over, newRing(ahead), new(atomic.Bool), func(...any) {
 					away()
 					s.moved <- struct{}{}
 				})
@@ -39,6 +42,65 @@ func TestTakenAwayWhileOpening(t *testing.T) {
 			if err := <-ended; err != nil {
 				t.Errorf("it ran: %t, %v", running, err)
 			}
+		})
+	}
+}
+
+// asking is a speaker that asks for blocks of a size, by the clock.
+type asking struct {
+	size int
+	mu   sync.Mutex
+	pcm  []int16
+}
+
+func (a *asking) Name() string { return "asking" }
+
+func (a *asking) Open(fill func([]int16), _ func(error)) (Stream, error) {
+	s := stopping{make(chan struct{}), make(chan struct{})}
+	go func() {
+		defer close(s.ended)
+		block := make([]int16, a.size)
+		for {
+			fill(block)
+			a.mu.Lock()
+			a.pcm = append(a.pcm, block...)
+			a.mu.Unlock()
+			select {
+			case <-s.stop:
+				return
+			case <-time.After(time.Duration(a.size) * time.Second / Rate):
+			}
+		}
+	}()
+	return s, nil
+}
+
+type stopping struct{ stop, ended chan struct{} }
+
+func (s stopping) Close() { close(s.stop); <-s.ended }
+
+// Cards that take more at a time than they were asked to, as shared ones and those of
+// HDMI do, are given all of it.
+func TestLargeBlocks(t *testing.T) {
+	packets := tone(t, 440, 60)[10:]
+	for _, size := range []int{32, 441, 480, 960, 1024, 2048, 4096} {
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				device := &asking{size: size}
+				s := NewSpeaker(device, quietly)
+				v := s.Play()
+				for i := range 250 {
+					v.Push(uint16(i), uint32(i*frameSamples), packets[i%len(packets)])
+					time.Sleep(FrameTime)
+				}
+				st := v.Stats()
+				v.Close()
+				synctest.Wait()
+				t.Logf("%+v", st)
+				if n := silences(device.pcm[2*Rate:4*Rate], time.Millisecond); n > 0 || st.Concealed > st.Total/100 {
+					t.Errorf("%d gaps in 2 s; %+v", n, st)
+				}
+			})
 		})
 	}
 }

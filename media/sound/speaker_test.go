@@ -1,12 +1,15 @@
 package sound
 
 import (
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/herald-im/herald/media/owner"
 )
 
 // silentDevice is a speaker that never asks for anything.
@@ -103,4 +106,72 @@ func TestLargeBlocks(t *testing.T) {
 			})
 		})
 	}
+}
+
+// exclusive is a card that takes one at a time, fails at times, and takes time to open.
+type exclusive struct {
+	asking
+	used  atomic.Bool
+	opens int
+}
+
+func (e *exclusive) Open(fill func([]int16), stopped func(error)) (Stream, error) {
+	time.Sleep(30 * time.Millisecond)
+	if e.opens++; e.opens%7 == 6 || e.used.Swap(true) {
+		return nil, errSilent
+	}
+	s, err := e.asking.Open(fill, stopped)
+	return releasing{s, &e.used}, err
+}
+
+type releasing struct {
+	Stream
+	used *atomic.Bool
+}
+
+func (r releasing) Close() { r.Stream.Close(); r.used.Store(false) }
+
+// However one speaker is exchanged for another, it ends with the one that is wanted, and
+// with none once nobody plays.
+func TestSelectStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		devices := []*exclusive{{asking: asking{size: 480}}, {asking: asking{size: 441}}, {asking: asking{size: 1024}}}
+		s := NewSpeaker(devices[0], quietly)
+		var voices []*Voice
+		for range 2000 {
+			if len(voices) < 3 && rng.IntN(2) == 0 {
+				voices = append(voices, s.Play())
+			} else if len(voices) > 0 {
+				voices[0].Close()
+				voices = voices[1:]
+			}
+			if n := rng.IntN(4); n == 3 {
+				s.Select(nil)
+			} else {
+				s.Select(devices[n])
+			}
+			time.Sleep(time.Duration(rng.IntN(40)) * time.Millisecond)
+		}
+		voices = append(voices, s.Play())
+		s.Select(devices[1])
+		time.Sleep(time.Minute)
+		if state, err := s.State(); state != owner.Running || err != nil {
+			t.Errorf("%s, %v", state, err)
+		}
+		for i, d := range devices {
+			if d.used.Load() != (i == 1) {
+				t.Errorf("device %d is open: %t", i, d.used.Load())
+			}
+		}
+		for _, v := range voices {
+			v.Close()
+		}
+		time.Sleep(time.Minute)
+		for i, d := range devices {
+			if d.used.Load() {
+				t.Errorf("device %d is still open", i)
+			}
+		}
+	})
 }

@@ -12,7 +12,7 @@ import (
 
 const (
 	period   = 10 * time.Millisecond
-	samples  = sound.Rate * int(period) / int(time.Second)
+	samples  = int(sound.Rate * period / time.Second)
 	recorded = 5 * sound.Rate // that a Speaker remembers
 )
 

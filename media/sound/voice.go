@@ -36,7 +36,7 @@ type Voice struct {
 	due       int64 // stamp of what is decoded next
 	play      *resampler
 	faded     int    // samples made up since the last packet
-	unsettled int    // those of them that are the sender's silence if nothing was lost
+	unsettled uint64 // those of them that are the sender's silence if nothing was lost
 	lostThen  uint64 // stats.lost when there was nothing left to play
 	packed    int    // samples in a packet
 	pacer     pacer
@@ -227,9 +227,9 @@ func (v *Voice) ready(now int64) bool {
 		switch late := lost == 0 && p.stamp-v.due < pause; {
 		case late: // it should have been here long ago
 			v.arrivals.short(now)
-			v.stats.concealed += uint64(v.unsettled)
+			v.stats.concealed += v.unsettled
 		case lost > 0: // and the rest of the time the sender was silent
-			v.stats.concealed += min(uint64(v.unsettled), lost*uint64(v.packed))
+			v.stats.concealed += min(v.unsettled, lost*uint64(v.packed))
 		}
 	}
 	for range missing {
@@ -303,7 +303,7 @@ func (v *Voice) fill(after *packet, missing int) {
 // makeUp puts a block behind what is played while nothing comes. Whether that is lost
 // sound or the sender's silence shows in the packet after.
 func (v *Voice) makeUp() {
-	v.unsettled += blockSamples
+	v.unsettled += uint64(blockSamples)
 	v.conceal(blockSamples)
 }
 

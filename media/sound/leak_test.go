@@ -47,8 +47,11 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	v := newVoice()
 	defer v.Close()
 	for name, once := range map[string]func(int){
-		"voices":           func(int) { newVoice().Close() },
-		"streams of one":   func(i int) { v.Push(uint16(i*5000), 0, []byte{0xf8, 0, 0}); v.Push(uint16(i*5000+1), 0, []byte{0xf8, 0, 0}) },
+		"voices": func(int) { newVoice().Close() },
+		"streams of one": func(i int) {
+			v.Push(uint16(i*5000), 0, []byte{0xf8, 0, 0})
+			v.Push(uint16(i*5000+1), 0, []byte{0xf8, 0, 0})
+		},
 		"a microphone":     func(int) { _ = mic.capture(nil, func(...any) {}) },
 		"packets after it": func(int) { w := newVoice(); w.Close(); w.Push(1, 1, []byte{0xf8, 0, 0}) },
 	} {

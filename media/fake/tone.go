@@ -12,7 +12,7 @@ import (
 
 const (
 	period   = 10 * time.Millisecond
-	samples  = sound.Rate * int(period) / int(time.Second)
+	samples  = int(sound.Rate * period / time.Second)
 	recorded = 5 * sound.Rate // that a Speaker remembers
 )
 
@@ -147,8 +147,8 @@ func (m *Microphone) Open(get func([]int16), stopped func(error)) (sound.Stream,
 	if m.clock {
 		began, phase := time.Now(), 0.0
 		return m.start(func() {
-			phase = DrawClock(pcm, began.Add(time.Duration(n)*time.Second/sound.Rate), phase)
-			n += samples
+			phase = DrawClock(pcm, began.Add(time.Duration(n)*period), phase)
+			n++
 			get(pcm)
 		}, stopped)
 	}
@@ -223,7 +223,7 @@ func (s *Speaker) Recorded(d time.Duration) []int16 {
 func (s *Speaker) Played() time.Duration {
 	s.record.Lock()
 	defer s.record.Unlock()
-	return time.Duration(s.total) * time.Second / sound.Rate
+	return time.Duration(s.total/samples) * period
 }
 
 // Typical is the median of Strength over parts of 50 ms: of sound that has gaps, after

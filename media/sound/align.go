@@ -22,7 +22,7 @@ type aligner struct {
 	piece   []int16
 	known   bool
 	fed     int64   // index of the next sample of played that goes into far
-	done    int64   // samples of the microphone's that were cleaned
+	done    int64   // samples of the microphone's that were cleaned, or lost before
 	off     float64 // samples played less those captured, smoothed
 	wrong   int     // blocks for which off was far from what is seen
 	base    float64 // difference that is left as it is, to be quiet
@@ -33,12 +33,12 @@ type aligner struct {
 
 func newAligner() aligner { return aligner{far: newResampler(Rate, Rate)} }
 
-// read gives what was played beside the next block. seen is how many samples were
-// captured and played how many were given at one time, -1 if none are. It tells when
-// the devices have lost each other's time.
-func (a *aligner) read(p *Played, seen, played int64, far []int16) (leapt bool) {
-	at := a.done
-	a.done += int64(len(far))
+// read gives what was played beside a block, whose first sample is that index of what
+// was captured. seen is how many samples were captured and played how many were given
+// at one time, -1 if none are. It tells when the devices have lost each other's time.
+func (a *aligner) read(p *Played, index, seen, played int64, far []int16) (leapt bool) {
+	lost := index != a.done
+	a.done = index + int64(len(far))
 	if played < 0 {
 		a.known = false
 		clear(far)
@@ -48,24 +48,27 @@ func (a *aligner) read(p *Played, seen, played int64, far []int16) (leapt bool) 
 	switch {
 	case !a.known:
 		a.known = true
-		a.seat(at, off)
+		a.seat(index, off)
+	case lost:
+		leapt = true
+		a.seat(index, off)
 	case math.Abs(off-a.off) > astray:
 		if a.wrong++; a.wrong >= sure {
 			leapt = true
-			a.seat(at, off)
+			a.seat(index, off)
 		}
 	default:
 		a.wrong = 0
 		a.off += (off - a.off) / 200
 	}
 	a.since += float64(len(far))
-	miss := a.wanted(at) - a.position() - a.base
+	miss := a.wanted(index) - a.position() - a.base
 	switch {
 	case !a.settled && a.since > settling: // the mean is one by now
 		a.settled, a.base, a.since = true, a.base+miss, 0
 	case math.Abs(miss) > astray:
 		leapt = true
-		a.seat(at, off)
+		a.seat(index, off)
 	case a.settled && math.Abs(miss) > wander:
 		a.drift = min(mostDrift, max(-mostDrift, a.drift+miss/a.since))
 		a.base, a.since = a.base+miss, 0
@@ -81,15 +84,15 @@ func (a *aligner) read(p *Played, seen, played int64, far []int16) (leapt bool) 
 	return leapt
 }
 
-// wanted is the index of what was played that goes with what was captured at.
-func (a *aligner) wanted(at int64) float64 { return float64(at) + a.off - float64(margin) }
+// wanted is the index of what was played that goes with an index of what was captured.
+func (a *aligner) wanted(index int64) float64 { return float64(index) + a.off - float64(margin) }
 
 // position is the index of what is read next.
 func (a *aligner) position() float64 { return float64(a.fed-int64(len(a.far.buf))) + a.far.at }
 
 // seat begins anew where off is the difference.
-func (a *aligner) seat(at int64, off float64) {
+func (a *aligner) seat(index int64, off float64) {
 	a.off, a.base, a.wrong, a.since, a.settled = off, 0, 0, 0, false
 	a.far.reset()
-	a.fed = int64(a.wanted(at))
+	a.fed = int64(a.wanted(index))
 }

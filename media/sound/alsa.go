@@ -205,13 +205,9 @@ func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out,
 	if err != nil {
 		return nil, err
 	}
-	var found []Info
-	if i, ok := byCard(readCardIDs(), playback, d.name); ok {
-		found = []Info{i}
-	} else if !known(d.name) {
-		if found, err = list(ctx); err != nil {
-			return nil, err
-		}
+	names, err := d.names(ctx, playback)
+	if err != nil {
+		return nil, err
 	}
 	cfg := malgo.DefaultDeviceConfig(kind(playback))
 	// Neither format, rate nor channels: what the card has.
@@ -228,8 +224,7 @@ func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out,
 		},
 		Stop: func() { s.fail(fmt.Errorf("the sound device %s has stopped", d.name)) },
 	}
-	err = nil
-	for _, name := range openable(found, playback, d.name) {
+	for _, name := range names {
 		var failed error
 		before := eventFDs()
 		if s.dev, failed = initDevice(ctx, cfg, name, calls); failed == nil {
@@ -263,6 +258,20 @@ func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out,
 		return nil, fmt.Errorf("%s cannot be started: %w", d.name, err)
 	}
 	return s, nil
+}
+
+// names are what ALSA may know the card by, the best first.
+func (d *card) names(ctx *malgo.AllocatedContext, playback bool) ([]string, error) {
+	var found []Info
+	if i, ok := byCard(readCardIDs(), playback, d.name); ok {
+		found = []Info{i}
+	} else if !known(d.name) {
+		var err error
+		if found, err = list(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return openable(found, playback, d.name), nil
 }
 
 func initDevice(ctx *malgo.AllocatedContext, cfg malgo.DeviceConfig, name string, calls malgo.DeviceCallbacks) (*malgo.Device, error) {

@@ -136,15 +136,15 @@ func (e *echo) captured(n int) {
 	e.seen += int64(n)
 }
 
-// clean cleans the block that was captured next.
-func (e *echo) clean(near []int16) {
+// clean cleans a block. index is that of its first sample of all that were captured.
+func (e *echo) clean(index int64, near []int16) {
 	if e == nil || e.options.Mode == EchoOff {
 		return
 	}
 	e.mu.Lock()
 	seen, played := e.seen, e.playedAt
 	e.mu.Unlock()
-	leapt := e.aligner.read(e.played, seen, played, e.far)
+	leapt := e.aligner.read(e.played, index, seen, played, e.far)
 	copy(e.before, near)
 	if e.cancel != nil {
 		e.cancel.Clean(near, e.far)

@@ -200,7 +200,7 @@ func (s scene) hear(t testing.TB, o EchoOptions) (before, after []int16, e *echo
 		taken += blockSamples
 		before = append(before, block...)
 		e.captured(blockSamples)
-		e.clean(block)
+		e.clean(int64(taken-blockSamples), block)
 		after = append(after, block...)
 	}
 	return before, after, e
@@ -319,6 +319,50 @@ func TestDucking(t *testing.T) {
 	t.Logf("%.1f dB softer while the others speak, %.1f dB after: %+v", while, then, e.stats())
 	if while < 18 || while > 25 || math.Abs(then) > 0.1 {
 		t.Errorf("%.1f dB softer while the others speak, want about 24; %.1f dB after, want 0", while, then)
+	}
+}
+
+// When the encoder has been held up so long that sound was lost, what was played still
+// lies beside what was captured at that time.
+func TestEchoAfterOverflow(t *testing.T) {
+	now := int64(0)
+	played := newPlayed()
+	played.clock = func() int64 { return now }
+	e, err := newEcho(played, EchoOptions{Mode: EchoDuck})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.begin(); err != nil {
+		t.Fatal(err)
+	}
+	defer e.end()
+	const round = 20_000 // that samples are numbered to
+	heard, block := newRing(10*frameSamples), make([]int16, blockSamples)
+	for n := range 300 {
+		for i := range block {
+			block[i] = int16((n*blockSamples + i) % round)
+		}
+		played.write(block)
+		heard.write(block)
+		now += int64(blockSamples)
+		e.captured(blockSamples)
+		if n >= 100 && n < 150 || n >= 200 && n < 220 { // then 300 and 10 ms are lost
+			continue
+		}
+		for {
+			index, ok := heard.read(block)
+			if !ok {
+				break
+			}
+			near := int(block[0])
+			e.clean(index, block)
+			if ahead := (near - int(e.far[0]) + round) % round; n > 50 && ahead != margin {
+				t.Fatalf("after %d blocks what was played is %d samples ahead, want %d", n, ahead, margin)
+			}
+		}
+	}
+	if st := e.stats(); st.Leaps != 2 {
+		t.Errorf("%+v: want two leaps", st)
 	}
 }
 

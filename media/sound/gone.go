@@ -76,9 +76,13 @@ func eventFDs() (fds []int) {
 	return fds
 }
 
-// wake ends a thread that turns round, as miniaudio would.
+// wake ends a thread that turns round, as miniaudio would. Of its files those may have
+// been noted that were another's, and are something else by now.
 func wake(fds []int) {
-	for _, fd := range fds {
+	for _, fd := range eventFDs() {
+		if !slices.Contains(fds, fd) {
+			continue
+		}
 		_, _ = unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // it ends later, or not: there is no other way
 	}
 }

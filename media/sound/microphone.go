@@ -153,7 +153,8 @@ func (m *Microphone) capture(over <-chan struct{}, running func(...any)) error {
 func (m *Microphone) encode(enc *encoder, echo *echo, heard *ring, stop <-chan struct{}) error {
 	frame := make([]int16, frameSamples)
 	for {
-		if !heard.read(frame) {
+		index, ok := heard.read(frame)
+		if !ok {
 			select {
 			case <-heard.moved:
 			case <-stop:
@@ -162,7 +163,7 @@ func (m *Microphone) encode(enc *encoder, echo *echo, heard *ring, stop <-chan s
 			continue
 		}
 		for k := 0; k < frameSamples; k += blockSamples {
-			echo.clean(frame[k : k+blockSamples]) // muted, too, so that it knows the room
+			echo.clean(index+int64(k), frame[k:k+blockSamples]) // muted, too, so that it knows the room
 		}
 		if m.muted.Load() {
 			clear(frame)

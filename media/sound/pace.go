@@ -22,7 +22,7 @@ const (
 type pacer struct {
 	level   float64 // samples, smoothed
 	known   bool
-	since   int // samples heard since a piece was left out or put in
+	since   int // samples heard since a piece was left out or put in, up to seldom
 	waiting int // the least that has waited since then
 }
 
@@ -37,7 +37,7 @@ func (v *Voice) pace(now int64) {
 		*p = pacer{level: level, known: true, waiting: v.buffered()}
 	}
 	p.level += (level - p.level) / 50
-	p.since += blockSamples
+	p.since = min(seldom, p.since+blockSamples)
 	p.waiting = min(p.waiting, v.buffered())
 	off := p.level - target
 	v.play.step = 1 + min(bend, max(-bend, off/chase))
@@ -96,7 +96,7 @@ func (v *Voice) leaveOut(n int) int {
 	for i := range k {
 		w[i+n] = fade(w[i], w[i+n], i, k)
 	}
-	v.play.cut(0, n)
+	v.play.cut(n)
 	return n
 }
 

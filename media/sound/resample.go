@@ -95,8 +95,8 @@ func (r *resampler) length() int { return len(r.buf) - int(r.at) }
 func (r *resampler) waiting() []int16 { return r.buf[int(r.at):] }
 
 // cut leaves out n of the samples that wait, the oldest.
-func (r *resampler) cut(from, n int) {
-	i := int(r.at) + from
+func (r *resampler) cut(n int) {
+	i := int(r.at)
 	r.buf = r.buf[:i+copy(r.buf[i:], r.buf[i+n:])]
 }
 
@@ -108,9 +108,13 @@ func (r *resampler) insert(n int, pcm []int16) {
 	copy(r.buf[i:], pcm)
 }
 
+// place is where the output's sample i is made, as an index of buf. What is computed in
+// another way is rounded in another way.
+func (r *resampler) place(i int) float64 { return r.at + float64(float64(i)*r.step) }
+
 // lacks is how many input samples n of the output still want.
 func (r *resampler) lacks(n int) int {
-	return int(r.at+float64(n-1)*r.step) + r.kernel.reach + 1 - len(r.buf)
+	return int(r.place(n-1)) + r.kernel.reach + 1 - len(r.buf)
 }
 
 // read makes as many samples as out holds; false: too little waits, and nothing is
@@ -119,19 +123,19 @@ func (r *resampler) read(out []int16) bool {
 	if r.lacks(len(out)) > 0 {
 		return false
 	}
-	at, width := r.at, 2*r.kernel.reach
-	if whole := math.Floor(at); r.step == 1 && at == whole {
-		copy(out, r.buf[int(at):])
-		at += float64(len(out))
+	width := 2 * r.kernel.reach
+	if r.step == 1 && r.at == math.Floor(r.at) {
+		copy(out, r.buf[int(r.at):])
 	} else {
 		for i := range out {
+			at := r.place(i)
 			k := int(at)
 			row := int((at-float64(k))*phases+0.5) * width
 			first := k - r.kernel.reach + 1
 			out[i] = dot(r.kernel.rows[row:row+width], r.buf[first:first+width])
-			at += r.step
 		}
 	}
+	at := r.place(len(out))
 	// The kernel looks back as far as ahead.
 	if drop := int(at) - r.kernel.reach; drop > 0 {
 		r.buf = r.buf[:copy(r.buf, r.buf[drop:])]

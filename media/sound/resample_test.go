@@ -2,6 +2,7 @@ package sound
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/gen2brain/malgo"
@@ -131,5 +132,21 @@ func BenchmarkResample10ms(b *testing.B) {
 			r.write(pcm)
 		}
 		r.read(out)
+	}
+}
+
+// As many samples as it says that it lacks are enough, however they are rounded.
+func TestLacksIsEnough(t *testing.T) {
+	for _, rate := range []int{8000, 16000, 32000, 44100, 64000, 96000, 192000} {
+		for _, rates := range [][2]int{{rate, Rate}, {Rate, rate}} {
+			for _, n := range []int{1, 48, 218, 437, 480, 1024} {
+				r, out := newResampler(rates[0], rates[1]), make([]int16, n)
+				for range 100_000 / n {
+					r.write(make([]int16, max(0, r.lacks(n))))
+					r.buf = slices.Clip(r.buf) // there is nothing behind it
+					r.read(out)
+				}
+			}
+		}
 	}
 }

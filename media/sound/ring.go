@@ -8,6 +8,7 @@ type ring struct {
 	mu    sync.Mutex
 	buf   []int16
 	at, n int           // of the oldest sample, and how many there are
+	total int64         // samples written
 	moved chan struct{} // takes one: the driver has written or read
 }
 
@@ -23,6 +24,7 @@ func (r *ring) signal() {
 
 func (r *ring) write(pcm []int16) {
 	r.mu.Lock()
+	r.total += int64(len(pcm))
 	if over := len(pcm) - len(r.buf); over > 0 {
 		pcm = pcm[over:]
 	}
@@ -36,15 +38,16 @@ func (r *ring) write(pcm []int16) {
 	r.mu.Unlock()
 }
 
-// read fills pcm if there are as many samples; else it takes none.
-func (r *ring) read(pcm []int16) bool {
+// read fills pcm if there are as many samples; else it takes none. index is that of the
+// first of all that were written.
+func (r *ring) read(pcm []int16) (index int64, ok bool) {
 	r.mu.Lock()
-	ok := r.n >= len(pcm)
+	defer r.mu.Unlock()
+	index, ok = r.total-int64(r.n), r.n >= len(pcm)
 	if ok {
 		r.take(pcm)
 	}
-	r.mu.Unlock()
-	return ok
+	return index, ok
 }
 
 // readSome fills pcm with what there is, and silence.

@@ -22,8 +22,8 @@ const (
 	FrameTime = 20 * time.Millisecond
 	// blockTime is how much sound devices are given at a time.
 	blockTime    = 10 * time.Millisecond
-	frameSamples = Rate * int(FrameTime) / int(time.Second)
-	blockSamples = Rate * int(blockTime) / int(time.Second)
+	frameSamples = int(Rate * FrameTime / time.Second)
+	blockSamples = int(Rate * blockTime / time.Second)
 )
 
 // CaptureDevice is a microphone that can be opened.

@@ -230,20 +230,23 @@ func TestRing(t *testing.T) {
 	r := newRing(10)
 	r.write([]int16{1, 2, 3, 4, 5, 6, 7})
 	got := make([]int16, 4)
-	if !r.read(got) || got[0] != 1 || got[3] != 4 {
-		t.Fatal(got)
+	if at, ok := r.read(got); !ok || at != 0 || got[0] != 1 || got[3] != 4 {
+		t.Fatal(got, at)
 	}
 	r.write([]int16{8, 9, 10, 11, 12, 13, 14, 15}) // one too many: 5 goes
 	r.readSome(got)
 	if got[0] != 6 || got[3] != 9 || r.length() != 6 {
 		t.Fatal(got, r.length())
 	}
-	if r.read(make([]int16, 7)) {
+	if _, ok := r.read(make([]int16, 7)); ok {
 		t.Fatal("more than there is")
 	}
 	r.write(make([]int16, 25))
 	if r.length() != 10 {
 		t.Fatal(r.length())
+	}
+	if at, ok := r.read(got); !ok || at != 30 {
+		t.Fatal(at)
 	}
 }
 

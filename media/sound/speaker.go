@@ -15,8 +15,12 @@ import (
 // ErrNoSpeaker is returned where sound is wanted and no speaker is configured.
 var ErrNoSpeaker = errors.New("no speaker is configured")
 
-// ahead is how much mixed sound waits for the device: two of its periods.
-const ahead = 2 * blockSamples
+// How much mixed sound waits for the device, in samples: two of the periods that it is
+// asked to have, or as much as it takes at a time where that is more.
+const (
+	ahead     = 2 * blockSamples
+	mostAhead = Rate / 5
+)
 
 // Speaker is the owner of a playback device and mixes the voices that play. The
 // device is open while any voice plays. Where it fails the voices go on by the
@@ -36,6 +40,7 @@ type Speaker struct {
 
 	moved   chan struct{}
 	current atomic.Pointer[opened] // that plays; others are about to be closed
+	asked   atomic.Int64           // samples that it took at a time, up to mostAhead
 }
 
 // NewSpeaker makes the owner of a device; nil is no device.
@@ -95,7 +100,7 @@ func (s *Speaker) Play() *Voice {
 
 // play is one turn.
 func (s *Speaker) play(t *owner.Turn) {
-	mixed := newRing(4 * blockSamples)
+	mixed := newRing(mostAhead + blockSamples)
 	var playing atomic.Bool // the device runs
 	var mixing sync.WaitGroup
 	mixing.Go(func() { s.mix(mixed, &playing, t.Over()) })
@@ -123,6 +128,10 @@ func (s *Speaker) keep(over <-chan struct{}, mixed *ring, playing *atomic.Bool, 
 		}
 	}()
 	for {
+		if device == nil { // taken away just now: Select is about to renew the turn
+			<-over
+			return nil
+		}
 		next, err := s.open(device, mixed)
 		if err != nil && now != nil { // the same card, perhaps, which takes one at a time
 			now.stream.Close()
@@ -149,14 +158,8 @@ func (s *Speaker) keep(over <-chan struct{}, mixed *ring, playing *atomic.Bool, 
 		default:
 		}
 		device = s.enter()
-		if device == nil {
-			return errNoneLeft
-		}
 	}
 }
-
-// errNoneLeft ends a turn that is over: no device is selected any more.
-var errNoneLeft = errors.New("it was taken away")
 
 // enter is the device to be opened. From now on moved tells that it is another.
 func (s *Speaker) enter() PlaybackDevice {
@@ -198,6 +201,7 @@ func (s *Speaker) open(device PlaybackDevice, mixed *ring) (*opened, error) {
 				clear(pcm)
 				return
 			}
+			s.asked.Store(min(int64(len(pcm)), mostAhead))
 			mixed.readSome(pcm)
 			s.played.write(pcm)
 			mixed.signal()
@@ -226,7 +230,7 @@ func (s *Speaker) mix(mixed *ring, playing *atomic.Bool, over <-chan struct{}) {
 			}
 			mixed.read(unheard)
 		}
-		for mixed.length() < ahead {
+		for want := max(ahead, int(s.asked.Load())); mixed.length() < want; {
 			mixed.write(s.next(mixed.length()))
 		}
 	}

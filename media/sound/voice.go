@@ -36,7 +36,7 @@ type Voice struct {
 	due       int64 // stamp of what is decoded next
 	play      *resampler
 	faded     int    // samples made up since the last packet
-	unsettled int    // those of them that are the sender's silence if nothing was lost
+	unsettled uint64 // those of them that are the sender's silence if nothing was lost
 	lostThen  uint64 // stats.lost when there was nothing left to play
 	packed    int    // samples in a packet
 	pacer     pacer
@@ -72,7 +72,10 @@ type VoiceStats struct {
 // sampleClock counts samples of Rate from now on.
 func sampleClock() func() int64 {
 	begin := time.Now()
-	return func() int64 { return int64(time.Since(begin) * Rate / time.Second) }
+	return func() int64 {
+		d := time.Since(begin)
+		return int64(d/time.Second)*Rate + int64(d%time.Second*Rate/time.Second) // d*Rate leaves 64 bits after two days
+	}
 }
 
 func newVoice() *Voice {
@@ -137,6 +140,7 @@ func (v *Voice) Push(seq uint16, timestamp uint32, payload []byte) {
 			p.missed = false
 			v.stats.late++
 			v.stats.lost--
+			v.lostThen = min(v.lostThen, v.stats.lost)
 			v.arrivals.note(now, stamp)
 		} else {
 			v.stats.twice++
@@ -217,15 +221,15 @@ func (v *Voice) ready(now int64) bool {
 	if begins := p.stamp - int64(v.play.length()); now-begins < v.arrivals.base+int64(v.arrivals.target()) && v.store.waiting < slots*3/4 {
 		return false
 	}
+	v.stats.lost += uint64(missing)
 	if !v.fresh {
-		v.stats.lost += uint64(missing)
 		lost := v.stats.lost - v.lostThen
 		switch late := lost == 0 && p.stamp-v.due < pause; {
 		case late: // it should have been here long ago
 			v.arrivals.short(now)
-			v.stats.concealed += uint64(v.unsettled)
+			v.stats.concealed += v.unsettled
 		case lost > 0: // and the rest of the time the sender was silent
-			v.stats.concealed += min(uint64(v.unsettled), lost*uint64(v.packed))
+			v.stats.concealed += min(v.unsettled, lost*uint64(v.packed))
 		}
 	}
 	for range missing {
@@ -299,7 +303,7 @@ func (v *Voice) fill(after *packet, missing int) {
 // makeUp puts a block behind what is played while nothing comes. Whether that is lost
 // sound or the sender's silence shows in the packet after.
 func (v *Voice) makeUp() {
-	v.unsettled += blockSamples
+	v.unsettled += uint64(blockSamples)
 	v.conceal(blockSamples)
 }
 

@@ -64,10 +64,10 @@ type estimator struct {
 	mu       sync.Mutex
 	min, max int // of what target tells, bit/s
 	rate     float64
-	near     bool // see isNear
-	heard    bool // a report has come: the far end can
+	near     bool      // see isNear
+	heard    bool      // a report has come: the far end can
 	fed      time.Time // when the last one came
-	idle     bool // sound alone is sent: a rate that is too high does no harm until pictures come
+	idle     bool      // sound alone is sent: a rate that is too high does no harm until pictures come
 
 	sent  [historyPackets]sentPacket
 	began time.Time // whence times are told: the clock may be set

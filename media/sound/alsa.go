@@ -233,7 +233,7 @@ func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out,
 			break
 		}
 		if err == nil || !strings.HasPrefix(name, "plughw:") { // which says least of why
-			err = fmt.Errorf("%s cannot be used: %w", d.name, failed)
+			err = fmt.Errorf("%s cannot be used: %w", d.name, advised(failed))
 		}
 	}
 	if err != nil {
@@ -286,6 +286,21 @@ func initDevice(ctx *malgo.AllocatedContext, cfg malgo.DeviceConfig, name string
 		cfg.Capture.DeviceID, cfg.Playback.DeviceID = p, p
 	}
 	return malgo.InitDevice(ctx.Context, cfg, calls)
+}
+
+// advised adds to ALSA's word what can be done about it.
+func advised(err error) error {
+	for result, what := range map[malgo.Result]string{
+		malgo.ErrBusy:         "another program uses it",
+		malgo.ErrAccessDenied: "who may is the group of the device, often audio",
+		malgo.ErrDoesNotExist: "it is not plugged in, or has another name (herald devices lists what is there)",
+		malgo.ErrNoDevice:     "it is not plugged in, or has another name (herald devices lists what is there)",
+	} {
+		if errors.Is(err, result) {
+			return fmt.Errorf("%w: %s", err, what)
+		}
+	}
+	return err
 }
 
 // stream is a card that is open.

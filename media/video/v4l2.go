@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Auto is the first camera that is found.
@@ -156,13 +158,29 @@ func (d *v4l2) OpenUnits(want Format, bitrate int) (Source, error) {
 func (d *v4l2) open(want Format, units bool, bitrate int) (Source, error) {
 	w, err := open(d.path)
 	if err != nil {
-		return nil, err
+		return nil, advised(err)
 	}
 	s, err := d.start(w, want, units, bitrate)
 	if err != nil {
-		return nil, errors.Join(err, w.Close())
+		return nil, errors.Join(advised(err), w.Close())
 	}
 	return s, nil
+}
+
+// advised adds to the kernel's word what can be done about it.
+func advised(err error) error {
+	for errno, what := range map[unix.Errno]string{
+		unix.EBUSY:  "another program uses it",
+		unix.EACCES: "who may is the group of the device, often video",
+		unix.EPERM:  "the service is not allowed to",
+		unix.ENOENT: "it is not plugged in, or has another name (herald devices lists what is there)",
+		unix.ENOSPC: "the USB port has no room left for it beside other devices: a smaller picture or another port may help",
+	} {
+		if errors.Is(err, errno) {
+			return fmt.Errorf("%w: %s", err, what)
+		}
+	}
+	return err
 }
 
 // start begins to capture.

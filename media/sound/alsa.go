@@ -28,6 +28,9 @@ type Cards struct {
 // ErrNoSound is in the chain of errors on a machine that has no sound at all.
 var ErrNoSound = errors.New("no sound on this machine")
 
+// errStopped is ALSA ending what is open.
+var errStopped = errors.New("it has stopped")
+
 // context is called with mu held.
 func (c *Cards) context() (*malgo.AllocatedContext, error) {
 	if c.ctx != nil {
@@ -177,14 +180,14 @@ func (d *card) Name() string { return d.name }
 
 // Open opens what the card really has; sound is brought to 48 kHz, mono, here.
 func (d *card) Open(get func(pcm []int16), stopped func(error)) (Stream, error) {
-	s := &stream{name: d.name, listener: &d.cards.listener, stopped: stopped, overruns: &d.cards.overruns}
+	s := &stream{listener: &d.cards.listener, stopped: stopped, overruns: &d.cards.overruns}
 	var in *intake
 	return d.open(s, false, func(sh shape) { in = newIntake(sh) }, func(_, b []byte) { get(in.take(b)) })
 }
 
 // Open likewise.
 func (d *playback) Open(fill func(pcm []int16), stopped func(error)) (Stream, error) {
-	s := &stream{name: d.name, listener: &d.cards.listener, stopped: stopped}
+	s := &stream{listener: &d.cards.listener, stopped: stopped}
 	var out *outlet
 	return d.open(s, true, func(sh shape) { out = newOutlet(sh) }, func(b, _ []byte) {
 		s.watch(len(b) / out.frame())
@@ -222,7 +225,7 @@ func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out,
 			s.called.Store(time.Now().UnixNano())
 			data(out, in)
 		},
-		Stop: func() { s.fail(fmt.Errorf("the sound device %s has stopped", d.name)) },
+		Stop: func() { s.fail(errStopped) },
 	}
 	for _, name := range names {
 		var failed error
@@ -233,7 +236,7 @@ func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out,
 			break
 		}
 		if err == nil || !strings.HasPrefix(name, "plughw:") { // which says least of why
-			err = fmt.Errorf("%s cannot be used: %w", d.name, advised(failed))
+			err = fmt.Errorf("it cannot be used: %w", advised(failed))
 		}
 	}
 	if err != nil {
@@ -245,7 +248,7 @@ func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out,
 	}
 	if s.frame() == 0 || s.rate < 4000 || s.rate > 768000 {
 		s.Close()
-		return nil, fmt.Errorf("%s cannot be used: %d Hz, %d channels of %s", d.name, s.rate, s.channels, formatNames[s.format])
+		return nil, fmt.Errorf("it cannot be used: %d Hz, %d channels of %s", s.rate, s.channels, formatNames[s.format])
 	}
 	shaped(s.shape)
 	s.called.Store(time.Now().UnixNano())
@@ -255,7 +258,7 @@ func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out,
 	}
 	if err := s.dev.Start(); err != nil {
 		s.Close()
-		return nil, fmt.Errorf("%s cannot be started: %w", d.name, err)
+		return nil, fmt.Errorf("it cannot be started: %w", err)
 	}
 	return s, nil
 }
@@ -306,7 +309,6 @@ func advised(err error) error {
 // stream is a card that is open.
 type stream struct {
 	shape
-	name     string
 	stopped  func(error)
 	listener *listener
 	wakers   []int // files that its thread is woken by

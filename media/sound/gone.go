@@ -2,7 +2,6 @@ package sound
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -54,7 +53,7 @@ func (l *listener) gone() {
 	l.mu.Unlock()
 	for _, s := range open {
 		if s.idle() > goneTime {
-			s.fail(fmt.Errorf("the sound device %s: %w", s.name, errGone))
+			s.fail(errGone)
 		}
 	}
 }

@@ -159,11 +159,11 @@ type node struct {
 	planes [maxPlanes]plane // the kernel writes here
 }
 
-// openNode opens a node that captures pictures. Errors: those of open, errNotCapture.
+// openNode opens a node that captures pictures. Errors: those of open(2) as they are, errNotCapture.
 func openNode(path string) (*node, error) {
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, err
 	}
 	n := &node{fd: fd}
 	var c capability

@@ -246,7 +246,7 @@ func (s *Speaker) next(waiting int) []int16 {
 	voices := s.voices
 	s.mu.Unlock()
 	clear(s.sum)
-	lead := int64(duration(float64(waiting)) + held)
+	lead := int64(duration(float64(waiting)) + max(held, duration(float64(s.asked.Load()))))
 	for _, v := range voices {
 		v.lead.Store(lead)
 		if !v.read(s.block) {

@@ -21,6 +21,7 @@ type Delayed struct {
 	by    func() time.Duration
 
 	mu    sync.Mutex
+	clock clock
 	queue []waiting
 	stop  func() // nil: nobody follows
 	timer *time.Timer
@@ -31,7 +32,8 @@ type waiting struct {
 	due    time.Time
 }
 
-// Delay makes a Source of a track that is as much later as by says at the time, up to 250 ms. The packets stay in order.
+// Delay makes a Source of a track that is as much later as by says at the time, up to 250 ms: later than the track is where
+// nothing holds its packets up, so that those that come late wait for less. The packets stay in order.
 func (r *RemoteTrack) Delay(by func() time.Duration) *Delayed {
 	d := &Delayed{track: r, by: by}
 	d.codec, d.keyframe, d.watched = r.codec, r.RequestKeyframe, d.follow
@@ -53,6 +55,7 @@ func (d *Delayed) follow(n int) {
 	defer d.mu.Unlock()
 	switch {
 	case n > 0 && d.stop == nil:
+		d.clock = clock{}
 		d.stop = d.track.Follow(d.take)
 	case n == 0 && d.stop != nil:
 		d.stop()
@@ -72,7 +75,8 @@ func (d *Delayed) take(p *rtp.Packet) {
 		return
 	}
 	now := time.Now()
-	d.queue = append(d.queue, waiting{p, now.Add(by)}) // it waits for those before it
+	_, late := d.clock.take(p.Timestamp, float64(d.codec.clockRate()), now)
+	d.queue = append(d.queue, waiting{p, now.Add(by - late)}) // it waits for those before it
 	d.give(now)
 }
 

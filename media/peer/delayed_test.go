@@ -67,6 +67,39 @@ func TestDelayed(t *testing.T) {
 	}
 }
 
+// What comes late, or unevenly, waits for less, so that it is even again.
+func TestDelayedIsEven(t *testing.T) {
+	r := delayable()
+	d := r.Delay(func() time.Duration { return 80 * time.Millisecond })
+	type seen struct {
+		stamp uint32
+		at    time.Time
+	}
+	got := make(chan seen, 64)
+	defer d.Follow(func(p *rtp.Packet) { got <- seen{p.Timestamp, time.Now()} })()
+	began := time.Now()
+	for i, late := range []time.Duration{0, 30, 10, 40, 0, 20} {
+		time.Sleep(time.Until(began.Add(time.Duration(i)*50*time.Millisecond + late*time.Millisecond)))
+		r.publish(&rtp.Packet{Header: rtp.Header{SequenceNumber: uint16(i), Timestamp: uint32(i) * 4500}}) // each 50 ms
+	}
+	for i := range 6 {
+		s := receive(t, got, "a packet")
+		due := time.Duration(i)*50*time.Millisecond + 80*time.Millisecond
+		if early := due - s.at.Sub(began); early > 5*time.Millisecond { // a busy machine may be later
+			t.Errorf("packet %d is %v early", i, early)
+		}
+		if late := s.at.Sub(began) - due; late > 25*time.Millisecond {
+			t.Logf("packet %d is %v late", i, late)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, late := d.clock.take(6*4500, 90_000, began.Add(300*time.Millisecond+33*time.Millisecond))
+	if late < 10*time.Millisecond || late > 40*time.Millisecond {
+		t.Errorf("33 ms late is taken for %v", late)
+	}
+}
+
 // So many packets are kept and no more: what came first goes on before its time.
 func TestDelayedIsBounded(t *testing.T) {
 	r := delayable()

@@ -177,7 +177,8 @@ func (o *sequence) take(p *rtp.Packet, now time.Time) {
 		}
 	}
 	o.timed, o.arrived, o.timestamp = true, now, p.Timestamp
-	r.lag.Store(int64(o.clock.take(p.Timestamp, rate, now)))
+	lag, _ := o.clock.take(p.Timestamp, rate, now)
+	r.lag.Store(int64(lag))
 	if r.Kind() != Video {
 		return
 	}
@@ -210,7 +211,8 @@ type clock struct {
 	since    time.Time
 }
 
-func (c *clock) take(timestamp uint32, rate float64, now time.Time) (lag time.Duration) {
+// take notes a packet. lag is that of the earliest one of late, and late how much later this one is.
+func (c *clock) take(timestamp uint32, rate float64, now time.Time) (lag, late time.Duration) {
 	if !c.begun {
 		c.begun, c.first, c.timestamp, c.since = true, now, timestamp, now
 	}
@@ -221,11 +223,12 @@ func (c *clock) take(timestamp uint32, rate float64, now time.Time) (lag time.Du
 		c.earliest[1], c.some[1] = c.earliest[0], c.some[0]
 		c.some[0], c.since = false, now
 	}
-	if lag = now.Sub(c.first) - c.media; !c.some[0] || lag < c.earliest[0] {
-		c.earliest[0], c.some[0] = lag, true
+	own := now.Sub(c.first) - c.media
+	if !c.some[0] || own < c.earliest[0] {
+		c.earliest[0], c.some[0] = own, true
 	}
 	if lag = c.earliest[0]; c.some[1] {
 		lag = min(lag, c.earliest[1])
 	}
-	return lag
+	return lag, own - lag
 }

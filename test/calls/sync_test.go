@@ -44,12 +44,8 @@ func telling(dir, user string) (config, record string) {
 
 // heard is how old what is played now is, and false if that cannot be read.
 func (w *witness) heard() (time.Duration, bool) {
-	w.n.t.Helper()
 	ago, ok, err := fake.ReadRecorded(w.record)
-	if err != nil {
-		w.n.t.Fatal(err)
-	}
-	return ago, ok
+	return ago, ok && err == nil
 }
 
 // seen is how old each key frame was when the last of it had come, for some seconds.
@@ -62,10 +58,7 @@ func (w *witness) seen(seconds int) (ages []time.Duration) {
 	}
 	times := filepath.Join(t.TempDir(), "times")
 	line := append(w.n.Inside(w.at.User), w.watch, w.at.Socket, v.URL, "wlan0", fmt.Sprint(seconds), times)
-	stream, err := exec.CommandContext(w.n.ctx, line[0], line[1:]...).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := output(t, exec.CommandContext(w.n.ctx, line[0], line[1:]...))
 	text, err := os.ReadFile(times)
 	if err != nil {
 		t.Fatal(err)
@@ -85,10 +78,7 @@ func (w *witness) seen(seconds int) (ages []time.Duration) {
 	}
 	decode := exec.CommandContext(w.n.ctx, "ffmpeg", "-loglevel", "error", "-f", "h264", "-i", "-", "-f", "rawvideo", "-pix_fmt", "gray", "-s", "320x240", "-fps_mode", "passthrough", "-")
 	decode.Stdin = bytes.NewReader(keys)
-	raw, err := decode.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := output(t, decode)
 	const size = 320 * 240
 	if len(came)*size != len(raw) {
 		t.Fatalf("%d key frames came and %d were decoded", len(came), len(raw)/size)
@@ -102,6 +92,18 @@ func (w *witness) seen(seconds int) (ages []time.Duration) {
 		ages = append(ages, at.Sub(drawn))
 	}
 	return ages
+}
+
+// output is what a command writes; it fails the test.
+func output(t *testing.T, cmd *exec.Cmd) []byte {
+	t.Helper()
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", cmd, err, &said)
+	}
+	return out
 }
 
 func median(all []time.Duration) time.Duration {

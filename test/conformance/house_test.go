@@ -119,7 +119,7 @@ func (h *house) board(r *rig.House, name string) user {
 		h.t.Fatal(err)
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
-	b, err := r.AddBoard(h.t.Context(), name, name, h.hub.MQTT, "--fake-media", "--http", addr)
+	b, err := r.AddBoard(h.t.Context(), name, name, h.hub.MQTT, "--http", addr)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -127,7 +127,13 @@ func (h *house) board(r *rig.House, name string) user {
 	if err := os.WriteFile(tokenFile, []byte(token), 0o600); err != nil {
 		h.t.Fatal(err)
 	}
-	if err := b.Configure(fmt.Sprintf("[api]\nsocket_group = \"\"\ntoken_file = %q\nallow_origins = %q\n", tokenFile, h.pages)); err != nil {
+	back := "fake"
+	if name == "test003" {
+		back = "fake:" + filepath.Join(r.Dir, "no.h264") // a camera that fails
+	}
+	err = b.Configure(fmt.Sprintf("[api]\nsocket_group = \"\"\ntoken_file = %q\nallow_origins = %q\n[media]\nfront_camera = \"fake\"\nback_camera = %q\n"+
+		"microphone = \"fake\"\nspeaker = \"fake\"\nhands_free = \"fake\"\n", tokenFile, h.pages, back))
+	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.boards[name] = b

@@ -157,6 +157,21 @@ const cases = [
     await over(w, w.me, 'hangup');
     await over(w, w.peer, 'hangup');
   }],
+  ['a camera that fails in a call', async w => {
+    for (const a of w.accounts) a.forget();
+    await w.third.call('calling.call', { userId: w.peer.user, type: video });
+    await w.peer.event('onInvited', { userId: w.third.user });
+    await w.peer.call('calling.accept');
+    await w.third.event('onUserEnter', { userId: w.peer.user });
+    await w.until('the camera runs', async () => (await w.third.call('device.getCall')).camera?.state === 'running');
+    await w.third.call('calling.switchCamera', { isFront: false }); // there is none behind the configuration
+    check(await w.third.event('onMediaChanged', { kind: 'camera', state: 'failed' }), { error: filled });
+    check(await w.third.call('device.getCall'), { state: 'connected', camera: { state: 'failed', error: filled } });
+    await w.third.call('calling.switchCamera', { isFront: true });
+    check(await w.third.event('onMediaChanged', { kind: 'camera', state: 'running' }), {});
+    await w.third.call('calling.hangup');
+    for (const a of [w.third, w.peer]) await over(w, a, 'hangup');
+  }],
   ['what does not fit the state is refused', async w => {
     for (const method of ['accept', 'reject', 'hangup']) {
       const err = await w.me.call(`calling.${method}`).then(() => { throw new Error(`${method} without a call`); }, e => e.err);

@@ -128,6 +128,7 @@ func FuzzDecodeMark(f *testing.F) {
 	for _, v := range []any{
 		Mark{Kind: MarkRead, Log: C2CLog("a", "b"), UpTo: 7}, Mark{Kind: MarkDeleted, Log: GroupLog("g"), Seqs: []uint64{1, 2}},
 		Mark{Kind: MarkCleared, Log: C2CLog("a", "a"), UpTo: maxNumber}, Mark{Kind: 9, Log: UserLog("a"), UpTo: 1},
+		Mark{Kind: MarkOption, Log: GroupLog("g"), Opt: RecvNot}, Mark{Kind: MarkOption, Log: C2CLog("a", "b"), UpTo: 7, Opt: 9},
 		Mark{Kind: MarkDeleted, Log: GroupLog("g"), Seqs: make([]uint64, MaxMarkSeqs+1)},
 		Revoke{Log: C2CLog("a", "b"), MsgID: MsgID(MsgIDPrefix(1, "a", "t", 1), FirstIDNumber)}, Revoke{MsgID: "x", Seq: 3, Sender: "a"},
 	} {
@@ -151,9 +152,9 @@ func FuzzDecodeMark(f *testing.F) {
 			checkCode(t, err, CodeInvalidParameters, CodeSvrBodySizeLimit)
 		} else {
 			kind, _, _ := ParseLog(m.Log)
-			upTo := m.Kind == MarkRead || m.Kind == MarkCleared
-			if kind != LogC2C && kind != LogGroup || !upTo && m.Kind != MarkDeleted || upTo && m.UpTo == 0 || m.UpTo > maxNumber ||
-				!upTo && len(m.Seqs) == 0 || len(m.Seqs) > MaxMarkSeqs && !upTo {
+			upTo, deleted := m.Kind == MarkRead || m.Kind == MarkCleared, m.Kind == MarkDeleted
+			if kind != LogC2C && kind != LogGroup || !upTo && !deleted && m.Kind != MarkOption || upTo && m.UpTo == 0 || m.UpTo > maxNumber ||
+				deleted && (len(m.Seqs) == 0 || len(m.Seqs) > MaxMarkSeqs) || m.Opt > RecvNot {
 				t.Fatalf("%+v", m)
 			}
 			if len(m.Seqs) == 0 {

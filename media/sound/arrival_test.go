@@ -257,6 +257,12 @@ func TestWait(t *testing.T) {
 	if d := s.v.Wait(); d < 85*time.Millisecond || d > 115*time.Millisecond {
 		t.Errorf("%v, with 50 ms in the driver", d)
 	}
+	s.v.mu.Lock()
+	s.v.pacer.level = Rate / 5 // after a jam
+	s.v.mu.Unlock()
+	if d := s.v.Wait(); d < 245*time.Millisecond || d > 255*time.Millisecond {
+		t.Errorf("%v, with 200 ms that wait and 50 in the driver", d)
+	}
 	for range 100 {
 		s.silent = true
 		s.step()

@@ -361,7 +361,11 @@ func (v *Voice) Wait() time.Duration {
 	if v.closed || !v.playing {
 		return 0
 	}
-	return duration(float64(v.arrivals.target())) + time.Duration(v.lead.Load())
+	waits := float64(v.arrivals.target())
+	if v.pacer.known { // more than that, after a jam
+		waits = max(0, v.pacer.level)
+	}
+	return duration(waits) + time.Duration(v.lead.Load())
 }
 
 // Close takes the voice out of the mix and frees its decoder. It may be called again.

@@ -308,6 +308,36 @@ func TestWaitForADeviceThatVanishes(t *testing.T) {
 	}
 }
 
+// A poll that fails now and then, as it does where a signal comes in between, is no camera
+// that is gone; one that fails all the time is.
+func TestPollInterrupted(t *testing.T) {
+	var says []int16
+	calls := 0
+	set(t, &poll, func(p []unix.PollFd, _ int) (int, error) {
+		p[0].Revents = says[min(calls, len(says)-1)]
+		calls++
+		return 1, nil
+	})
+	n := &node{}
+	for name, x := range map[string]struct {
+		says  []int16
+		ready bool
+	}{
+		"once":           {[]int16{unix.POLLERR, unix.POLLIN}, true},
+		"some times":     {[]int16{unix.POLLERR, unix.POLLERR, unix.POLLERR, unix.POLLIN}, true},
+		"all the time":   {[]int16{unix.POLLERR}, false},
+		"unplugged":      {[]int16{unix.POLLERR | unix.POLLHUP, unix.POLLIN}, false},
+		"no file at all": {[]int16{unix.POLLNVAL, unix.POLLIN}, false},
+		"both":           {[]int16{unix.POLLERR | unix.POLLIN}, true},
+	} {
+		says, calls = x.says, 0
+		ready, err := n.Wait(patience)
+		if ready != x.ready || ready != (err == nil) || err != nil && !errors.Is(err, unix.ENODEV) {
+			t.Errorf("%s: %v, %v", name, ready, err)
+		}
+	}
+}
+
 // After a thousand times nothing is left of it.
 func TestOpenedAThousandTimes(t *testing.T) {
 	k := newFakeKernel(t)

@@ -151,12 +151,13 @@ var (
 
 // node is an open /dev/videoN.
 type node struct {
-	fd     int
-	card   string
-	typ    uint32 // of its buffers
-	mapped [][]byte
-	on     bool
-	planes [maxPlanes]plane // the kernel writes here
+	fd      int
+	card    string
+	typ     uint32   // of its buffers
+	formats []uint32 // once they were asked for
+	mapped  [][]byte
+	on      bool
+	planes  [maxPlanes]plane // the kernel writes here
 }
 
 // openNode opens a node that captures pictures. Errors: those of open(2) as they are, errNotCapture.
@@ -216,15 +217,19 @@ func text(b []byte) string {
 
 func (n *node) Name() string { return n.card }
 
-func (n *node) Formats() (out []uint32) {
+// Formats asks the driver once: some have sixty, and each takes a call.
+func (n *node) Formats() []uint32 {
+	if n.formats != nil {
+		return n.formats
+	}
 	for i := range uint32(maxEnumerated) {
 		d := formatDesc{index: i, typ: n.typ}
 		if ioctl(n, enumFormat, &d) != nil {
 			break
 		}
-		out = append(out, d.pixelFormat)
+		n.formats = append(n.formats, d.pixelFormat)
 	}
-	return out
+	return n.formats
 }
 
 func (n *node) Sizes(code uint32) (out []frameSize) {
@@ -344,10 +349,20 @@ func (n *node) buffer(index uint32) *buffer {
 	return b
 }
 
+// A signal that comes while poll waits for the driver's lock makes it say that there is an
+// error (vb2_fop_poll), and Go's scheduler sends signals all the time. So it is asked again.
+const (
+	pollErrors = 10
+	pollAgain  = 2 * time.Millisecond
+)
+
+var poll = unix.Poll // tests replace it
+
 func (n *node) Wait(timeout time.Duration) (bool, error) {
+	failed := 0
 	for end := time.Now().Add(timeout); ; {
 		p := []unix.PollFd{{Fd: int32(n.fd), Events: unix.POLLIN}}
-		got, err := unix.Poll(p, int(max(0, time.Until(end)).Milliseconds()))
+		got, err := poll(p, int(max(0, time.Until(end)).Milliseconds()))
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -355,10 +370,13 @@ func (n *node) Wait(timeout time.Duration) (bool, error) {
 			return false, err
 		case got == 0:
 			return false, nil
-		case p[0].Revents&unix.POLLIN == 0:
+		case p[0].Revents&unix.POLLIN != 0:
+			return true, nil
+		}
+		if failed++; p[0].Revents&unix.POLLERR == 0 || p[0].Revents&unix.POLLHUP != 0 || failed > pollErrors {
 			return false, fmt.Errorf("the camera is gone: %w", unix.ENODEV)
 		}
-		return true, nil
+		time.Sleep(pollAgain)
 	}
 }
 

@@ -82,7 +82,7 @@ func TestRealCamera(t *testing.T) {
 func firstPicture(t *testing.T, path string) {
 	t.Helper()
 	want := Format{640, 480, 30}
-	const rounds = 21
+	const rounds = 61
 	var alone, whole []time.Duration
 	for range rounds {
 		began := time.Now()

@@ -116,7 +116,7 @@ func inSoftware(ctx context.Context, _ *bench) ([]row, error) {
 	}
 	first := median(firsts)
 	rows := []row{{"first picture of a V4L2 camera, as a multiple of the driver's own, in software", "≤ 1.2", fmt.Sprintf("%.2f", first), first <= 1.2,
-		"From opening to the first picture that an encoder can take, against open, set format, start and dequeue alone: medians of 21 each, vivid." + slow + " " + all + "."}}
+		"From opening to the first picture that an encoder can take, against open, set format, start and dequeue alone: medians of 61 each, vivid." + slow + " " + all + "."}}
 	sounds, all, err := tested(ctx, "./test/board", []string{"-count", "1", "-run", "^TestCall$", "-v"}, regexp.MustCompile(`capture → far playout of sound: (\d+)ms`))
 	if err != nil {
 		return nil, err

@@ -109,7 +109,7 @@ func inSoftware(ctx context.Context, _ *bench) ([]row, error) {
 	if err := os.Setenv("HERALD_BOARD", strings.TrimSpace(string(image))); err != nil {
 		return nil, err
 	}
-	const slow = " On a board in software (qemu without the machine's virtualisation, about a tenth as fast)."
+	const slow = " On a board in software (qemu without the machine's virtualisation)."
 	firsts, all, err := tested(ctx, "./test/board", []string{"-count", "1", "-run", "^TestDrivers$/^video$", "-v"}, regexp.MustCompile(`([\d.]+) times as long as the driver alone`))
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gen2brain/malgo"
+	"github.com/herald-im/herald/media/owner"
 )
 
 // Cards are the machine's sound devices, by way of ALSA. The library is loaded when
@@ -236,7 +237,7 @@ func (d *card) open(s *stream, playback bool, shaped func(shape), data func(out,
 			break
 		}
 		if err == nil || !strings.HasPrefix(name, "plughw:") { // which says least of why
-			err = fmt.Errorf("it cannot be used: %w", advised(failed))
+			err = fmt.Errorf("it cannot be used: %w", owner.Advised(failed, advice))
 		}
 	}
 	if err != nil {
@@ -291,19 +292,12 @@ func initDevice(ctx *malgo.AllocatedContext, cfg malgo.DeviceConfig, name string
 	return malgo.InitDevice(ctx.Context, cfg, calls)
 }
 
-// advised adds to ALSA's word what can be done about it.
-func advised(err error) error {
-	for result, what := range map[malgo.Result]string{
-		malgo.ErrBusy:         "another program uses it",
-		malgo.ErrAccessDenied: "who may is the group of the device, often audio",
-		malgo.ErrDoesNotExist: "it is not plugged in, or has another name (herald devices lists what is there)",
-		malgo.ErrNoDevice:     "it is not plugged in, or has another name (herald devices lists what is there)",
-	} {
-		if errors.Is(err, result) {
-			return fmt.Errorf("%w: %s", err, what)
-		}
-	}
-	return err
+// advice is what can be done about ALSA's word.
+var advice = map[malgo.Result]string{
+	malgo.ErrBusy:         "another program uses it",
+	malgo.ErrAccessDenied: "who may is the group of the device, often audio",
+	malgo.ErrDoesNotExist: owner.NotThere,
+	malgo.ErrNoDevice:     owner.NotThere,
 }
 
 // stream is a card that is open.

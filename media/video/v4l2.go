@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/herald-im/herald/media/owner"
 	"golang.org/x/sys/unix"
 )
 
@@ -158,29 +159,22 @@ func (d *v4l2) OpenUnits(want Format, bitrate int) (Source, error) {
 func (d *v4l2) open(want Format, units bool, bitrate int) (Source, error) {
 	w, err := open(d.path)
 	if err != nil {
-		return nil, advised(err)
+		return nil, owner.Advised(err, advice)
 	}
 	s, err := d.start(w, want, units, bitrate)
 	if err != nil {
-		return nil, errors.Join(advised(err), w.Close())
+		return nil, errors.Join(owner.Advised(err, advice), w.Close())
 	}
 	return s, nil
 }
 
-// advised adds to the kernel's word what can be done about it.
-func advised(err error) error {
-	for errno, what := range map[unix.Errno]string{
-		unix.EBUSY:  "another program uses it",
-		unix.EACCES: "who may is the group of the device, often video",
-		unix.EPERM:  "the service is not allowed to",
-		unix.ENOENT: "it is not plugged in, or has another name (herald devices lists what is there)",
-		unix.ENOSPC: "the USB port has no room left for it beside other devices: a smaller picture or another port may help",
-	} {
-		if errors.Is(err, errno) {
-			return fmt.Errorf("%w: %s", err, what)
-		}
-	}
-	return err
+// advice is what can be done about the kernel's word.
+var advice = map[unix.Errno]string{
+	unix.EBUSY:  "another program uses it",
+	unix.EACCES: "who may is the group of the device, often video",
+	unix.EPERM:  "the service is not allowed to",
+	unix.ENOENT: owner.NotThere,
+	unix.ENOSPC: "the USB port has no room left for it beside other devices: a smaller picture or another port may help",
 }
 
 // start begins to capture.

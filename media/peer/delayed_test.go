@@ -70,33 +70,25 @@ func TestDelayed(t *testing.T) {
 // What comes late, or unevenly, waits for less, so that it is even again.
 func TestDelayedIsEven(t *testing.T) {
 	r := delayable()
-	d := r.Delay(func() time.Duration { return 80 * time.Millisecond })
-	type seen struct {
-		stamp uint32
-		at    time.Time
-	}
-	got := make(chan seen, 64)
-	defer d.Follow(func(p *rtp.Packet) { got <- seen{p.Timestamp, time.Now()} })()
-	began := time.Now()
-	for i, late := range []time.Duration{0, 30, 10, 40, 0, 20} {
-		time.Sleep(time.Until(began.Add(time.Duration(i)*50*time.Millisecond + late*time.Millisecond)))
-		r.publish(&rtp.Packet{Header: rtp.Header{SequenceNumber: uint16(i), Timestamp: uint32(i) * 4500}}) // each 50 ms
-	}
+	const by = 200 * time.Millisecond
+	d := r.Delay(func() time.Duration { return by })
+	defer d.Follow(func(*rtp.Packet) {})()
+	d.mu.Lock()
+	d.timer = time.NewTimer(time.Hour) // nothing is given out in this test
+	d.mu.Unlock()
 	for i := range 6 {
-		s := receive(t, got, "a packet")
-		due := time.Duration(i)*50*time.Millisecond + 80*time.Millisecond
-		if early := due - s.at.Sub(began); early > 5*time.Millisecond { // a busy machine may be later
-			t.Errorf("packet %d is %v early", i, early)
-		}
-		if late := s.at.Sub(began) - due; late > 25*time.Millisecond {
-			t.Logf("packet %d is %v late", i, late)
-		}
+		r.publish(&rtp.Packet{Header: rtp.Header{SequenceNumber: uint16(i), Timestamp: uint32(i) * 90}}) // each millisecond
+		time.Sleep(time.Duration(2+7*(i%3)) * time.Millisecond)                                          // they come late, and unevenly
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, late := d.clock.take(6*4500, 90_000, began.Add(300*time.Millisecond+33*time.Millisecond))
-	if late < 10*time.Millisecond || late > 40*time.Millisecond {
-		t.Errorf("33 ms late is taken for %v", late)
+	for i, w := range d.queue {
+		if off := w.due.Sub(d.queue[0].due) - time.Duration(i)*time.Millisecond; off.Abs() > time.Microsecond {
+			t.Errorf("packet %d is due %v off", i, off)
+		}
+	}
+	if wait := time.Until(d.queue[0].due); wait > by {
+		t.Errorf("the first waits for %v still", wait)
 	}
 }
 

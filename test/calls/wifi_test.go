@@ -66,6 +66,24 @@ func TestOutage(t *testing.T) {
 	n.hangup(door, indoor)
 }
 
+// A board without power looks like one whose network is away: it is waited for a little longer than a network may be, and
+// the panel is free again.
+func TestPowerCut(t *testing.T) {
+	n := newRadio(t)
+	door, indoor := n.join("door", smallPictures), n.join("indoor", smallPictures)
+	n.connect(door, indoor)
+	n.cables["door"].Set(rig.Fault{Cut: true})
+	cut := time.Now()
+	door.Kill()
+	indoor.event("CallEnd", `"reason":"lost"`)
+	took := time.Since(cut)
+	t.Logf("missed after %v", took.Round(10*time.Millisecond))
+	if took < 10*time.Second || took > 12*time.Second+slack {
+		t.Errorf("missed after %v", took)
+	}
+	indoor.state(protocol.CallIdle)
+}
+
 // A board that gets another address goes on with its call at once.
 func TestAnotherAddress(t *testing.T) {
 	n := newRadio(t)

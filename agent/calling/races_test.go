@@ -504,7 +504,8 @@ func (b *board) crash(again bool) {
 				b.disconnect(x)
 			}
 		}
-		b.Machine.call = nil
+		// Dead from here on: until its end an invitation that is told again would ring anew.
+		b.Machine.call, b.Machine.destroyed = nil, true
 		return true, nil
 	})
 	b.end()

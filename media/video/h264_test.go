@@ -18,7 +18,7 @@ import (
 // PPS before each.
 func encoded(t testing.TB, width, height, count int) (out [][]byte) {
 	t.Helper()
-	e, err := newEncoder(H264, Format{width, height, 30}, 1_000_000)
+	e, err := newH264Encoder(Format{width, height, 30}, 1_000_000, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,12 +33,7 @@ func encoded(t testing.TB, width, height, count int) (out [][]byte) {
 				img.Y[y*img.YStride+x] = byte(16 + (x+4*n)%200)
 			}
 		}
-		if len(out)%10 == 0 {
-			if err := e.forceKey(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		data, key, err := e.encode(img)
+		data, key, err := e.encode(img, time.Time{}, len(out)%10 == 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,7 +320,7 @@ func FuzzUnits(f *testing.F) {
 			if !unit.Key && !bytes.Equal(unit.Data, buf) {
 				t.Fatal("it was changed")
 			}
-			if isKey(H264, unit.Data) != unit.Key {
+			if startsWithIDR(unit.Data) != unit.Key {
 				t.Fatalf("key %v", unit.Key)
 			}
 		}

@@ -270,13 +270,12 @@ func (ch *channel) picture(enc *encoder, f *Frame, rate float64) (*encoder, erro
 // fit gives the encoder that a picture needs, at the bitrate of a plan: enc, or a new
 // one in its place.
 func (ch *channel) fit(enc *encoder, want Format, p plan) (*encoder, error) {
-	// The encoder takes each picture to be 1/want.Rate long, also where some are left out.
-	bitrate := int(float64(p.bitrate) * want.Rate / p.rate)
-	if enc != nil && enc.fits(want) {
-		return enc, enc.setBitrate(bitrate)
+	share := p.rate / want.Rate
+	if enc != nil && enc.format == want {
+		return enc, enc.codec.keepTo(p.bitrate, share)
 	}
 	ch.close(enc)
-	return newEncoder(ch.codec, want, bitrate)
+	return newEncoder(ch.codec, want, p.bitrate, share)
 }
 
 // close frees an encoder; nil is none.
@@ -284,7 +283,7 @@ func (ch *channel) close(enc *encoder) {
 	if enc == nil {
 		return
 	}
-	if err := enc.close(); err != nil {
+	if err := enc.codec.close(); err != nil {
 		ch.sender.log.Warn("an encoder could not be closed", "codec", ch.codec, "err", err)
 	}
 }
@@ -299,12 +298,7 @@ func (ch *channel) frame(enc *encoder, img *image.YCbCr, at time.Time) error {
 		ch.wantKey, ch.lastKey = false, now
 	}
 	s.mu.Unlock()
-	if force {
-		if err := enc.forceKey(); err != nil {
-			return err
-		}
-	}
-	data, key, err := enc.encode(img)
+	data, key, err := enc.codec.encode(img, at, force)
 	if err != nil || len(data) == 0 {
 		ch.count.LeftOut++
 		if force {

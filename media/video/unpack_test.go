@@ -182,7 +182,7 @@ func BenchmarkCapture(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.Close() })
-	e, err := newEncoder(H264, want, 1_500_000)
+	e, err := newH264Encoder(want, 1_500_000, 1)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func BenchmarkCapture(b *testing.B) {
 			}
 		}
 		began := time.Now()
-		if _, _, err := e.encode(f.Image); err != nil {
+		if _, _, err := e.encode(f.Image, f.At, false); err != nil {
 			b.Fatal(err)
 		}
 		encode += time.Since(began)

@@ -20,7 +20,7 @@ package vp8
 //   int key;
 // } herald_vp8;
 //
-// static vpx_codec_err_t herald_vp8_init(herald_vp8 *e, unsigned width, unsigned height, unsigned rate, unsigned kbits, unsigned key_every, int speed) {
+// static vpx_codec_err_t herald_vp8_init(herald_vp8 *e, unsigned width, unsigned height, unsigned kbits, unsigned key_every, int speed) {
 //   vpx_codec_err_t err = vpx_codec_enc_config_default(vpx_codec_vp8_cx(), &e->cfg, 0);
 //   if (err) return err;
 //   e->cfg.g_w = width;
@@ -45,8 +45,7 @@ package vp8
 //   e->cfg.kf_max_dist = key_every;
 //   if ((err = vpx_codec_enc_init(&e->codec, vpx_codec_vp8_cx(), &e->cfg, 0))) return err;
 //   if ((err = vpx_codec_control(&e->codec, VP8E_SET_CPUUSED, speed)) ||
-//       (err = vpx_codec_control(&e->codec, VP8E_SET_STATIC_THRESHOLD, 1)) ||
-//       (err = vpx_codec_control(&e->codec, VP8E_SET_MAX_INTRA_BITRATE_PCT, 30 * rate))) { // a key frame in 0.3 s
+//       (err = vpx_codec_control(&e->codec, VP8E_SET_STATIC_THRESHOLD, 1))) {
 //     vpx_codec_destroy(&e->codec);
 //     return err;
 //   }
@@ -120,15 +119,15 @@ func New(width, height int, rate float64, bitrate, keyEvery int) (*Encoder, erro
 	rate = min(max(rate, 1), 1000)
 	e := &Encoder{width: width, height: height, duration: time.Duration(float64(time.Second) / rate), kbits: kilobits(bitrate)}
 	e.c = (*C.herald_vp8)(C.calloc(1, C.sizeof_herald_vp8))
-	if err := C.herald_vp8_init(e.c, C.uint(width), C.uint(height), C.uint(rate), e.kbits, C.uint(max(keyEvery, 1)), speed()); err != 0 {
+	if err := C.herald_vp8_init(e.c, C.uint(width), C.uint(height), e.kbits, C.uint(max(keyEvery, 1)), speed()); err != 0 {
 		C.free(unsafe.Pointer(e.c))
 		return nil, failed("be set up", err)
 	}
 	return e, nil
 }
 
-// speed is libvpx's scale: the greater the negative number, the less it looks for what could be saved. These are as WebRTC's in
-// browsers has them.
+// speed is libvpx's scale: the further below zero, the less it looks for what could be saved, and the less of the processor it
+// takes. Browsers encode their calls at about these.
 func speed() C.int {
 	switch runtime.GOARCH {
 	case "arm", "arm64":

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/herald-im/herald/media/h264"
 	"github.com/herald-im/herald/media/video"
 )
 
@@ -38,7 +39,7 @@ func (c *EncodingCamera) OpenUnits(want video.Format, _ int) (video.Source, erro
 	c.opened.Add(1)
 	c.open.Add(1)
 	return &unitStream{
-		camera: c, format: want, reader: video.NewUnits(want), closed: make(chan struct{}),
+		camera: c, format: want, reader: h264.NewUnits(want.Width, want.Height), closed: make(chan struct{}),
 		ticker: time.NewTicker(time.Duration(float64(time.Second) / want.Rate)),
 	}, nil
 }
@@ -47,7 +48,7 @@ func (c *EncodingCamera) OpenUnits(want video.Format, _ int) (video.Source, erro
 type unitStream struct {
 	camera *EncodingCamera
 	format video.Format
-	reader *video.Units
+	reader *h264.Units
 	ticker *time.Ticker
 	next   int
 	key    atomic.Bool
@@ -95,7 +96,7 @@ func (s *unitStream) Read() (*video.Frame, error) {
 		}
 		unit, err := s.reader.Read(s.camera.units[s.next])
 		s.next = (s.next + 1) % len(s.camera.units)
-		if errors.Is(err, video.ErrUnfit) {
+		if errors.Is(err, h264.ErrUnfit) {
 			return nil, err
 		}
 		if unit != nil {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/herald-im/herald/media/h264"
 	"github.com/herald-im/herald/media/owner"
 )
 
@@ -72,7 +73,7 @@ func (o *overloads) past(wanted int, now time.Time) bool {
 }
 
 // errOverload says that a camera does not keep to the bitrate.
-var errOverload = fmt.Errorf("%w: it takes more than the bitrate that is wanted", ErrUnfit)
+var errOverload = fmt.Errorf("%w: it takes more than the bitrate that is wanted", h264.ErrUnfit)
 
 // pictureWatch is who wants pictures that the device has not encoded.
 type pictureWatch struct {
@@ -186,7 +187,7 @@ var errAnew = errors.New("the camera is opened in another way")
 func (c *Camera) capture(over <-chan struct{}, running func(...any)) error {
 	for {
 		err := c.session(over, running)
-		if errors.Is(err, ErrUnfit) {
+		if errors.Is(err, h264.ErrUnfit) {
 			c.mu.Lock()
 			c.unfit = err
 			c.mu.Unlock()
@@ -229,7 +230,7 @@ func (c *Camera) open() (src Source, units bool, err error) {
 	return src, units, nil
 }
 
-// session opens the device in one way. Errors: errAnew, ErrUnfit, why it failed.
+// session opens the device in one way. Errors: errAnew, h264.ErrUnfit, why it failed.
 func (c *Camera) session(over <-chan struct{}, running func(...any)) error {
 	src, units, err := c.open()
 	if err != nil {

@@ -5,11 +5,7 @@ import (
 	"image"
 	"time"
 
-	"github.com/pion/mediadevices/pkg/codec"
-	"github.com/pion/mediadevices/pkg/codec/openh264"
-	"github.com/pion/mediadevices/pkg/io/video"
-	"github.com/pion/mediadevices/pkg/prop"
-
+	"github.com/herald-im/herald/media/h264"
 	"github.com/herald-im/herald/media/vp8"
 )
 
@@ -52,80 +48,26 @@ func newEncoder(c Codec, format Format, bitrate int, share float64) (*encoder, e
 	return &encoder{format, made}, nil
 }
 
-// h264Encoder is OpenH264.
-type h264Encoder struct {
-	staged  *image.YCbCr // what it reads next
-	enc     codec.ReadCloser
-	bitrate int // bit/s, that it was told last
-}
-
-// h264Bitrate is what OpenH264 is told: it takes each picture to be one part of the rate that it was made for, also where some
-// are left out before it.
-func h264Bitrate(bitrate int, share float64) int { return int(float64(bitrate) / share) }
+// h264Encoder takes each picture to be one part of the rate that it was made for, also where some are left out before it: it is
+// told as much more.
+type h264Encoder struct{ enc *h264.Encoder }
 
 func newH264Encoder(format Format, bitrate int, share float64) (*h264Encoder, error) {
-	p, err := openh264.NewParams()
-	if err != nil {
-		return nil, err
-	}
-	e := &h264Encoder{bitrate: h264Bitrate(bitrate, share)}
-	p.BitRate = e.bitrate
-	p.IntraPeriod = keyEvery
-	p.MultipleThreadIdc = 1 // one picture at a time is enough for an intercom, and leaves the other cores alone
-	p.SliceMode = openh264.SMSingleSlice
-	p.EnableFrameSkip = true // without it the bitrate is not kept
-	e.enc, err = p.BuildVideoEncoder(
-		video.ReaderFunc(func() (image.Image, func(), error) { return e.staged, func() {}, nil }),
-		prop.Media{Video: prop.Video{Width: format.Width, Height: format.Height, FrameRate: float32(format.Rate)}},
-	)
-	return e, err
+	enc, err := h264.New(format.Width, format.Height, format.Rate, int(float64(bitrate)/share), keyEvery)
+	return &h264Encoder{enc}, err
 }
 
 func (e *h264Encoder) encode(img *image.YCbCr, _ time.Time, wantKey bool) (data []byte, key bool, err error) {
-	if k, ok := e.enc.Controller().(codec.KeyFrameController); ok && wantKey {
-		if err := k.ForceKeyFrame(); err != nil {
-			return nil, false, fmt.Errorf("ask for a key frame: %w", err)
-		}
-	}
-	e.staged = img
-	data, release, err := e.enc.Read()
-	if err != nil {
-		return nil, false, fmt.Errorf("encode in H264: %w", err)
-	}
-	release() // the data is a copy already
-	return data, startsWithIDR(data), nil
+	return e.enc.Encode(img, wantKey)
 }
 
 func (e *h264Encoder) keepTo(bitrate int, share float64) error {
-	told := h264Bitrate(bitrate, share)
-	if told == e.bitrate {
-		return nil
-	}
-	if b, ok := e.enc.Controller().(codec.BitRateController); ok {
-		if err := b.SetBitRate(told); err != nil {
-			return fmt.Errorf("set the bitrate of H264: %w", err)
-		}
-		e.bitrate = told
-	}
-	return nil
+	return e.enc.SetBitrate(int(float64(bitrate) / share))
 }
 
 func (e *h264Encoder) close() error { return e.enc.Close() }
 
-// startsWithIDR tells whether a picture can be decoded without others before it.
-func startsWithIDR(data []byte) bool {
-	for _, nal := range nalUnits(data) {
-		switch nal[0] & 0x1f {
-		case nalIDR:
-			return true
-		case nalSlice:
-			return false
-		}
-	}
-	return false
-}
-
-// vp8Encoder is libvpx, which goes by the times of the pictures.
+// vp8Encoder goes by the times of the pictures.
 type vp8Encoder struct {
 	enc    *vp8.Encoder
 	scaler scaler

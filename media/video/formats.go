@@ -3,6 +3,8 @@ package video
 import (
 	"fmt"
 	"slices"
+
+	"github.com/herald-im/herald/media/h264"
 )
 
 // pixelFormat is a V4L2 format that can be read, and what reading it costs the board.
@@ -110,7 +112,7 @@ func choose(d driver, want Format, units bool) (best choice, err error) {
 		for _, s := range d.Sizes(f.code()) {
 			c := choice{pixel: f}
 			c.width, c.height = s.near(want)
-			if f.fourcc == h264FourCC && macroblocks(c.width, c.height) > maxMacroblocks {
+			if f.fourcc == h264FourCC && h264.Macroblocks(c.width, c.height) > h264.MaxMacroblocks {
 				continue // receivers need not take it
 			}
 			c.rate = bestRate(d.Rates(f.code(), c.width, c.height))

@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/herald-im/herald/media/h264"
+	"github.com/herald-im/herald/media/h264/h264test"
 	"github.com/herald-im/herald/media/owner"
 )
 
@@ -99,7 +101,7 @@ func h264Camera(stream [][]byte, others ...string) *fakeDriver {
 
 // What a camera has encoded reaches whoever follows, byte by byte and in order.
 func TestPassthrough(t *testing.T) {
-	stream := encoded(t, 160, 120, 30)
+	stream := h264test.Encoded(t, 160, 120, 30)
 	d := h264Camera(stream, "YUYV", "MJPG")
 	c := camera(t, d, quiet)
 	s, got := sending(t, c)
@@ -142,11 +144,11 @@ func TestPassthrough(t *testing.T) {
 
 // A camera that does not repeat its parameter sets gets them put in.
 func TestPassthroughPutsParameterSetsIn(t *testing.T) {
-	stream := encoded(t, 160, 120, 30)
-	sets := only(stream[0], nalSPS, nalPPS)
+	stream := h264test.Encoded(t, 160, 120, 30)
+	sets := h264test.Only(stream[0], h264.SPS, h264.PPS)
 	var bare [][]byte
 	for _, buf := range stream {
-		bare = append(bare, without(buf, nalSPS, nalPPS))
+		bare = append(bare, h264test.Without(buf, h264.SPS, h264.PPS))
 	}
 	d := h264Camera(bare)
 	d.next = [][]byte{sets}
@@ -154,7 +156,7 @@ func TestPassthroughPutsParameterSetsIn(t *testing.T) {
 	for keys := 0; keys < 3; {
 		if u := next(t, got); u.Key {
 			keys++
-			if k := kinds(u.Data); !bytes.Equal(k, []byte{nalSPS, nalPPS, nalIDR}) {
+			if k := h264test.Kinds(u.Data); !bytes.Equal(k, []byte{h264.SPS, h264.PPS, h264.IDR}) {
 				t.Fatal(k)
 			}
 		}
@@ -166,9 +168,11 @@ func TestPassthroughPutsParameterSetsIn(t *testing.T) {
 func TestPassthroughFallsBack(t *testing.T) {
 	set(t, &keyPatience, 200*time.Millisecond)
 	for name, stream := range map[string]func() [][]byte{
-		"B":       func() [][]byte { return x264(t, "-c:v", "libx264", "-profile:v", "main", "-bf", "2") },
-		"high 10": func() [][]byte { return x264(t, "-c:v", "libx264", "-profile:v", "high10", "-pix_fmt", "yuv420p10le") },
-		"no IDR":  func() [][]byte { return encoded(t, 160, 120, 10)[1:] },
+		"B": func() [][]byte { return h264test.X264(t, "-c:v", "libx264", "-profile:v", "main", "-bf", "2") },
+		"high 10": func() [][]byte {
+			return h264test.X264(t, "-c:v", "libx264", "-profile:v", "high10", "-pix_fmt", "yuv420p10le")
+		},
+		"no IDR":  func() [][]byte { return h264test.Encoded(t, 160, 120, 10)[1:] },
 		"garbage": func() [][]byte { return [][]byte{[]byte("garbage"), {1, 2, 3}} },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -186,7 +190,7 @@ func TestPassthroughFallsBack(t *testing.T) {
 // One that has nothing else says why it gives nothing.
 func TestPassthroughWithoutAnythingElse(t *testing.T) {
 	var said lines
-	c := camera(t, h264Camera(x264(t, "-c:v", "libx264", "-profile:v", "main", "-bf", "2")), slog.New(slog.NewTextHandler(&said, nil)))
+	c := camera(t, h264Camera(h264test.X264(t, "-c:v", "libx264", "-profile:v", "main", "-bf", "2")), slog.New(slog.NewTextHandler(&said, nil)))
 	defer c.UseUnits().Close()
 	var err error
 	until(t, "failed", func() bool { var s owner.State; s, err = c.State(); return s == owner.Failed })
@@ -213,7 +217,7 @@ func (l *lines) String() string              { l.mu.Lock(); defer l.mu.Unlock();
 // encodes again.
 func TestPicturesDuringPassthrough(t *testing.T) {
 	set(t, &picturesLull, 100*time.Millisecond)
-	stream := encoded(t, 160, 120, 30)
+	stream := h264test.Encoded(t, 160, 120, 30)
 	c := camera(t, h264Camera(stream, "YUYV"), quiet)
 	s, got := sending(t, c)
 	var before []byte
@@ -261,7 +265,7 @@ func TestPicturesDuringPassthrough(t *testing.T) {
 
 // A camera with H264 alone says that it gives no pictures, and disturbs nobody.
 func TestNoPicturesToBeHad(t *testing.T) {
-	c := camera(t, h264Camera(encoded(t, 160, 120, 30)), quiet)
+	c := camera(t, h264Camera(h264test.Encoded(t, 160, 120, 30)), quiet)
 	s := NewSender(100_000_000, quiet)
 	defer s.Close()
 	s.Select(c, true)
@@ -286,7 +290,7 @@ func TestNoPicturesToBeHad(t *testing.T) {
 func TestPassthroughKeepsToTheBitrate(t *testing.T) {
 	set(t, &overloadTime, 100*time.Millisecond)
 	set(t, &overloadPause, 50*time.Millisecond)
-	d := h264Camera(encoded(t, 160, 120, 30), "YUYV")
+	d := h264Camera(h264test.Encoded(t, 160, 120, 30), "YUYV")
 	d.controls = nil // its bitrate cannot be set
 	c := camera(t, d, quiet)
 	for range 2 {
@@ -329,7 +333,7 @@ func TestPassthroughKeepsToTheBitrate(t *testing.T) {
 
 // A key frame is asked for where it is wanted, and where something was lost.
 func TestKeyframeOfTheCamera(t *testing.T) {
-	stream := encoded(t, 160, 120, 11)
+	stream := h264test.Encoded(t, 160, 120, 11)
 	long := append([][]byte{}, stream[0])
 	for range 50 {
 		long = append(long, stream[1:10]...)
@@ -363,8 +367,8 @@ func TestKeyframeOfTheCamera(t *testing.T) {
 // A camera whose buffers have no picture in them any more has failed, though buffers come.
 func TestBuffersWithoutPictures(t *testing.T) {
 	set(t, &silentTime, 200*time.Millisecond)
-	for name, next := range map[string][]byte{"nothing": {}, "parameter sets": only(encoded(t, 160, 120, 1)[0], nalSPS, nalPPS), "a delimiter": []byte("\x00\x00\x01\x09\x10")} {
-		d := h264Camera(encoded(t, 160, 120, 1))
+	for name, next := range map[string][]byte{"nothing": {}, "parameter sets": h264test.Only(h264test.Encoded(t, 160, 120, 1)[0], h264.SPS, h264.PPS), "a delimiter": []byte("\x00\x00\x01\x09\x10")} {
+		d := h264Camera(h264test.Encoded(t, 160, 120, 1))
 		with(t, d)
 		s, err := V4L2With("/dev/video0", nil, quiet).(UnitDevice).OpenUnits(Format{160, 120, 30}, 0)
 		if err != nil {
@@ -381,7 +385,7 @@ func TestBuffersWithoutPictures(t *testing.T) {
 		go func() { _, err := s.Read(); read <- err }()
 		select {
 		case err := <-read:
-			if err == nil || errors.Is(err, ErrUnfit) {
+			if err == nil || errors.Is(err, h264.ErrUnfit) {
 				t.Errorf("%s: %v", name, err)
 			}
 		case <-time.After(patience):
@@ -395,7 +399,7 @@ func TestBuffersWithoutPictures(t *testing.T) {
 
 // One who is busy for too long goes on with the next key frame.
 func TestSlowUserOfUnits(t *testing.T) {
-	stream := encoded(t, 160, 120, 30)
+	stream := h264test.Encoded(t, 160, 120, 30)
 	c := camera(t, h264Camera(stream), quiet)
 	slow := c.UseUnits()
 	defer slow.Close()
@@ -497,4 +501,29 @@ func TestFrozenDriver(t *testing.T) {
 	if err := errors.Join(c.Drain(t.Context()), frozen.Drain(t.Context())); err != nil {
 		t.Error(err)
 	}
+}
+
+// BenchmarkPassthroughWhole is what the whole way of such a picture takes of the
+// processor: the driver (which is none here), camera, sender, whoever follows.
+func BenchmarkPassthroughWhole(b *testing.B) {
+	stream := h264test.Encoded(b, 1280, 720, 30)
+	d := &fakeDriver{sizes: map[string][]frameSize{"H264": {size(1280, 720)}}, stream: stream, every: time.Second / 120}
+	with(b, d)
+	c := drained(b, NewCamera(V4L2("/dev/video0"), Format{1280, 720, 30}, quiet))
+	_, got := sending(b, c)
+	next(b, got)
+	var before, after unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &before); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		next(b, got)
+	}
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &after); err != nil {
+		b.Fatal(err)
+	}
+	used := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
+	b.ReportMetric(float64(used)/1000/float64(b.N), "cpu-µs/picture")
+	b.ReportMetric(float64(used)/float64(b.N)*30/1e9*100, "%core-at-30/s")
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/herald-im/herald/media/h264/h264test"
 )
 
 // Two who switch between two cameras as fast as they can, of which one is not fit to be
@@ -16,7 +18,7 @@ func TestSwitchedQuickly(t *testing.T) {
 	before := runtime.NumGoroutine()
 	var mu sync.Mutex
 	open, times := make(map[string]int), make(map[string]int)
-	stream := map[string][][]byte{"/dev/video0": encoded(t, 160, 120, 30), "/dev/video1": encoded(t, 160, 120, 10)[1:]}
+	stream := map[string][][]byte{"/dev/video0": h264test.Encoded(t, 160, 120, 30), "/dev/video1": h264test.Encoded(t, 160, 120, 10)[1:]}
 	set(t, &openDriver, func(path string) (driver, error) {
 		mu.Lock()
 		defer mu.Unlock()

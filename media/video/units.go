@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/herald-im/herald/media/h264"
 )
 
 // keyPatience is how long a camera that encodes may take for an IDR that is needed. One
@@ -15,7 +17,7 @@ var keyPatience = 5 * time.Second // tests shorten it
 // unitCapture is an open camera that encodes the pictures itself.
 type unitCapture struct {
 	*reader
-	units              *Units
+	units              *h264.Units
 	pictures           bool // it also gives others
 	canForce, canLimit bool
 
@@ -32,7 +34,7 @@ type unitCapture struct {
 func startUnits(r *reader, want Format, bitrate int) (*unitCapture, error) {
 	now := time.Now()
 	c := &unitCapture{
-		reader: r, units: NewUnits(want), told: int64(bitrate), pictures: hasPictures(r.w), asked: now, lastKey: now,
+		reader: r, units: h264.NewUnits(want.Width, want.Height), told: int64(bitrate), pictures: hasPictures(r.w), asked: now, lastKey: now,
 		canForce: hasControl(r.w, ctlForceKey), canLimit: hasControl(r.w, ctlBitrate),
 	}
 	if err := r.w.Start(captureBufs); err != nil {
@@ -77,7 +79,7 @@ func (c *unitCapture) control() {
 	}
 }
 
-// Read waits for the next access unit. Errors: ErrUnfit, and those of the driver.
+// Read waits for the next access unit. Errors: h264.ErrUnfit, and those of the driver.
 func (c *unitCapture) Read() (*Frame, error) {
 	silent := time.Now()
 	for {
@@ -90,7 +92,7 @@ func (c *unitCapture) Read() (*Frame, error) {
 		if err != nil {
 			return nil, err
 		}
-		if errors.Is(bad, ErrUnfit) {
+		if errors.Is(bad, h264.ErrUnfit) {
 			return nil, bad
 		}
 		if bad != nil {
@@ -108,9 +110,9 @@ func (c *unitCapture) Read() (*Frame, error) {
 			return nil, fmt.Errorf("the camera has given no picture for %v", silentTime)
 		case came && !c.asked.IsZero() && now.Sub(c.asked) > keyPatience, came && !c.canForce && now.Sub(c.lastKey) > keyPatience:
 			if bad != nil {
-				return nil, fmt.Errorf("%w: nothing of it can be used: %w", ErrUnfit, bad)
+				return nil, fmt.Errorf("%w: nothing of it can be used: %w", h264.ErrUnfit, bad)
 			}
-			return nil, fmt.Errorf("%w: no IDR in %v", ErrUnfit, keyPatience)
+			return nil, fmt.Errorf("%w: no IDR in %v", h264.ErrUnfit, keyPatience)
 		}
 		if f != nil {
 			return f, nil
@@ -126,7 +128,7 @@ func (c *unitCapture) unit(t taken) (*Frame, error) {
 	c.began, c.sequence = true, t.sequence
 	switch {
 	case t.damaged:
-		return nil, errDamaged
+		return nil, h264.ErrDamaged
 	case len(t.data) == 0:
 		return nil, nil
 	}

@@ -8,6 +8,8 @@ import (
 	"image"
 	"sync/atomic"
 	"time"
+
+	"github.com/herald-im/herald/media/h264"
 )
 
 // Codec is how pictures are encoded.
@@ -29,7 +31,7 @@ type Format struct {
 // then its memory is used for another one.
 type Frame struct {
 	Image *image.YCbCr // nil: there is a Unit in its place
-	Unit  *Unit        // what the camera has encoded itself
+	Unit  *h264.Unit   // what the camera has encoded itself
 	At    time.Time    // of the capture
 
 	users   atomic.Int32
@@ -45,7 +47,7 @@ func NewFrame(img *image.YCbCr, at time.Time, release func()) *Frame {
 }
 
 // NewUnitFrame makes a frame of what a camera has encoded.
-func NewUnitFrame(u *Unit, at time.Time) *Frame {
+func NewUnitFrame(u *h264.Unit, at time.Time) *Frame {
 	f := &Frame{Unit: u, At: at}
 	f.users.Store(1)
 	return f
@@ -97,7 +99,7 @@ type UnitDevice interface {
 	OpenUnits(want Format, bitrate int) (Source, error)
 }
 
-// UnitSource is a Source whose frames have a Unit. Its Read returns ErrUnfit where what
+// UnitSource is a Source whose frames have a Unit. Its Read returns h264.ErrUnfit where what
 // comes cannot be passed on.
 type UnitSource interface {
 	Source

@@ -1,4 +1,4 @@
-package video
+package h264
 
 import (
 	"errors"

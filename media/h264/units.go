@@ -1,4 +1,4 @@
-package video
+package h264
 
 import (
 	"bytes"
@@ -17,8 +17,8 @@ type Unit struct {
 // ErrUnfit is returned where what a camera has encoded cannot be sent on as it is.
 var ErrUnfit = errors.New("the H264 of the camera cannot be passed on")
 
-// errDamaged is returned for an access unit that is left out.
-var errDamaged = errors.New("a damaged H264 picture")
+// ErrDamaged is returned for an access unit that is left out.
+var ErrDamaged = errors.New("a damaged H264 picture")
 
 // Bounds of what is taken from a camera.
 const (
@@ -26,24 +26,13 @@ const (
 	maxNALs        = 512     // NAL units of one
 	maxParameters  = 1 << 10 // bytes of an SPS or PPS
 	maxSPS, maxPPS = 8, 32   // that are kept
-	maxMacroblocks = 3600    // of a picture in level 3.1: 1280×720
 )
 
-// macroblocks of a picture.
-func macroblocks(width, height uint32) uint32 { return (width + 15) / 16 * ((height + 15) / 16) }
+// MaxMacroblocks is of a picture in level 3.1: 1280×720.
+const MaxMacroblocks = 3600
 
-// Types of NAL units (Rec. ITU-T H.264, table 7-1).
-const (
-	nalSlice      = 1
-	nalIDR        = 5
-	nalSEI        = 6
-	nalSPS        = 7
-	nalPPS        = 8
-	nalDelimiter  = 9
-	nalFiller     = 12
-	startCode     = "\x00\x00\x01"
-	longStartCode = "\x00\x00\x00\x01"
-)
+// Macroblocks of a picture.
+func Macroblocks(width, height uint32) uint32 { return (width + 15) / 16 * ((height + 15) / 16) }
 
 // Units makes Units of the buffers that a camera gives: it looks whether they may pass,
 // keeps the parameter sets, and puts them before each IDR that lacks them. It belongs to
@@ -60,9 +49,9 @@ type parameters struct {
 	nal []byte
 }
 
-// NewUnits makes a reader for a stream of which pictures of want's size are to be sent.
-func NewUnits(want Format) *Units {
-	return &Units{waits: true, most: max(maxMacroblocks, macroblocks(uint32(max(0, want.Width)), uint32(max(0, want.Height))))}
+// NewUnits makes a reader for a stream of which pictures of a size in pixels are to be sent.
+func NewUnits(width, height int) *Units {
+	return &Units{waits: true, most: max(MaxMacroblocks, Macroblocks(uint32(max(0, width)), uint32(max(0, height))))}
 }
 
 // Waits tells whether an IDR is needed before anything can be passed on.
@@ -102,21 +91,21 @@ type access struct{ idr, slice, sps, pps bool }
 // look goes through an access unit.
 func (u *Units) look(buf []byte) (a access, err error) {
 	if len(buf) > maxUnit {
-		return a, fmt.Errorf("%w: %d bytes", errDamaged, len(buf))
+		return a, fmt.Errorf("%w: %d bytes", ErrDamaged, len(buf))
 	}
 	count, pictures := 0, 0
-	for from, nal := range nalUnits(buf) {
+	for from, nal := range NALs(buf) {
 		if count == 0 && len(bytes.Trim(buf[:from], "\x00")) > 0 {
-			return a, fmt.Errorf("%w: it begins with something else", errDamaged)
+			return a, fmt.Errorf("%w: it begins with something else", ErrDamaged)
 		}
 		if count++; count > maxNALs {
-			return a, fmt.Errorf("%w: more than %d NAL units", errDamaged, maxNALs)
+			return a, fmt.Errorf("%w: more than %d NAL units", ErrDamaged, maxNALs)
 		}
 		if len(nal) < 2 && nal[0]&0x1f != 10 && nal[0]&0x1f != 11 || nal[0]&0x80 != 0 {
-			return a, fmt.Errorf("%w: a NAL unit of nothing", errDamaged)
+			return a, fmt.Errorf("%w: a NAL unit of nothing", ErrDamaged)
 		}
 		switch kind := nal[0] & 0x1f; kind {
-		case nalSlice, nalIDR:
+		case Slice, IDR:
 			first, err := slice(nal)
 			if err != nil {
 				return a, err
@@ -124,29 +113,29 @@ func (u *Units) look(buf []byte) (a access, err error) {
 			if first {
 				pictures++
 			}
-			a.idr, a.slice = a.idr || kind == nalIDR, a.slice || kind == nalSlice
-		case nalSPS:
+			a.idr, a.slice = a.idr || kind == IDR, a.slice || kind == Slice
+		case SPS:
 			a.sps = true
 			if err := u.keepSPS(nal); err != nil {
 				return a, err
 			}
-		case nalPPS:
+		case PPS:
 			a.pps = true
 			if err := u.keepPPS(nal); err != nil {
 				return a, err
 			}
 		case 2, 3, 4, 14, 15, 19, 20, 21:
 			return a, fmt.Errorf("%w: it has parts of extended, scalable or stereo profiles (NAL type %d)", ErrUnfit, kind)
-		case nalSEI, nalDelimiter, 10, 11, nalFiller, 13:
+		case SEI, Delimiter, 10, 11, Filler, 13:
 		default:
-			return a, fmt.Errorf("%w: NAL type %d", errDamaged, kind)
+			return a, fmt.Errorf("%w: NAL type %d", ErrDamaged, kind)
 		}
 	}
 	switch {
 	case count == 0:
-		return a, fmt.Errorf("%w: no NAL unit in %d bytes", errDamaged, len(buf))
+		return a, fmt.Errorf("%w: no NAL unit in %d bytes", ErrDamaged, len(buf))
 	case a.idr && a.slice, (a.idr || a.slice) && pictures == 0:
-		return a, fmt.Errorf("%w: slices that do not belong together", errDamaged)
+		return a, fmt.Errorf("%w: slices that do not belong together", ErrDamaged)
 	case pictures > 1:
 		return a, fmt.Errorf("%w: %d pictures in one buffer", ErrUnfit, pictures)
 	}
@@ -159,7 +148,7 @@ func slice(nal []byte) (first bool, err error) {
 	at, kind, set := b.ue(), b.ue(), b.ue()
 	switch {
 	case b.bad || kind > 9 || set > 255:
-		return false, fmt.Errorf("%w: a slice's header", errDamaged)
+		return false, fmt.Errorf("%w: a slice's header", ErrDamaged)
 	case kind%5 != 0 && kind%5 != 2: // neither P nor I
 		return false, fmt.Errorf("%w: it has slices of type %d (B, or of the extended profile)", ErrUnfit, kind%5)
 	}
@@ -169,7 +158,7 @@ func slice(nal []byte) (first bool, err error) {
 func (u *Units) keepSPS(nal []byte) error {
 	s, err := parseSPS(nal)
 	if err != nil || len(nal) > maxParameters {
-		return fmt.Errorf("%w: %w", errDamaged, errParameters)
+		return fmt.Errorf("%w: %w", ErrDamaged, errParameters)
 	}
 	if err := s.unfit(u.most); err != nil {
 		return fmt.Errorf("%w: it has %w", ErrUnfit, err)
@@ -180,7 +169,7 @@ func (u *Units) keepSPS(nal []byte) error {
 func (u *Units) keepPPS(nal []byte) error {
 	p, groups, err := parsePPS(nal)
 	if err != nil || len(nal) > maxParameters {
-		return fmt.Errorf("%w: %w", errDamaged, errParameters)
+		return fmt.Errorf("%w: %w", ErrDamaged, errParameters)
 	}
 	if groups {
 		return fmt.Errorf("%w: it has slice groups", ErrUnfit)
@@ -214,22 +203,22 @@ func (u *Units) complete(buf []byte, a access) []byte {
 	size := len(buf)
 	for _, set := range [][]parameters{u.sps, u.pps} {
 		for _, p := range set {
-			size += len(longStartCode) + len(p.nal)
+			size += len(StartCode) + len(p.nal)
 		}
 	}
 	out := make([]byte, 0, size)
 	done := 0
 	needSPS, needPPS := !a.sps, !a.pps
-	for from, nal := range nalUnits(buf) {
+	for from, nal := range NALs(buf) {
 		kind := nal[0] & 0x1f
-		if kind == nalDelimiter {
+		if kind == Delimiter {
 			continue
 		}
 		if needSPS {
 			out, done = append(out, buf[done:from]...), from
 			out, needSPS = insert(out, u.sps), false
 		}
-		if needPPS && kind != nalSPS {
+		if needPPS && kind != SPS {
 			out, done = append(out, buf[done:from]...), from
 			out, needPPS = insert(out, u.pps), false
 		}
@@ -242,33 +231,7 @@ func (u *Units) complete(buf []byte, a access) []byte {
 
 func insert(out []byte, set []parameters) []byte {
 	for _, p := range set {
-		out = append(append(out, longStartCode...), p.nal...)
+		out = append(append(out, StartCode...), p.nal...)
 	}
 	return out
-}
-
-// nalUnits gives the NAL units of a byte stream (annex B), and where the start code of
-// each begins.
-func nalUnits(buf []byte) func(yield func(from int, nal []byte) bool) {
-	return func(yield func(int, []byte) bool) {
-		from := bytes.Index(buf, []byte(startCode))
-		for from >= 0 {
-			begin := from + len(startCode)
-			end, next := len(buf), -1
-			if i := bytes.Index(buf[begin:], []byte(startCode)); i >= 0 {
-				end, next = begin+i, begin+i
-			}
-			if from > 0 && buf[from-1] == 0 {
-				from-- // the long form
-			}
-			nal := bytes.TrimRight(buf[begin:end], "\x00")
-			if len(nal) == 0 {
-				nal = buf[begin:end]
-			}
-			if len(nal) > 0 && !yield(from, nal) {
-				return
-			}
-			from = next
-		}
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image"
 
+	"github.com/herald-im/herald/media/picture"
 	"github.com/pion/mediadevices/pkg/codec"
 	"github.com/pion/mediadevices/pkg/codec/openh264"
 	"github.com/pion/mediadevices/pkg/io/video"
@@ -12,9 +13,10 @@ import (
 
 // Encoder encodes the pictures of one stream, with OpenH264. It belongs to one goroutine.
 type Encoder struct {
-	staged  *image.YCbCr // what it reads next
-	enc     codec.ReadCloser
-	bitrate int // bit/s
+	width, height int
+	staged        *image.YCbCr // what it reads next
+	enc           codec.ReadCloser
+	bitrate       int // bit/s
 }
 
 // New makes an encoder for pictures of a size in pixels, that keeps to a bitrate in bit/s where there are so many a second. There
@@ -24,7 +26,7 @@ func New(width, height int, rate float64, bitrate, keyEvery int) (*Encoder, erro
 	if err != nil {
 		return nil, err
 	}
-	e := &Encoder{bitrate: bitrate}
+	e := &Encoder{width: width, height: height, bitrate: bitrate}
 	p.BitRate = bitrate
 	p.IntraPeriod = uint(max(keyEvery, 1))
 	p.MultipleThreadIdc = 1 // one picture at a time is enough for an intercom, and leaves the other cores alone
@@ -40,8 +42,11 @@ func New(width, height int, rate float64, bitrate, keyEvery int) (*Encoder, erro
 	return e, nil
 }
 
-// Encode encodes a picture, as a key frame if so wanted. Without data the encoder has left it out, to keep the bitrate.
+// Encode encodes a picture in 4:2:0, as a key frame if so wanted. Without data the encoder has left it out, to keep the bitrate.
 func (e *Encoder) Encode(img *image.YCbCr, wantKey bool) (data []byte, key bool, err error) {
+	if err := picture.Check(img, e.width, e.height); err != nil {
+		return nil, false, err
+	}
 	if k, ok := e.enc.Controller().(codec.KeyFrameController); ok && wantKey {
 		if err := k.ForceKeyFrame(); err != nil {
 			return nil, false, fmt.Errorf("ask for a key frame: %w", err)

@@ -18,11 +18,19 @@ const keyEvery = 600
 type encoder struct {
 	format Format
 	codec  pictureEncoder
+	scaler scaler
+}
+
+// encode encodes a picture that was taken at a time. Without data it was left out to keep the bitrate.
+func (e *encoder) encode(img *image.YCbCr, at time.Time, wantKey bool) (data []byte, key bool, err error) {
+	if img.SubsampleRatio != image.YCbCrSubsampleRatio420 {
+		img = e.scaler.fold(img)
+	}
+	return e.codec.encode(img, at, wantKey)
 }
 
 // pictureEncoder is what a codec gives.
 type pictureEncoder interface {
-	// encode encodes a picture that was taken at a time. Without data it has left the picture out to keep the bitrate.
 	encode(img *image.YCbCr, at time.Time, wantKey bool) (data []byte, key bool, err error)
 	// keepTo has what comes from now on keep to a bitrate in bit/s, without a key frame; share is the part of the pictures that it
 	// gets.
@@ -45,7 +53,7 @@ func newEncoder(c Codec, format Format, bitrate int, share float64) (*encoder, e
 	if err != nil {
 		return nil, fmt.Errorf("make the %s encoder for %d×%d: %w", c, format.Width, format.Height, err)
 	}
-	return &encoder{format, made}, nil
+	return &encoder{format: format, codec: made}, nil
 }
 
 // h264Encoder takes each picture to be one part of the rate that it was made for, also where some are left out before it: it is
@@ -68,20 +76,14 @@ func (e *h264Encoder) keepTo(bitrate int, share float64) error {
 func (e *h264Encoder) close() error { return e.enc.Close() }
 
 // vp8Encoder goes by the times of the pictures.
-type vp8Encoder struct {
-	enc    *vp8.Encoder
-	scaler scaler
-}
+type vp8Encoder struct{ enc *vp8.Encoder }
 
 func newVP8Encoder(format Format, bitrate int, share float64) (*vp8Encoder, error) {
 	enc, err := vp8.New(format.Width, format.Height, format.Rate*share, bitrate, keyEvery)
-	return &vp8Encoder{enc: enc}, err
+	return &vp8Encoder{enc}, err
 }
 
 func (e *vp8Encoder) encode(img *image.YCbCr, at time.Time, wantKey bool) (data []byte, key bool, err error) {
-	if img.SubsampleRatio != image.YCbCrSubsampleRatio420 {
-		img = e.scaler.fold(img)
-	}
 	return e.enc.Encode(img, at, wantKey)
 }
 

@@ -298,7 +298,7 @@ func (ch *channel) frame(enc *encoder, img *image.YCbCr, at time.Time) error {
 		ch.wantKey, ch.lastKey = false, now
 	}
 	s.mu.Unlock()
-	data, key, err := enc.codec.encode(img, at, force)
+	data, key, err := enc.encode(img, at, force)
 	if err != nil || len(data) == 0 {
 		ch.count.LeftOut++
 		if force {

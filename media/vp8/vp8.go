@@ -89,6 +89,8 @@ import (
 	"runtime"
 	"time"
 	"unsafe"
+
+	"github.com/herald-im/herald/media/picture"
 )
 
 // MaxSide is the longest side of a picture, in pixels: RFC 6386 §9.1 has 14 bits for it.
@@ -148,7 +150,7 @@ func (e *Encoder) Encode(img *image.YCbCr, at time.Time, wantKey bool) (data []b
 	if e.c == nil {
 		return nil, false, errClosed
 	}
-	if err := e.check(img); err != nil {
+	if err := picture.Check(img, e.width, e.height); err != nil {
 		return nil, false, err
 	}
 	if !e.last.IsZero() {
@@ -172,22 +174,6 @@ func (e *Encoder) Encode(img *image.YCbCr, at time.Time, wantKey bool) (data []b
 		return nil, false, nil
 	}
 	return C.GoBytes(e.c.data, C.int(e.c.size)), e.c.key != 0, nil
-}
-
-// check keeps libvpx from reading what is not the picture's.
-func (e *Encoder) check(img *image.YCbCr) error {
-	if img.SubsampleRatio != image.YCbCrSubsampleRatio420 || img.Rect.Dx() != e.width || img.Rect.Dy() != e.height {
-		return fmt.Errorf("a picture of %v and %v, and the VP8 encoder is for %d×%d in 4:2:0", img.Rect.Size(), img.SubsampleRatio, e.width, e.height)
-	}
-	cw, ch := (e.width+1)/2, (e.height+1)/2
-	if !holds(img.Y, img.YStride, e.width, e.height) || !holds(img.Cb, img.CStride, cw, ch) || !holds(img.Cr, img.CStride, cw, ch) {
-		return errors.New("a picture that is shorter than its size")
-	}
-	return nil
-}
-
-func holds(pix []byte, stride, width, height int) bool {
-	return stride >= width && (height-1)*stride+width <= len(pix)
 }
 
 // SetBitrate has the pictures from now on keep to another bitrate, in bit/s, without a key frame.

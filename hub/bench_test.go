@@ -34,7 +34,7 @@ func (s *sink) Publish(topic string, payload []byte, _ byte, _ bool) error {
 
 func (*sink) Confine(string, func(string) bool) {}
 
-func (*sink) Disconnect(string) bool { return false }
+func (*sink) Disconnect(string, any) bool { return false }
 
 // BenchmarkAppend is messages of 256 bytes, in batches, from frame to answer,
 // each pushed to its receiver.

@@ -27,7 +27,7 @@ func (h *Hub) hello(l *login, boot uint64, in *protocol.Hello) error {
 		msg := fmt.Sprintf(format, args...)
 		h.complain(slog.LevelWarn, "hello refused", "user", l.user, "terminal", l.terminal, "reason", msg)
 		h.bye(l.user, l.terminal, boot, protocol.CodeLoginAuthFailed, msg)
-		h.wire.Disconnect(l.clientID)
+		h.wire.Disconnect(l.clientID, l)
 	}
 	switch {
 	case in.Version != protocol.Version:
@@ -58,7 +58,7 @@ func (h *Hub) hello(l *login, boot uint64, in *protocol.Hello) error {
 		// Without an answer the terminal would wait; a broken connection makes it
 		// come back, at its own pace.
 		h.log.Warn("hello not answered", "user", l.user, "terminal", l.terminal, "err", err)
-		h.wire.Disconnect(l.clientID)
+		h.wire.Disconnect(l.clientID, l)
 		return nil
 	}
 	h.log.Debug("hello", "user", l.user, "terminal", l.terminal, "platform", in.Platform, "program", in.Program,

@@ -126,7 +126,7 @@ func pause(ctx context.Context, d time.Duration) error {
 // wire is what the hub needs of a broker.
 type wire interface {
 	Publish(topic string, payload []byte, qos byte, retain bool) error
-	Disconnect(clientID string) bool
+	Disconnect(clientID string, data any) bool
 	Confine(username string, may func(filter string) bool)
 }
 

@@ -292,11 +292,11 @@ func TestAbsent(t *testing.T) {
 		const absent = "indoor/t1 7 door 7 99 <nil>"
 		says("online", "", "t1", protocol.PeeringJoin, 99)
 		says("never seen", "", "t2", protocol.PeeringJoin, 99)
-		r.Disconnect(indoor.peer.ClientID)
+		r.Disconnect(indoor.peer.ClientID, nil)
 		says("fallen silent", "", "t1", protocol.PeeringJoin, 99)
 		indoor = r.online("indoor", "t1")
 		indoor.peer.Left = true
-		r.Disconnect(indoor.peer.ClientID)
+		r.Disconnect(indoor.peer.ClientID, nil)
 		says("gone", absent, "t1", protocol.PeeringJoin, 99)
 		says("no terminal", "", "", protocol.PeeringJoin, 99)
 		says("no connection yet", "", "t1", protocol.PeeringJoin, 0)
@@ -372,7 +372,7 @@ func TestSignalsAfterTheCall(t *testing.T) {
 		door.signalTo("indoor", "", peering("door", 7))
 		indoor.signalled()
 		c.pass(keepInvites - time.Minute)
-		door = r.online("door", "t")
+		door, indoor = r.online("door", "t"), r.online("indoor", "t") // their UserSigs have run out
 		door.signalTo("indoor", "", peering("door", 7))
 		indoor.signalled()
 		c.pass(time.Minute + knowCallsFor)

@@ -151,10 +151,14 @@ func (r *rig) Confine(username string, may func(string) bool) {
 }
 
 // Disconnect is the wire's.
-func (r *rig) Disconnect(clientID string) bool {
+func (r *rig) Disconnect(clientID string, data any) bool {
 	r.mu.Lock()
 	x := r.terms[clientID]
-	delete(r.terms, clientID)
+	if x != nil && data != nil && x.peer.Data != data {
+		x = nil // another one has taken the client id over
+	} else {
+		delete(r.terms, clientID)
+	}
 	r.gone = append(r.gone, clientID)
 	r.mu.Unlock()
 	if x != nil {

@@ -396,7 +396,7 @@ func (h *Hub) dismiss(why protocol.Bye, gone []ending) {
 		h.log.Info("session ended", "user", e.user, "terminal", e.terminal, "code", why.Code, "reason", why.Msg)
 		why.Boot = e.boot
 		h.sayBye(e.user, e.terminal, why)
-		h.wire.Disconnect(e.clientID)
+		h.wire.Disconnect(e.clientID, e.login)
 	}
 }
 

@@ -76,6 +76,9 @@ func (w *witness) seen(seconds int) (ages []time.Duration) {
 		}
 		stream = stream[n:]
 	}
+	if len(keys) == 0 {
+		t.Fatalf("no key frame among %d pictures in %d s", bytes.Count(text, []byte("\n")), seconds)
+	}
 	decode := exec.CommandContext(w.n.ctx, "ffmpeg", "-loglevel", "error", "-f", "h264", "-i", "-", "-f", "rawvideo", "-pix_fmt", "gray", "-s", "320x240", "-fps_mode", "passthrough", "-")
 	decode.Stdin = bytes.NewReader(keys)
 	raw := output(t, decode)

@@ -43,11 +43,17 @@ func run(args []string) error {
 	pictures := samplebuilder.New(512, &codecs.H264Packet{}, 90000)
 	var mu sync.Mutex
 	var failed error
+	packets := 0
+	var begun start
 	var times bytes.Buffer
 	came := make(map[uint32]time.Time) // when the last packet of a time was there
 	v, err := rig.View(context.Background(), args[0], args[1], args[2], func(p *rtp.Packet) {
 		mu.Lock()
 		defer mu.Unlock()
+		packets++
+		if !begun.whole(p) {
+			return
+		}
 		came[p.Timestamp] = time.Now()
 		for pictures.Push(p); ; {
 			s := pictures.Pop()
@@ -73,10 +79,43 @@ func run(args []string) error {
 	}
 	mu.Lock()
 	defer mu.Unlock()
+	if times.Len() == 0 {
+		return fmt.Errorf("no picture in %v s: %d packets came", seconds, packets)
+	}
 	if len(args) == 5 {
 		failed = errors.Join(failed, os.WriteFile(args[4], times.Bytes(), 0o600))
 	}
 	return errors.Join(failed, out.Flush())
+}
+
+// start finds where a stream is whole. Packets overtake each other: one that has overtaken the first that came is missing, and
+// whoever puts pictures together would wait for it.
+type start struct {
+	at      time.Time
+	highest uint16
+	time    uint32 // of its picture
+	over    bool
+}
+
+// whole is false for the packets of the first moments, and of the picture that was being sent at their end.
+func (s *start) whole(p *rtp.Packet) bool {
+	const moments = 300 * time.Millisecond
+	now := time.Now()
+	if s.at.IsZero() {
+		s.at, s.highest, s.time = now, p.SequenceNumber, p.Timestamp
+	}
+	ahead := int16(p.SequenceNumber - s.highest)
+	switch {
+	case s.over:
+		return true
+	case now.Sub(s.at) < moments:
+		if ahead > 0 {
+			s.highest, s.time = p.SequenceNumber, p.Timestamp
+		}
+		return false
+	}
+	s.over = ahead > 1000 // nothing is that late
+	return ahead > 0 && p.Timestamp != s.time
 }
 
 // look waits, and asks for key frames meanwhile if it is to.

@@ -51,7 +51,7 @@ func run(args []string) error {
 		mu.Lock()
 		defer mu.Unlock()
 		packets++
-		if !begun.whole(p) {
+		if len(args) == 5 && !begun.whole(p) { // else it needs the key frame that comes first
 			return
 		}
 		came[p.Timestamp] = time.Now()

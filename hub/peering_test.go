@@ -292,11 +292,11 @@ func TestAbsent(t *testing.T) {
 		const absent = "indoor/t1 7 door 7 99 <nil>"
 		says("online", "", "t1", protocol.PeeringJoin, 99)
 		says("never seen", "", "t2", protocol.PeeringJoin, 99)
-		r.Disconnect(indoor.peer.ClientID, nil)
+		r.Disconnect(indoor.peer.ClientID, indoor.login)
 		says("fallen silent", "", "t1", protocol.PeeringJoin, 99)
 		indoor = r.online("indoor", "t1")
 		indoor.peer.Left = true
-		r.Disconnect(indoor.peer.ClientID, nil)
+		r.Disconnect(indoor.peer.ClientID, indoor.login)
 		says("gone", absent, "t1", protocol.PeeringJoin, 99)
 		says("no terminal", "", "", protocol.PeeringJoin, 99)
 		says("no connection yet", "", "t1", protocol.PeeringJoin, 0)

@@ -154,7 +154,7 @@ func (r *rig) Confine(username string, may func(string) bool) {
 func (r *rig) Disconnect(clientID string, data any) bool {
 	r.mu.Lock()
 	x := r.terms[clientID]
-	if x != nil && data != nil && x.peer.Data != data {
+	if x != nil && x.peer.Data != data {
 		x = nil // another one has taken the client id over
 	} else {
 		delete(r.terms, clientID)

@@ -206,13 +206,13 @@ func (b *Broker) deliver(topic string, payload []byte, qos byte) {
 }
 
 // Disconnect ends the connection of a client id whose Data it is, and says whether there was one: another one that has taken the
-// client id over meanwhile stays. nil is whichever it is. It does not wait: what was published to the peer before still leaves,
+// client id over meanwhile stays. It does not wait: what was published to the peer before still leaves,
 // nothing after it does, and at most the one Receive that is already running is completed.
 func (b *Broker) Disconnect(clientID string, data any) bool {
 	b.mu.RLock()
 	s := b.sessions[clientID]
 	b.mu.RUnlock()
-	if s == nil || data != nil && s.peer.Data != data {
+	if s == nil || s.peer.Data != data {
 		return false
 	}
 	s.link.end()

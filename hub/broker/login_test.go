@@ -207,7 +207,7 @@ func TestTLS(t *testing.T) {
 	if err := r.Publish("a", []byte(big), 1, false); err != nil {
 		t.Fatal(err)
 	}
-	r.Disconnect("c", nil)
+	r.Disconnect("c", "")
 	if _, _, _, payload := raw.message(); payload != big {
 		t.Error("the goodbye did not arrive whole")
 	}

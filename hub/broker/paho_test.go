@@ -203,7 +203,7 @@ func TestPahoGoodbye(t *testing.T) {
 		if err := r.Publish("to/a", []byte("kicked"), 1, false); err != nil {
 			t.Fatal(err)
 		}
-		r.Disconnect("a", nil)
+		r.Disconnect("a", "1/a")
 		if m := next(t, got, "the goodbye"); string(m.Payload()) != "kicked" {
 			t.Errorf("%v", m)
 		}

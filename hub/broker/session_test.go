@@ -157,7 +157,7 @@ func TestWill(t *testing.T) {
 		{"DISCONNECT", func(w *wire) { w.send(frame(headDisconnect)); w.closed() }, "", true},
 		{"broken protocol", func(w *wire) { w.send([]byte{0xf0, 0}); w.closed() }, "I am dead", false},
 		{"second CONNECT", func(w *wire) { w.send(h.bytes()); w.closed() }, "I am dead", false},
-		{"by the hub", func(w *wire) { r.Disconnect("c", nil); w.closed() }, "I am dead", false},
+		{"by the hub", func(w *wire) { r.Disconnect("c", ""); w.closed() }, "I am dead", false},
 	} {
 		w := r.login(t, h)
 		c.end(w)
@@ -379,7 +379,7 @@ func TestDisconnectLetsTheQueueLeave(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Data is the user, who is none here.
-	if r.Disconnect("c", "one before it") || r.Disconnect("nobody", nil) || !r.Disconnect("c", "") {
+	if r.Disconnect("c", "one before it") || r.Disconnect("nobody", "") || !r.Disconnect("c", "") {
 		t.Error("Disconnect says the wrong thing")
 	}
 	if err := r.Publish("to/c", []byte("too late"), 1, false); err != nil {
